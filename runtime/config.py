@@ -1,0 +1,111 @@
+"""Every default in the program, once: frozen dataclasses, and the user's configuration file over them.
+
+The command line reads its defaults from here. The file is TOML, `config.toml` in `config_dir()`; an unknown key in it
+fails by name.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from runtime.errors import ConfigurationInvalid
+
+APP_NAME = "demotic"
+
+
+@dataclass(frozen=True)
+class SamplingDefaults:
+    """What a request gets where it says nothing. Units and ranges: `runtime/engine/sampling.py`."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Upper bounds of one model's engine, in tokens and requests; `hardware/plan.py` fits them to the machine."""
+
+    max_context: int = 8192
+    batch_size: int = 512
+    max_sequences: int = 16
+    max_waiting: int = 64
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """`demotic run`: an answer of readable length, a little less adventurous than the API's default."""
+
+    max_tokens: int = 512
+    temperature: float = 0.7
+    top_p: float = 0.95
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """The HTTP endpoint. Loopback unless the user says otherwise."""
+
+    host: str = "127.0.0.1"
+    port: int = 8177
+    max_body_bytes: int = 8 * 1024 * 1024
+    shutdown_seconds: float = 10.0
+
+
+@dataclass(frozen=True)
+class ChatTemplateConfig:
+    """Bounds on a model's own chat template, which is a program written by a stranger."""
+
+    max_source_chars: int = 256 * 1024
+    max_output_chars: int = 4 * 1024 * 1024
+    max_seconds: float = 2.0
+
+
+@dataclass(frozen=True)
+class UserConfig:
+    """The configuration file's settings."""
+
+    default_model: str | None = None
+
+
+def config_dir() -> Path:
+    """Folder of the configuration file; the environment variable DEMOTIC_CONFIG_DIR moves it."""
+    override = os.environ.get("DEMOTIC_CONFIG_DIR")
+    return Path(override) if override else platformdirs.user_config_path(APP_NAME)
+
+
+def cache_dir() -> Path:
+    """Folder of models and other things that can be fetched again; DEMOTIC_CACHE_DIR moves it."""
+    override = os.environ.get("DEMOTIC_CACHE_DIR")
+    return Path(override) if override else platformdirs.user_cache_path(APP_NAME)
+
+
+def load_user_config() -> UserConfig:
+    """Read the configuration file; a missing file gives the defaults.
+
+    Raises:
+        ConfigurationInvalid: the file is not TOML, or has an unknown key or a value of the wrong type.
+    """
+    path = config_dir() / "config.toml"
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return UserConfig()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+        raise ConfigurationInvalid(f"{path} cannot be read: {fault}.") from fault
+    known = [field.name for field in fields(UserConfig)]
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigurationInvalid(f"{path} has an unknown key '{key}'.", remedy=f"Known keys: {', '.join(known)}.")
+        if not isinstance(value, str):
+            raise ConfigurationInvalid(f"'{key}' in {path} must be a string.")
+    return UserConfig(**values)

@@ -1,0 +1,114 @@
+"""Every error a user can cause or meet.
+
+    DemoticError
+    ├── InvalidRequest            a value that cannot be honoured
+    │   ├── ContextOverflow       prompt and answer do not fit the context
+    │   └── RequestTooLarge       the request's body is over the limit
+    ├── Unauthorized              no key, or a wrong one
+    ├── ModelNotFound             no model of that name
+    ├── ModelFileInvalid          the file is damaged or is not a model
+    ├── UnsupportedArchitecture   a sound file that no backend can run
+    ├── ModelLoadFailed           the backend refused to load it
+    ├── DownloadFailed            the hub could not be reached, or sent something else
+    ├── ConfigurationInvalid      a setting or a configuration file is wrong
+    ├── AddressInUse              another program listens there
+    ├── QueueFull                 too many requests wait already
+    ├── Cancelled                 the caller took the request back
+    └── InferenceFailed           the backend failed while computing
+
+Each carries what happened, to which thing, and what to do next. The command line prints one line and exits 2; the
+API answers with OpenAI's error object (`runtime/api/errors.py`); nothing else formats errors.
+"""
+
+from __future__ import annotations
+
+
+class DemoticError(Exception):
+    """The root: `message` says what happened to which thing, `remedy` what to do next (it may be empty)."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".rstrip()
+
+
+class InvalidRequest(DemoticError):
+    """A request that cannot be honoured as it stands; `param` names the field at fault."""
+
+    def __init__(self, message: str, *, remedy: str = "", param: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.param = param
+
+
+class ContextOverflow(InvalidRequest):
+    """The prompt, or the prompt and the answer asked for, need more tokens than the context holds."""
+
+    def __init__(self, *, num_tokens: int, context_length: int, param: str = "messages") -> None:
+        super().__init__(
+            f"The request needs {num_tokens} tokens, but the context holds {context_length}.",
+            remedy="Shorten the prompt, ask for fewer tokens, or start with a larger context.",
+            param=param,
+        )
+        self.num_tokens = num_tokens
+        self.context_length = context_length
+
+
+class RequestTooLarge(InvalidRequest):
+    """The body of the request is over the server's limit."""
+
+
+class Unauthorized(DemoticError):
+    """The request carries no API key, or not one of the server's."""
+
+
+class ModelNotFound(DemoticError):
+    """No model has this name; `nearest` holds the known names that look like it."""
+
+    def __init__(self, name: str, *, nearest: tuple[str, ...] = (), remedy: str = "") -> None:
+        hint = f"Did you mean {' or '.join(nearest)}?" if nearest else remedy
+        super().__init__(f"There is no model named '{name}'.", remedy=hint)
+        self.name = name
+        self.nearest = nearest
+
+
+class ModelFileInvalid(DemoticError):
+    """The file is damaged, is not what its name says, or holds values no sound model has."""
+
+
+class UnsupportedArchitecture(DemoticError):
+    """A sound file of an architecture that no backend here can run."""
+
+
+class ModelLoadFailed(DemoticError):
+    """The backend could not load the model; the message ends with the backend's last error line."""
+
+
+class DownloadFailed(DemoticError):
+    """The model hub could not be reached, refused, or sent something else than it promised."""
+
+
+class ConfigurationInvalid(DemoticError):
+    """A setting, an environment variable or the configuration file has a wrong name or value."""
+
+
+class AddressInUse(DemoticError):
+    """Another program listens on this address and port."""
+
+
+class QueueFull(DemoticError):
+    """Too many requests wait already; try again after `retry_after` seconds."""
+
+    def __init__(self, *, num_waiting: int, retry_after: int = 1) -> None:
+        super().__init__(f"{num_waiting} requests wait already.", remedy=f"Try again in {retry_after} s.")
+        self.retry_after = retry_after
+
+
+class Cancelled(DemoticError):
+    """The caller took the request back before it was done."""
+
+
+class InferenceFailed(DemoticError):
+    """The backend failed while computing this request; other requests go on."""

@@ -1,0 +1,1 @@
+"""The terminal chat: it speaks to the HTTP endpoint and to nothing of the engine."""
