@@ -1,0 +1,1 @@
+"""Between text and token ids, without ever breaking a character."""

@@ -1,0 +1,30 @@
+"""What the engine asks of a tokenizer, whichever library is behind it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back to bytes."""
+
+    vocabulary_size: int
+
+    def encode(self, text: str, *, parse_special: bool) -> list[int]:
+        """Token ids of `text`, with the beginning-of-sequence token where the model wants one.
+
+        `parse_special` reads the names of control tokens in the text as those tokens: right for a rendered chat
+        template, wrong for text from outside. A beginning token that the text already begins with is not doubled.
+
+        Raises:
+            InvalidRequest: the text cannot be encoded in UTF-8.
+        """
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes that `token` stands for in text; empty for control tokens."""
+
+    def is_end(self, token: int) -> bool:
+        """Whether `token` ends the answer (end of text, end of turn)."""
+
+    def token_text(self, token: int) -> str:
+        """The token as the vocabulary writes it, control tokens included: `<|im_end|>`."""
