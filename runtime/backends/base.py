@@ -1,0 +1,49 @@
+"""What the engine asks of a backend: one step over many sequences, and forgetting one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Logits = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive tokens of one sequence in one step."""
+
+    slot: int
+    position: int
+    tokens: Sequence[int]
+    wants_logits: bool
+
+
+class Decoder(Protocol):
+    """A decoder-only model with a KV cache that up to `max_sequences` sequences share."""
+
+    vocabulary_size: int
+    context_length: int
+    num_cells: int
+    batch_size: int
+    max_sequences: int
+
+    def forward(self, chunks: Sequence[Chunk]) -> Logits:
+        """Compute the chunks, at most `batch_size` tokens in all, and append them to the KV cache.
+
+        Returns:
+            Logits after the last token of each chunk that wants them, in order: float32, shape
+            (chunks that want logits, vocabulary_size). Valid, and writable, until the next call.
+
+        Raises:
+            InferenceFailed: the backend failed; what the sequences of this step hold in the cache is undefined.
+        """
+
+    def forget(self, slot: int) -> None:
+        """Free all KV cells of the sequence in `slot`."""
+
+    def close(self) -> None:
+        """Give the memory back. Calling it twice is harmless."""

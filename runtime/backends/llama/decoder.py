@@ -1,0 +1,124 @@
+"""One llama.cpp context: a KV cache that many sequences share, and a batch filled through numpy."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import llama_cpp
+import numpy as np
+
+from runtime.backends.base import Chunk, Logits
+from runtime.backends.llama.library import take_last_error
+from runtime.errors import InferenceFailed, ModelLoadFailed
+
+if TYPE_CHECKING:
+    from runtime.backends.llama.model import LlamaModel
+    from runtime.hardware.plan import Plan
+
+_KV_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0}
+
+
+class LlamaDecoder:
+    """`Decoder` over a loaded model. It must be closed before the model."""
+
+    def __init__(self, model: LlamaModel, plan: Plan) -> None:
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = plan.num_cells
+        params.n_batch = plan.batch_size
+        params.n_ubatch = plan.ubatch_size
+        params.n_seq_max = plan.max_sequences
+        params.n_threads = plan.threads
+        params.n_threads_batch = plan.threads_batch
+        params.flash_attn_type = (
+            llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO if plan.flash_attention else llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
+        params.type_k = params.type_v = _KV_TYPES[plan.kv_type]
+        # One pool of cells for all sequences, with every position kept: what sharing prefixes needs.
+        params.kv_unified = True
+        params.swa_full = True
+        params.no_perf = True
+        take_last_error()
+        self._context = llama_cpp.llama_init_from_model(model.handle, params)
+        if not self._context:
+            raise ModelLoadFailed(
+                f"llama.cpp could not make a context of {plan.num_cells} tokens: "
+                f"{take_last_error() or 'no reason given'}.",
+                remedy="Ask for a smaller context.",
+            )
+        self._memory = llama_cpp.llama_get_memory(self._context)
+        self.vocabulary_size = model.tokenizer.vocabulary_size
+        # llama.cpp rounds sizes; what it made is what counts.
+        self.num_cells = llama_cpp.llama_n_ctx(self._context)
+        self.batch_size = llama_cpp.llama_n_batch(self._context)
+        self.max_sequences = plan.max_sequences
+        self.context_length = min(plan.context_length, self.num_cells)
+        self._make_batch()
+
+    def _make_batch(self) -> None:
+        """Lay the batch over numpy arrays, so that a step fills it by slices instead of one element at a time."""
+        size = self.batch_size
+        self._tokens = np.zeros(size, np.int32)
+        self._positions = np.zeros(size, np.int32)
+        self._counts = np.ones(size, np.int32)
+        self._slots = np.zeros(size, np.int32)
+        self._wants = np.zeros(size, np.int8)
+        addresses = self._slots.ctypes.data + self._slots.itemsize * np.arange(size, dtype=np.uintp)
+        self._slot_pointers = np.ascontiguousarray(addresses)
+        self._batch = llama_cpp.llama_batch(
+            token=_pointer(self._tokens, ctypes.c_int32),
+            pos=_pointer(self._positions, ctypes.c_int32),
+            n_seq_id=_pointer(self._counts, ctypes.c_int32),
+            seq_id=_pointer(self._slot_pointers, ctypes.POINTER(ctypes.c_int32)),
+            logits=_pointer(self._wants, ctypes.c_int8),
+        )
+
+    def forward(self, chunks: Sequence[Chunk]) -> Logits:
+        """See `Decoder.forward`."""
+        total = sum(len(chunk.tokens) for chunk in chunks)
+        if not 0 < total <= self.batch_size:
+            # llama.cpp would abort the process.
+            raise InferenceFailed(f"A step of {total} tokens does not fit the batch of {self.batch_size}.")
+        self._wants[:total] = 0
+        start = 0
+        for chunk in chunks:
+            end = start + len(chunk.tokens)
+            self._tokens[start:end] = chunk.tokens
+            self._positions[start:end] = np.arange(chunk.position, chunk.position + end - start)
+            self._slots[start:end] = chunk.slot
+            self._wants[end - 1] = chunk.wants_logits
+            start = end
+        self._batch.n_tokens = total
+        status = llama_cpp.llama_decode(self._context, self._batch)
+        if status != 0:
+            raise InferenceFailed(_explain(status, total))
+        num_rows = sum(chunk.wants_logits for chunk in chunks)
+        if num_rows == 0:
+            return np.empty((0, self.vocabulary_size), np.float32)
+        return np.ctypeslib.as_array(llama_cpp.llama_get_logits(self._context), (num_rows, self.vocabulary_size))
+
+    def forget(self, slot: int) -> None:
+        """See `Decoder.forget`."""
+        llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def close(self) -> None:
+        """See `Decoder.close`."""
+        if self._context:
+            llama_cpp.llama_free(self._context)
+            self._context = None
+
+
+def _pointer(array: np.ndarray, kind: type) -> ctypes._Pointer:  # type: ignore[type-arg]  # of many element types
+    return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
+
+
+def _explain(status: int, num_tokens: int) -> str:
+    """Sentence for a status of `llama_decode` (llama.h: 1 no room, 2 aborted, -1 invalid batch, below -1 fatal)."""
+    match status:
+        case 1:
+            return f"The KV cache has no room for {num_tokens} more tokens."
+        case 2:
+            return "The computation was aborted."
+        case _:
+            return f"llama.cpp failed (status {status}): {take_last_error() or 'no reason given'}."

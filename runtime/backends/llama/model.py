@@ -1,0 +1,54 @@
+"""A GGUF's weights and vocabulary, loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import llama_cpp
+
+from runtime.backends.llama import library
+from runtime.backends.llama.tokenizer import LlamaTokenizer
+from runtime.errors import Cancelled, ModelLoadFailed
+
+
+class LlamaModel:
+    """Weights mapped from the file, and the tokenizer that belongs to them."""
+
+    def __init__(self, path: Path, *, gpu_layers: int = 0, progress: Callable[[float], bool] | None = None) -> None:
+        """Load `path`, whose header has been checked (`runtime/models/inspect.py`).
+
+        `progress` is told the share loaded, 0 to 1; where it returns False the loading stops.
+
+        Raises:
+            ModelLoadFailed: llama.cpp refused the file.
+            Cancelled: `progress` stopped it.
+        """
+        library.initialise()
+        stopped = False
+
+        @llama_cpp.llama_progress_callback  # type: ignore[untyped-decorator]  # a ctypes function type
+        def on_progress(share: float, _user_data: object) -> bool:
+            nonlocal stopped
+            stopped = progress is not None and not progress(share)
+            return not stopped
+
+        params = llama_cpp.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        params.progress_callback = on_progress
+        library.take_last_error()
+        self.handle = llama_cpp.llama_model_load_from_file(bytes(path), params)
+        if stopped:
+            raise Cancelled(f"Loading {path.name} was stopped.")
+        if not self.handle:
+            raise ModelLoadFailed(
+                f"llama.cpp could not load {path}: {library.take_last_error() or 'no reason given'}.",
+                remedy="Fetch the file again, or convert it anew.",
+            )
+        self.tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(self.handle))
+
+    def close(self) -> None:
+        """Free the weights. Calling it twice is harmless."""
+        if self.handle:
+            llama_cpp.llama_model_free(self.handle)
+            self.handle = None

@@ -1,0 +1,69 @@
+"""llama.cpp's own tokenizer, over the vocabulary inside the GGUF."""
+
+from __future__ import annotations
+
+import ctypes
+
+import llama_cpp
+
+from runtime.errors import InvalidRequest
+
+
+class LlamaTokenizer:
+    """`Tokenizer` over a loaded model's vocabulary. It must not outlive the model."""
+
+    def __init__(self, vocabulary: int) -> None:
+        self._vocabulary = vocabulary
+        self.vocabulary_size = llama_cpp.llama_vocab_n_tokens(vocabulary)
+        self._bos = llama_cpp.llama_vocab_bos(vocabulary)
+        self._bytes: dict[int, bytes] = {}
+        self._piece = ctypes.create_string_buffer(256)
+
+    def encode(self, text: str, *, parse_special: bool) -> list[int]:
+        """See `Tokenizer.encode`."""
+        try:
+            # Strict, because llama.cpp aborts the process on byte sequences that are not UTF-8.
+            data = text.encode("utf-8")
+        except UnicodeEncodeError as fault:
+            raise InvalidRequest(
+                f"The text has a lone surrogate at character {fault.start}, which is not a character.",
+                remedy="Send valid Unicode.",
+            ) from fault
+        starts_with_bos = parse_special and self._bos >= 0 and text.startswith(self.token_text(self._bos))
+        capacity = len(data) + 2
+        tokens = (llama_cpp.llama_token * capacity)()
+        count = llama_cpp.llama_tokenize(
+            self._vocabulary, data, len(data), tokens, capacity, not starts_with_bos, parse_special
+        )
+        if count < 0:
+            capacity = -count
+            tokens = (llama_cpp.llama_token * capacity)()
+            count = llama_cpp.llama_tokenize(
+                self._vocabulary, data, len(data), tokens, capacity, not starts_with_bos, parse_special
+            )
+        return tokens[:count]
+
+    def token_bytes(self, token: int) -> bytes:
+        """See `Tokenizer.token_bytes`."""
+        known = self._bytes.get(token)
+        if known is None:
+            known = self._bytes[token] = self._read_piece(token, special=False)
+        return known
+
+    def token_text(self, token: int) -> str:
+        """See `Tokenizer.token_text`."""
+        return self._read_piece(token, special=True).decode("utf-8", "replace")
+
+    def is_end(self, token: int) -> bool:
+        """See `Tokenizer.is_end`."""
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocabulary, token))
+
+    def _read_piece(self, token: int, *, special: bool) -> bytes:
+        if not 0 <= token < self.vocabulary_size:
+            raise InvalidRequest(f"There is no token {token}: the vocabulary has {self.vocabulary_size}.")
+        buffer = self._piece
+        size = llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, special)
+        if size < 0:
+            buffer = ctypes.create_string_buffer(-size)
+            size = llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, special)
+        return buffer.raw[:size]

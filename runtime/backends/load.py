@@ -1,0 +1,46 @@
+"""The way from a file to a decoder: chooses the backend and imports only that one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.backends.base import Decoder
+from runtime.hardware.plan import Plan
+from runtime.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class LoadedDecoder:
+    """A decoder, the tokenizer of its model, and how to give both back."""
+
+    decoder: Decoder
+    tokenizer: Tokenizer
+    close: Callable[[], None]
+
+
+def load_decoder(path: Path, plan: Plan, *, progress: Callable[[float], bool] | None = None) -> LoadedDecoder:
+    """Load the GGUF at `path`, whose header has been checked, as `plan` says.
+
+    `progress` is told the share loaded, 0 to 1; where it returns False the loading stops.
+
+    Raises:
+        ModelLoadFailed: the backend refused the file or the plan.
+        Cancelled: `progress` stopped it.
+    """
+    from runtime.backends.llama.decoder import LlamaDecoder
+    from runtime.backends.llama.model import LlamaModel
+
+    model = LlamaModel(path, gpu_layers=plan.gpu_layers, progress=progress)
+    try:
+        decoder = LlamaDecoder(model, plan)
+    except BaseException:
+        model.close()
+        raise
+
+    def close() -> None:
+        decoder.close()
+        model.close()
+
+    return LoadedDecoder(decoder, model.tokenizer, close)
