@@ -1,0 +1,99 @@
+"""A request on its way through the engine."""
+
+from __future__ import annotations
+
+import time
+
+from runtime.engine.messages import Delta, Finished, FinishReason, Generate, Timings, Usage
+from runtime.engine.sampling import Sampler
+from runtime.errors import ContextOverflow, InvalidRequest
+from runtime.text.stream import TextStream
+from runtime.text.tokenizer import Tokenizer
+
+
+class Sequence:
+    """One request's tokens, how many of them the KV cache holds, and the state of its sampling and its text."""
+
+    def __init__(self, request: Generate, tokenizer: Tokenizer, context_length: int) -> None:
+        """Tokenise the prompt and check that prompt and answer fit.
+
+        Raises:
+            InvalidRequest: the prompt is empty, or a value is out of its range.
+            ContextOverflow: prompt and answer need more than `context_length` tokens.
+        """
+        request.sampling.check(tokenizer.vocabulary_size)
+        prompt = _prompt_tokens(request, tokenizer)
+        if request.max_tokens is not None and request.max_tokens < 1:
+            raise InvalidRequest(f"max_tokens must be at least 1, not {request.max_tokens}.", param="max_tokens")
+        num_tokens = len(prompt) + (request.max_tokens or 1)
+        if num_tokens > context_length:
+            raise ContextOverflow(num_tokens=num_tokens, context_length=context_length)
+        self.request_id = request.request_id
+        self.tokens = prompt
+        self.num_prompt_tokens = len(prompt)
+        self.max_length = num_tokens if request.max_tokens else context_length
+        self.num_computed = 0
+        self.slot: int | None = None
+        self.sampler = Sampler(request.sampling, prompt)
+        self.text = TextStream(request.stop)
+        self.num_generated = 0
+        self._arrived = time.perf_counter()
+        self._started: float | None = None
+        self._first: float | None = None
+        self._last = self._arrived
+
+    @property
+    def num_pending(self) -> int:
+        """Tokens that are known but not in the KV cache yet: 1 while generating, more while reading the prompt."""
+        return len(self.tokens) - self.num_computed
+
+    def mark_started(self) -> None:
+        """Note that it left the queue (the first time; a preempted sequence has left it before)."""
+        self._started = self._started or time.perf_counter()
+
+    def accept(self, token: int, tokenizer: Tokenizer) -> tuple[str, FinishReason | None]:
+        """Take the sampled token; return the text it makes certain, and the reason when it is the last."""
+        self._last = time.perf_counter()
+        self._first = self._first or self._last
+        if tokenizer.is_end(token):
+            return self.text.finish(), "stop"
+        self.tokens.append(token)
+        self.num_generated += 1
+        is_full = len(self.tokens) >= self.max_length
+        text = self.text.push(tokenizer.token_bytes(token))
+        if is_full:
+            text += self.text.finish()
+        if self.text.stopped_by is not None:
+            return text, "stop"
+        return text, "length" if is_full else None
+
+    def delta(self, text: str) -> Delta:
+        """Message that carries `text`."""
+        return Delta(self.request_id, text)
+
+    def finished(self, reason: FinishReason) -> Finished:
+        """Message that closes the request."""
+        started = self._started or self._last
+        first = self._first or self._last
+        return Finished(
+            self.request_id,
+            reason,
+            Usage(self.num_prompt_tokens, self.num_generated),
+            Timings(queued=started - self._arrived, first_token=first - self._arrived, decode=self._last - first),
+        )
+
+
+def _prompt_tokens(request: Generate, tokenizer: Tokenizer) -> list[int]:
+    if isinstance(request.prompt, str):
+        tokens = tokenizer.encode(request.prompt, parse_special=request.parse_special)
+    else:
+        tokens = list(request.prompt)
+        for token in tokens:
+            if not 0 <= token < tokenizer.vocabulary_size:
+                raise InvalidRequest(
+                    f"The prompt has token {token}, but the vocabulary has {tokenizer.vocabulary_size} tokens.",
+                    param="prompt",
+                )
+    if not tokens:
+        raise InvalidRequest("The prompt is empty.", param="prompt")
+    return tokens

@@ -1,0 +1,163 @@
+"""From a row of logits to the next token, in numpy, the same for every backend.
+
+The order: bias, penalties, greedy where the temperature is 0, top-k, top-p, min-p, temperature, seeded draw. Filters
+look at the model's own distribution, before temperature, so that a high temperature does not let in what they keep out.
+
+Sources: repetition penalty, Keskar et al. 2019 (CTRL); nucleus (top-p), Holtzman et al. 2020; min-p, Nguyen et al.
+2024; frequency and presence penalties, the OpenAI API reference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from runtime.backends.base import Logits
+from runtime.config import SamplingDefaults
+from runtime.errors import InferenceFailed, InvalidRequest
+
+_DEFAULTS = SamplingDefaults()
+
+# How far below the best logit candidates are looked for, in nats, before the whole row is taken. Counting by a
+# threshold costs one pass over the vocabulary; sorting 262,144 entries costs a hundred times as much.
+_DEPTHS = (6.0, 12.0, math.inf)
+
+# Below this a temperature is greedy: dividing by it would leave the range of float32.
+_GREEDY_BELOW = 1e-6
+
+_MAX_SEED = 2**64 - 1
+
+
+class SamplingParams(msgspec.Struct, frozen=True):
+    """How the next token is chosen.
+
+    temperature: 0 is greedy. top_k: 0 is off. top_p, min_p: shares, 1 and 0 are off. repetition_penalty: divides the
+    logits of all tokens seen so far, prompt included; 1 is off. frequency_penalty, presence_penalty: subtracted for
+    generated tokens, each time or once. logit_bias: added, by token id. seed: None draws a new one each time.
+    """
+
+    temperature: float = _DEFAULTS.temperature
+    top_k: int = _DEFAULTS.top_k
+    top_p: float = _DEFAULTS.top_p
+    min_p: float = _DEFAULTS.min_p
+    repetition_penalty: float = _DEFAULTS.repetition_penalty
+    frequency_penalty: float = _DEFAULTS.frequency_penalty
+    presence_penalty: float = _DEFAULTS.presence_penalty
+    logit_bias: dict[int, float] = {}
+    seed: int | None = None
+
+    def check(self, vocabulary_size: int) -> None:
+        """Refuse what cannot be honoured.
+
+        Raises:
+            InvalidRequest: a value is not finite or out of its range, or a biased token does not exist.
+        """
+        ranges = {
+            "temperature": (0.0, math.inf),
+            "top_k": (0, math.inf),
+            "top_p": (0.0, 1.0),
+            "min_p": (0.0, 1.0),
+            "repetition_penalty": (1e-3, 1e3),
+            "frequency_penalty": (-2.0, 2.0),
+            "presence_penalty": (-2.0, 2.0),
+        }
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if not (math.isfinite(value) and low <= value <= high):
+                bounds = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+                raise InvalidRequest(f"{name} must be {bounds}, not {value}.", param=name)
+        if self.seed is not None and not 0 <= self.seed <= _MAX_SEED:
+            raise InvalidRequest(f"seed must be from 0 to {_MAX_SEED}, not {self.seed}.", param="seed")
+        for token, bias in self.logit_bias.items():
+            if not 0 <= token < vocabulary_size:
+                raise InvalidRequest(
+                    f"logit_bias names token {token}, but the vocabulary has {vocabulary_size} tokens.",
+                    param="logit_bias",
+                )
+            if not -100 <= bias <= 100:
+                raise InvalidRequest(
+                    f"logit_bias must be from -100 to 100, not {bias} (token {token}).", param="logit_bias"
+                )
+
+
+class Sampler:
+    """Chooses the tokens of one request; it remembers what it chose, for the penalties."""
+
+    def __init__(self, params: SamplingParams, prompt: Sequence[int]) -> None:
+        self._params = params
+        self._random = np.random.default_rng(params.seed)
+        self._generated: Counter[int] = Counter()
+        self._seen = dict.fromkeys(prompt) if params.repetition_penalty != 1 else {}
+        self._bias_ids = np.fromiter(params.logit_bias.keys(), np.int64)
+        self._bias = np.fromiter(params.logit_bias.values(), np.float32)
+
+    def sample(self, row: Logits) -> int:
+        """Choose the next token from `row`, float32 of shape (vocabulary_size,), which is changed in place.
+
+        Raises:
+            InferenceFailed: the row holds values that are not numbers.
+        """
+        if len(self._bias_ids):
+            row[self._bias_ids] += self._bias
+        self._penalise(row)
+        best = int(row.argmax())
+        if not math.isfinite(row[best]):
+            raise InferenceFailed("The model computed values that are not numbers.", remedy="Its file may be damaged.")
+        token = best if self._params.temperature < _GREEDY_BELOW else self._draw(row, float(row[best]))
+        self._generated[token] += 1
+        if self._params.repetition_penalty != 1:
+            self._seen[token] = None
+        return token
+
+    def _penalise(self, row: Logits) -> None:
+        params = self._params
+        if params.repetition_penalty != 1 and self._seen:
+            ids = np.fromiter(self._seen, np.int64)
+            seen = row[ids]
+            row[ids] = np.where(seen > 0, seen / params.repetition_penalty, seen * params.repetition_penalty)
+        if (params.frequency_penalty or params.presence_penalty) and self._generated:
+            ids = np.fromiter(self._generated.keys(), np.int64)
+            counts = np.fromiter(self._generated.values(), np.float32)
+            row[ids] -= params.frequency_penalty * counts + params.presence_penalty
+
+    def _draw(self, row: Logits, peak: float) -> int:
+        params = self._params
+        if params.top_k == 0 and params.top_p == 1 and params.min_p == 0:
+            return self._pick(row, peak)
+        ids = _filter(row, peak, params)
+        return int(ids[self._pick(row[ids], peak)])
+
+    def _pick(self, logits: Logits, peak: float) -> int:
+        """Index drawn with the probabilities softmax(logits / temperature)."""
+        weights = np.exp((logits - peak) / self._params.temperature)
+        sums = np.cumsum(weights, dtype=np.float64)
+        return int(np.searchsorted(sums, self._random.random() * sums[-1], side="right").clip(max=len(sums) - 1))
+
+
+def _filter(row: Logits, peak: float, params: SamplingParams) -> npt.NDArray[np.int64]:
+    """Ids that top-k, then top-p of what is left, then min-p let through, the likeliest first; never none."""
+    total = float(np.exp(row - peak).sum(dtype=np.float64)) if params.top_p < 1 and not params.top_k else 0.0
+    for depth in _DEPTHS:
+        ids = np.flatnonzero(row >= peak - depth)
+        weights = np.exp(row[ids].astype(np.float64) - peak)
+        if params.top_k:
+            is_enough = len(ids) >= min(params.top_k, len(row))
+        elif params.top_p < 1:
+            is_enough = weights.sum() >= params.top_p * total
+        else:
+            is_enough = math.exp(-depth) <= params.min_p
+        if is_enough:
+            break
+    order = np.argsort(-row[ids], kind="stable")[: params.top_k or None]
+    ids, weights = ids[order], weights[order]
+    if params.top_p < 1:
+        mass = np.cumsum(weights) / (total or weights.sum())
+        keep = int(np.searchsorted(mass, params.top_p)) + 1
+        ids, weights = ids[:keep], weights[:keep]
+    kept: npt.NDArray[np.int64] = ids[weights >= params.min_p]
+    return kept

@@ -1,0 +1,95 @@
+"""A decoder and a tokenizer small enough to reason about: they implement the engine's real Protocols."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from runtime.backends.base import Chunk, Logits
+from runtime.errors import InferenceFailed
+
+END = 0
+
+
+class ByteTokenizer:
+    """Token n + 1 is byte n; token 0 ends the answer."""
+
+    vocabulary_size = 257
+
+    def encode(self, text: str, *, parse_special: bool) -> list[int]:
+        return [byte + 1 for byte in text.encode()]
+
+    def token_bytes(self, token: int) -> bytes:
+        return b"" if token == END else bytes([token - 1])
+
+    def is_end(self, token: int) -> bool:
+        return token == END
+
+    def token_text(self, token: int) -> str:
+        return "</s>" if token == END else chr(token - 1)
+
+
+class ScriptedDecoder:
+    """A KV cache that checks itself, and logits that follow `next_token(tokens so far)`.
+
+    Every step's chunks are kept in `steps`; `fail_at` names the step that fails.
+    """
+
+    vocabulary_size = ByteTokenizer.vocabulary_size
+
+    def __init__(
+        self,
+        next_token: Callable[[list[int]], int],
+        *,
+        context_length: int = 64,
+        num_cells: int = 64,
+        batch_size: int = 16,
+        max_sequences: int = 4,
+    ) -> None:
+        self.next_token = next_token
+        self.context_length = context_length
+        self.num_cells = num_cells
+        self.batch_size = batch_size
+        self.max_sequences = max_sequences
+        self.cells: dict[int, list[int]] = defaultdict(list)
+        self.steps: list[list[Chunk]] = []
+        self.fail_at: int | None = None
+        self.most_cells = 0
+        self.is_closed = False
+
+    def forward(self, chunks: Sequence[Chunk]) -> Logits:
+        assert 0 < sum(len(chunk.tokens) for chunk in chunks) <= self.batch_size
+        assert len({chunk.slot for chunk in chunks}) == len(chunks)
+        self.steps.append(list(chunks))
+        if self.fail_at == len(self.steps) - 1:
+            raise InferenceFailed("The backend failed.")
+        rows = []
+        for chunk in chunks:
+            assert 0 <= chunk.slot < self.max_sequences
+            assert chunk.position == len(self.cells[chunk.slot])
+            self.cells[chunk.slot].extend(chunk.tokens)
+            if chunk.wants_logits:
+                row = np.zeros(self.vocabulary_size, np.float32)
+                row[self.next_token(self.cells[chunk.slot])] = 10
+                rows.append(row)
+        self.most_cells = max(self.most_cells, self.num_used)
+        assert self.num_used <= self.num_cells
+        return np.array(rows, np.float32).reshape(-1, self.vocabulary_size)
+
+    def forget(self, slot: int) -> None:
+        self.cells.pop(slot, None)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    @property
+    def num_used(self) -> int:
+        return sum(map(len, self.cells.values()))
+
+
+def answer_with(text: str, prompt: str) -> Callable[[list[int]], int]:
+    """A model that knows one prompt and answers it with `text`."""
+    answer = [byte + 1 for byte in text.encode()] + [END]
+    return lambda tokens: answer[len(tokens) - len(prompt.encode())]
