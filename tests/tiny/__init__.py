@@ -1,0 +1,1 @@
+"""Makers of tiny random checkpoints, small enough for a test and sound enough to run."""
