@@ -1,0 +1,1 @@
+"""The bodies of the commands, each imported only when it runs."""

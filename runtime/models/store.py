@@ -1,0 +1,227 @@
+"""The models of this machine: names to files, wherever they come from.
+
+Under `cache_dir()/models`: `hub/` holds downloads (`downloads.py`), `starter/` what was assembled from packages
+(`starter.py`), `used/` one mark for each model that was used before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from runtime.config import cache_dir, load_user_config
+from runtime.errors import InvalidRequest, ModelNotFound
+from runtime.models.catalog import CatalogEntry, default_entry, load_catalog
+from runtime.models.downloads import Downloads, entry_of, fits, name_of
+from runtime.models.files import NoProgress, Progress
+from runtime.models.manifest import Downloaded
+from runtime.models.name import CatalogName, HubFile, LocalFile, is_hub_repository, parse_reference
+from runtime.models.quantization import choose_file
+from runtime.models.starter import STARTERS, assembled_path, is_installed, locate
+
+__all__ = ["ModelFile", "Progress", "Store"]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model of this machine; `name` is the short one to show and to serve it under."""
+
+    name: str
+    path: Path
+    entry: CatalogEntry | None
+    source: Literal["path", "starter", "hub"]
+    license: str | None
+
+
+class Store:
+    """Finds, fetches, lists and removes models under one folder."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root if root is not None else cache_dir() / "models"
+        self._downloads = Downloads(self.root / "hub")
+
+    def resolve(self, reference: str | None, *, download: bool = False, progress: Progress | None = None) -> ModelFile:
+        """The file for what a person typed, or for nothing: the default model. A starter is assembled when needed.
+
+        Raises:
+            ModelNotFound: no such model, or it is known but not here and `download` is False.
+            InvalidRequest: the reference is malformed or fits several files.
+            DownloadFailed, ModelFileInvalid, ConfigurationInvalid: as `pull`.
+        """
+        if reference is None:
+            reference = self.default_name()
+        wanted = self._parse(reference)
+        if isinstance(wanted, LocalFile):
+            return _local(wanted.path, reference)
+        if entry := _packaged(wanted):
+            return self._starter(entry, progress)
+        if here := self._downloads.matching(wanted):
+            return _model_file(_one_of(here, wanted))
+        if download:
+            return self.pull(reference, progress)
+        raise _not_here(reference, f"Run `demotic pull {reference}`.")
+
+    def pull(self, reference: str, progress: Progress | None = None) -> ModelFile:
+        """Bring a model here, in its newest state; bytes that are here already are not fetched again.
+
+        Raises:
+            ModelNotFound: no such model, repository, revision or file.
+            InvalidRequest: the reference is malformed or fits several files.
+            DownloadFailed: the hub cannot be reached, refuses, or sent other bytes than promised; or no space.
+            ModelFileInvalid: what came is not a sound model; it is not kept.
+            ConfigurationInvalid: the cache cannot be written.
+        """
+        wanted = self._parse(reference)
+        if isinstance(wanted, LocalFile):
+            return _local(wanted.path, reference)
+        if entry := _packaged(wanted):
+            return self._starter(entry, progress)
+        from runtime.models import hub
+
+        if hub.is_offline():
+            if here := self._downloads.matching(wanted):
+                return _model_file(_one_of(here, wanted))
+            raise hub.offline(reference)
+        hub_file, entry = self._on_hub(wanted)
+        repository = hub.look_up(hub_file.repo, hub_file.revision)
+        names = [file.path for file in repository.files]
+        if entry is not None:
+            names = [name for name in names if fits(entry, name)] or names
+        chosen = choose_file(hub_file, names)
+        file = next(file for file in repository.files if file.path == chosen)
+        return _model_file(self._downloads.fetch(repository, file, hub_file.revision, progress or NoProgress()))
+
+    def installed(self) -> list[ModelFile]:
+        """Models of this machine: installed starters (one in chunks may not be assembled yet), then downloads."""
+        entries = [entry for entry in load_catalog().values() if entry.package is not None]
+        starters = [self._starter_file(entry) for entry in entries if is_installed(STARTERS[entry.package or ""])]
+        return starters + [_model_file(download) for download in self._downloads.all()]
+
+    def remove(self, reference: str) -> ModelFile:
+        """Delete a downloaded model, or the assembled copy of a starter; returns what was deleted.
+
+        Raises:
+            ModelNotFound: it is not here.
+            InvalidRequest: it is a person's own file, rides in a package, or several downloads fit.
+        """
+        wanted = self._parse(reference)
+        if isinstance(wanted, LocalFile):
+            raise InvalidRequest(
+                f"{wanted.path} is a file of yours, which demotic does not delete.",
+                remedy="Delete it by hand if you want to.",
+                param="model",
+            )
+        if entry := _packaged(wanted):
+            return self._remove_starter(entry)
+        here = self._downloads.matching(wanted)
+        if not here:
+            raise _not_here(reference, "See `demotic list` for those that are.")
+        files = _files(here)
+        if len(files) > 1:
+            raise InvalidRequest(
+                f"{reference} fits {len(files)} downloaded files.",
+                remedy=f"Name one of them: {', '.join(f'hf:{here[0].manifest.repo}:{file}' for file in files)}.",
+                param="model",
+            )
+        for download in here:
+            self._downloads.delete(download)
+        return _model_file(here[0])
+
+    def default_name(self) -> str:
+        """The configured model, else a downloaded one (chat first), else a starter, else the catalogue's default."""
+        configured = load_user_config().default_model
+        if configured:
+            return configured
+        models = self.installed()
+        models.sort(key=lambda model: (model.source != "hub", model.entry is not None and model.entry.task != "chat"))
+        return models[0].name if models else default_entry().name
+
+    def first_use(self, model: ModelFile) -> bool:
+        """Whether the model was never used before: True once for each name, or always if nothing can be written."""
+        mark = self.root / "used" / quote(model.name, safe=" ")[:200]
+        try:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def _parse(self, reference: str) -> LocalFile | CatalogName | HubFile:
+        return parse_reference(reference, [*load_catalog(), *(name_of(each) for each in self._downloads.all())])
+
+    def _on_hub(self, wanted: CatalogName | HubFile) -> tuple[HubFile, CatalogEntry | None]:
+        """Where to look for what is wanted, and the catalogue's entry whose pattern narrows the choice."""
+        if isinstance(wanted, HubFile):
+            return wanted, None
+        entry = load_catalog().get(wanted.name)
+        if entry is not None and entry.repo is not None:
+            return HubFile(entry.repo), entry
+        known = self._downloads.matching(wanted)[0].manifest  # a name that only a download has
+        return HubFile(known.repo, known.revision, known.file), None
+
+    def _starter_file(self, entry: CatalogEntry) -> ModelFile:
+        path = assembled_path(STARTERS[entry.package or ""], self.root / "starter")
+        return ModelFile(entry.name, path, entry, "starter", entry.license)
+
+    def _starter(self, entry: CatalogEntry, progress: Progress | None) -> ModelFile:
+        starter, model = STARTERS[entry.package or ""], self._starter_file(entry)
+        if not is_installed(starter) and not model.path.is_file():
+            raise _not_here(entry.name, f"It rides in a package: run `pip install {starter.package}`.")
+        locate(starter, self.root / "starter", progress)
+        return model
+
+    def _remove_starter(self, entry: CatalogEntry) -> ModelFile:
+        starter, model = STARTERS[entry.package or ""], self._starter_file(entry)
+        if starter.is_whole or not model.path.is_file():
+            chunks = [] if starter.is_whole else [package.replace("_", "-") for package, _ in starter.chunks]
+            raise InvalidRequest(
+                f"'{entry.name}' rides in a package, which pip manages.",
+                remedy=f"Run `pip uninstall {' '.join([starter.package, *chunks])}`.",
+                param="model",
+            )
+        model.path.unlink()
+        return model
+
+
+def _packaged(wanted: CatalogName | HubFile) -> CatalogEntry | None:
+    entry = load_catalog().get(wanted.name) if isinstance(wanted, CatalogName) else None
+    return entry if entry is not None and entry.package is not None else None
+
+
+def _files(here: Sequence[Downloaded]) -> list[str]:
+    return list(dict.fromkeys(download.manifest.file for download in here))
+
+
+def _one_of(here: Sequence[Downloaded], wanted: CatalogName | HubFile) -> Downloaded:
+    if isinstance(wanted, CatalogName):
+        return here[0]
+    chosen = choose_file(wanted, _files(here))
+    return next(download for download in here if download.manifest.file == chosen)
+
+
+def _model_file(download: Downloaded) -> ModelFile:
+    entry = entry_of(download.manifest)
+    license_name = entry.license if entry is not None else download.manifest.license
+    return ModelFile(name_of(download), download.path, entry, "hub", license_name)
+
+
+def _local(path: Path, reference: str) -> ModelFile:
+    try:
+        if path.is_file():
+            return ModelFile(path.stem, path, None, "path", None)
+    except OSError:  # a name too long for the file system
+        pass
+    text = reference.strip()
+    hint = f"For a model of the hub write hf:{text}." if is_hub_repository(text) else "No file lies at this path."
+    raise ModelNotFound(text, remedy=hint)
+
+
+def _not_here(name: str, remedy: str) -> ModelNotFound:
+    fault = ModelNotFound(name, remedy=remedy)
+    fault.message = f"The model '{name}' is not on this machine."
+    return fault
