@@ -84,13 +84,15 @@ def show(reference: str, *, as_json: bool) -> None:
 
 def remove(reference: str, *, yes: bool, as_json: bool) -> None:
     """Delete a downloaded model, after asking."""
+    store = Store()
+    store.resolve(reference)
     if not yes:
         if as_json or not sys.stdin.isatty():
             raise InvalidRequest(f"Removing {reference} was not confirmed.", remedy="Add --yes.")
         if not typer.confirm(f"Remove {reference} from this machine?", err=True):
             _say("Nothing was removed.")
             return
-    model = Store().remove(reference)
+    model = store.remove(reference)
     if as_json:
         _print_json({"removed": model.name, "path": str(model.path)})
         return

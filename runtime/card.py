@@ -1,0 +1,93 @@
+"""All that is known of a model before its weights are loaded: its file, its checked header, its chat template."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, Self, TypedDict, Unpack
+
+import msgspec
+
+from runtime.chat.template import ChatTemplate, Message
+from runtime.engine.messages import Generate
+from runtime.engine.sampling import SamplingParams
+from runtime.models.inspect import Header, StringArray, check_loadable, read_header
+from runtime.models.store import ModelFile
+
+
+class Options(TypedDict, total=False):
+    """Keywords of a request: those of `SamplingParams`, and where to stop."""
+
+    max_tokens: int
+    stop: tuple[str, ...]
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    frequency_penalty: float
+    presence_penalty: float
+    logit_bias: dict[int, float]
+    seed: int
+
+
+class ModelCard:
+    """Turns conversations and texts into requests for a model's engine."""
+
+    def __init__(self, file: ModelFile, header: Header) -> None:
+        self.name = file.name
+        self.file = file
+        self.header = header
+
+    @classmethod
+    def read(cls, file: ModelFile) -> Self:
+        """Read and check the header of `file`.
+
+        Raises:
+            ModelFileInvalid, UnsupportedArchitecture: the file cannot be run.
+        """
+        header = read_header(file.path)
+        check_loadable(header)
+        return cls(file, header)
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The model's chat template, or the plain one."""
+        bos, eos = (self._token_text(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
+        return ChatTemplate(self.header.chat_template, bos_token=bos, eos_token=eos)
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether the model was trained for conversations; a base model only continues texts."""
+        return self.file.entry.task == "chat" if self.file.entry else self.template.source is not None
+
+    def chat_request(self, messages: str | Iterable[Message], **options: Unpack[Options]) -> Generate:
+        """The engine's request for a conversation; a string stands for one user message.
+
+        Raises:
+            InvalidRequest: the template refuses the messages.
+            ModelFileInvalid: the template cannot be used.
+        """
+        turns = [Message("user", messages)] if isinstance(messages, str) else list(messages)
+        request = self.completion_request(self.template.render(turns), **options)
+        return msgspec.structs.replace(request, stop=request.stop + self.template.stop, parse_special=True)
+
+    def completion_request(self, prompt: str, **options: Unpack[Options]) -> Generate:
+        """The engine's request for a text to continue."""
+        sampling: dict[str, Any] = {
+            name: value for name, value in options.items() if name not in {"max_tokens", "stop"}
+        }
+        return Generate(
+            request_id=uuid.uuid4().hex,
+            prompt=prompt,
+            sampling=SamplingParams(**sampling),
+            max_tokens=options.get("max_tokens"),
+            stop=options.get("stop", ()),
+        )
+
+    def _token_text(self, key: str) -> str:
+        tokens, token = self.header.metadata.get("tokenizer.ggml.tokens"), self.header.metadata.get(key)
+        if isinstance(tokens, StringArray) and isinstance(token, int) and 0 <= token < len(tokens):
+            return tokens[token]
+        return ""

@@ -1,0 +1,204 @@
+"""Commands that serve a model: run, serve, pull, list, show, remove, doctor.
+
+Only signatures and help texts live here, so that `demotic --help` imports nothing heavy; the bodies are in
+`runtime/commands/`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from runtime.config import RunConfig, ServerConfig
+
+_RUN = RunConfig()
+_SERVER = ServerConfig()
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
+Context = Annotated[
+    int | None,
+    typer.Option("--context", min=16, help="Tokens one request may hold; without it, what the model and memory allow."),
+]
+# The backslashes keep rich from reading the brackets as markup.
+_MODEL_HELP = r"A path to a GGUF, a catalogue name, or hf:org/repo\[@revision]\[:file-or-quantization]."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the front door's `app`."""
+    app.command("run", help=_RUN_HELP)(_run)
+    app.command("serve", help=_SERVE_HELP)(_serve)
+    app.command("pull", help=_PULL_HELP)(_pull)
+    app.command("list", help=_LIST_HELP)(_list)
+    app.command("show", help=_SHOW_HELP)(_show)
+    app.command("remove", help=_REMOVE_HELP)(_remove)
+    app.command("doctor", help=_DOCTOR_HELP)(_doctor)
+
+
+_RUN_HELP = """Answer one prompt, or continue a text with a base model, on standard output.
+
+What is piped in is the prompt, or is put after it. Figures go to standard error.
+
+Examples:
+
+  demotic run "Wat is de hoofdstad van Frankrijk?"
+
+  demotic run gemma-3-270m "Érase una vez"
+
+  cat letter.txt | demotic run smollm2-135m-instruct "Summarise this letter:"
+"""
+
+
+def _run(
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help=f"{_MODEL_HELP} Without it, the default model.")
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="PROMPT", help="The question, or the text's beginning.")
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="System message of a chat model.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = _RUN.max_tokens,
+    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = _RUN.temperature,
+    top_k: Annotated[int, typer.Option(help="Choose among the k likeliest tokens; 0: all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Choose among the likeliest tokens of this joint share.")] = _RUN.top_p,
+    min_p: Annotated[float, typer.Option(help="Leave out tokens below this share of the likeliest.")] = 0.0,
+    repetition_penalty: Annotated[float, typer.Option(help="Above 1 makes tokens seen before less likely.")] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same answer.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="End the answer before this text; may be repeated.")] = None,
+    context: Context = None,
+    as_json: Json = False,
+) -> None:
+    from runtime.card import Options
+    from runtime.commands.run import run
+
+    options = Options(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        stop=tuple(stop or ()),
+    )
+    if seed is not None:
+        options["seed"] = seed
+    raise typer.Exit(run(model, prompt, system=system, context=context, as_json=as_json, options=options))
+
+
+_SERVE_HELP = """Serve models at a local endpoint that speaks OpenAI's API.
+
+Point any OpenAI client at the address it prints; the key can be anything unless --api-key is given.
+
+Examples:
+
+  demotic serve smollm2-135m-instruct
+
+  demotic serve qwen3-0.6b gemma-3-270m --port 9000
+
+  demotic serve --host 0.0.0.0 --api-key "$KEY"
+"""
+
+
+def _serve(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL...", help=f"{_MODEL_HELP} Without any, the default model.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine only.")] = _SERVER.host,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = _SERVER.port,
+    api_key: Annotated[
+        list[str] | None,
+        typer.Option(help="Answer only requests with this key; may be repeated.", envvar="DEMOTIC_API_KEY"),
+    ] = None,
+    context: Context = None,
+) -> None:
+    from runtime.commands.serve import serve
+
+    serve(models or [], host=host, port=port, api_keys=tuple(api_key or ()), context=context)
+
+
+_PULL_HELP = """Download a model, resuming where an earlier download stopped.
+
+Examples:
+
+  demotic pull qwen3-0.6b
+
+  demotic pull hf:bartowski/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M
+"""
+
+
+def _pull(model: Annotated[str, typer.Argument(help=_MODEL_HELP)], as_json: Json = False) -> None:
+    from runtime.commands.models import pull
+
+    pull(model, as_json=as_json)
+
+
+_LIST_HELP = """List the models on this machine.
+
+Examples:
+
+  demotic list
+
+  demotic list --json
+"""
+
+
+def _list(as_json: Json = False) -> None:
+    from runtime.commands.models import list_models
+
+    list_models(as_json=as_json)
+
+
+_SHOW_HELP = """Show a model's licence, languages, size and shape.
+
+Examples:
+
+  demotic show gemma-3-270m
+
+  demotic show ./my-model.gguf --json
+"""
+
+
+def _show(model: Annotated[str, typer.Argument(help=_MODEL_HELP)], as_json: Json = False) -> None:
+    from runtime.commands.models import show
+
+    show(model, as_json=as_json)
+
+
+_REMOVE_HELP = """Delete a downloaded model from this machine.
+
+Examples:
+
+  demotic remove qwen3-0.6b
+
+  demotic remove qwen3-0.6b --yes
+"""
+
+
+def _remove(
+    model: Annotated[str, typer.Argument(help=_MODEL_HELP)],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    from runtime.commands.models import remove
+
+    remove(model, yes=yes, as_json=as_json)
+
+
+_DOCTOR_HELP = """Show what this machine has, what a model would use of it, and what to mend.
+
+Examples:
+
+  demotic doctor
+
+  demotic doctor ./my-model.gguf --json
+"""
+
+
+def _doctor(
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Plan for this model.")] = None,
+    as_json: Json = False,
+) -> None:
+    from runtime.commands.doctor import doctor
+    from runtime.models.store import Store
+
+    doctor(Store().resolve(model).path if model else None, as_json=as_json)

@@ -1,0 +1,103 @@
+"""`demotic serve`: the HTTP endpoint, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import uvicorn
+
+from runtime.api.app import create_app
+from runtime.card import ModelCard
+from runtime.commands.notice import tell_licence
+from runtime.config import EngineConfig, ServerConfig
+from runtime.engine.pool import ModelPool
+from runtime.errors import AddressInUse, ConfigurationInvalid
+from runtime.model import start
+from runtime.models.store import Store
+
+
+def serve(references: Sequence[str], *, host: str, port: int, api_keys: tuple[str, ...], context: int | None) -> None:
+    """Serve the models of `references` (none: the default model) at `host` and `port` (0: any free one)."""
+    logging.basicConfig(format="demotic: %(message)s", level=logging.WARNING)
+    # llama.cpp's own lines are notes to its makers; its faults reach the user as errors.
+    logging.getLogger("demotic.llama").setLevel(logging.CRITICAL)
+    config = dataclasses.replace(ServerConfig(), host=host, port=port)
+    if any(not key.strip() for key in api_keys):
+        raise ConfigurationInvalid("An API key is empty.")
+    limits = EngineConfig()
+    if context is not None:
+        limits = dataclasses.replace(limits, max_context=context)
+    store = Store()
+    cards: dict[str, ModelCard] = {}
+    for reference in references or [store.default_name()]:
+        card = ModelCard.read(store.resolve(reference))
+        tell_licence(store, card.file)
+        cards[card.name] = card
+    with _bind(config) as listener:
+        if not api_keys and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+            raise ConfigurationInvalid(
+                f"{host} can be reached from other machines, and there is no API key.",
+                remedy="Give one with --api-key, or listen on 127.0.0.1.",
+            )
+        pool = ModelPool(list(cards), lambda name: start(cards[name], limits))
+        asyncio.run(_serve(listener, pool, config, api_keys))
+
+
+async def _serve(listener: socket.socket, pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...]) -> None:
+    for name in pool.names:
+        await pool.get(name)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(pool, config, api_keys),
+            log_level="warning",
+            timeout_graceful_shutdown=int(config.shutdown_seconds),
+        )
+    )
+
+    def on_stop(_signal: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # uvicorn takes these over once it runs, shuts down in order, and raises them again at the end: being asked to stop
+    # is no fault, so they must not end the process in their own way then, nor be lost before.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, on_stop)
+    print(f"demotic serves {', '.join(pool.names)} at {_url(listener)}/v1 (Ctrl-C stops it)", file=sys.stderr)  # noqa: T201
+    await server.serve(sockets=[listener])
+
+
+def _bind(config: ServerConfig) -> socket.socket:
+    """A listening socket, bound before any model is loaded, so that a taken port is known at once."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, OverflowError) as fault:
+        raise ConfigurationInvalid(f"{config.host}:{config.port} is not an address: {fault}.") from fault
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(socket.SOMAXCONN)
+    except OSError as fault:
+        listener.close()
+        if isinstance(fault, PermissionError):
+            message = f"Listening on port {config.port} is not allowed."
+            raise ConfigurationInvalid(message, remedy="Choose a port above 1023.") from fault
+        raise AddressInUse(
+            f"{config.host}:{config.port} cannot be listened on: {fault.strerror}.",
+            remedy="Choose another port with --port, or 0 for any free one.",
+        ) from fault
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

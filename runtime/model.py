@@ -1,0 +1,150 @@
+"""One loaded model: what `demotic run`, the Python API and the server hold in their hands."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, Unpack
+
+from runtime.backends.load import load_decoder
+from runtime.card import ModelCard, Options
+from runtime.chat.template import Message
+from runtime.config import EngineConfig
+from runtime.engine.client import EngineClient, InProcessClient, stream
+from runtime.engine.engine import Engine
+from runtime.engine.messages import Delta, Finished, FinishReason, Generate
+from runtime.errors import InferenceFailed
+from runtime.hardware.plan import Plan, plan
+from runtime.hardware.probe import probe
+from runtime.models.store import Store
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer, why it ended, and what it took. Times are in seconds."""
+
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    first_token_seconds: float
+    decode_seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Generated tokens a second, after the first; 0 where there is no second token."""
+        return _rate(self.completion_tokens - 1, self.decode_seconds)
+
+    @property
+    def characters_per_second(self) -> float:
+        """Code points of the answer a second, from the request's arrival to its end."""
+        return _rate(len(self.text), self.first_token_seconds + self.decode_seconds)
+
+    @classmethod
+    def from_events(cls, events: Iterable[Delta | Finished]) -> Answer:
+        """Fold the events of one request."""
+        texts: list[str] = []
+        for event in events:
+            match event:
+                case Delta(text=text):
+                    texts.append(text)
+                case Finished():
+                    return cls(
+                        text="".join(texts),
+                        finish_reason=event.reason,
+                        prompt_tokens=event.usage.prompt_tokens,
+                        completion_tokens=event.usage.completion_tokens,
+                        first_token_seconds=event.timings.first_token,
+                        decode_seconds=event.timings.decode,
+                    )
+        raise InferenceFailed("The answer was cut off before its end.")
+
+
+class Model:
+    """A model that answers. Use it as a context manager, or `close` it, to give its memory back."""
+
+    def __init__(self, card: ModelCard, plan: Plan, client: EngineClient) -> None:
+        self.name = card.name
+        self.card = card
+        self.plan = plan
+        self.client = client
+
+    def chat(self, messages: str | Iterable[Message], **options: Unpack[Options]) -> Answer:
+        """Answer a conversation; a string stands for one user message.
+
+        Raises:
+            InvalidRequest: an option or a message cannot be honoured; ContextOverflow where it is too long.
+        """
+        return Answer.from_events(self.events(self.card.chat_request(messages, **options)))
+
+    def complete(self, prompt: str, **options: Unpack[Options]) -> Answer:
+        """Continue a text. Raises as `chat` does."""
+        return Answer.from_events(self.events(self.card.completion_request(prompt, **options)))
+
+    def stream(self, messages: str | Iterable[Message], **options: Unpack[Options]) -> Iterator[str]:
+        """The answer of `chat`, in pieces of whole grapheme clusters, as they come."""
+        for event in self.events(self.card.chat_request(messages, **options)):
+            if isinstance(event, Delta):
+                yield event.text
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of `text`, with the beginning-of-sequence token where the model wants one."""
+        return self.client.tokenize(text)
+
+    def events(self, request: Generate) -> Iterator[Delta | Finished]:
+        """Events of a request, the last a `Finished`; leaving early takes it back."""
+        return stream(self.client, request)
+
+    def close(self) -> None:
+        """Unload the model. Calling it twice is harmless."""
+        self.client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def load(reference: str | None = None, *, context_length: int | None = None) -> Model:
+    """Load a model into this process.
+
+    Args:
+        reference: a path, a catalogue name or `hf:org/repo[:file]`; None for the default model.
+        context_length: tokens a request may hold; None for what the model and the memory allow.
+
+    Raises:
+        ModelNotFound: there is no such model, or it is known but not downloaded.
+        ModelFileInvalid, UnsupportedArchitecture: the file cannot be run.
+        ModelLoadFailed: the machine or the backend cannot hold it.
+    """
+    limits = EngineConfig()
+    if context_length is not None:
+        limits = dataclasses.replace(limits, max_context=context_length)
+    return start(ModelCard.read(Store().resolve(reference)), limits)
+
+
+def start(card: ModelCard, limits: EngineConfig, progress: Callable[[float], bool] | None = None) -> Model:
+    """Load the weights of `card` into this process, within `limits`, and start its engine.
+
+    `progress` is told the share loaded, 0 to 1; where it returns False the loading stops.
+
+    Raises:
+        ModelLoadFailed: the machine or the backend cannot hold it.
+        Cancelled: `progress` stopped it.
+    """
+    chosen = plan(probe(), card.header.shape(), limits)
+    loaded = load_decoder(card.file.path, chosen, progress=progress)
+    client = InProcessClient(
+        lambda emit: Engine(loaded.decoder, loaded.tokenizer, max_waiting=limits.max_waiting, emit=emit),
+        close_backend=loaded.close,
+    )
+    return Model(card, chosen, client)
+
+
+def _rate(count: int, seconds: float) -> float:
+    return count / seconds if count > 0 and seconds > 0 else 0.0

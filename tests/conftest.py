@@ -1,0 +1,48 @@
+"""What all tests share: a home of their own, and the two starter models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.model import Model, load
+from runtime.models.store import Store
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep cache and configuration of whoever runs the tests out of them."""
+    home = tmp_path_factory.mktemp("home")
+    places = {"DEMOTIC_CACHE_DIR": str(home / "cache"), "DEMOTIC_CONFIG_DIR": str(home / "config")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, place in places.items():
+            patch.setenv(name, place)
+        patch.setenv("HF_HUB_OFFLINE", "0")
+        for name in [name for name in os.environ if name.startswith(("HF_TOKEN", "DEMOTIC_API_KEY"))]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def smollm2_path(_own_home: None) -> Path:
+    return Store().resolve("smollm2-135m-instruct").path
+
+
+@pytest.fixture(scope="session")
+def gemma_path(_own_home: None) -> Path:
+    return Store().resolve("gemma-3-270m").path
+
+
+@pytest.fixture(scope="session")
+def smollm2(_own_home: None) -> Iterator[Model]:
+    with load("smollm2-135m-instruct", context_length=2048) as model:
+        yield model
+
+
+@pytest.fixture(scope="session")
+def gemma(_own_home: None) -> Iterator[Model]:
+    with load("gemma-3-270m", context_length=2048) as model:
+        yield model

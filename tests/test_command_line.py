@@ -1,0 +1,191 @@
+"""The commands as a person or a script meets them, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+CHAT = "smollm2-135m-instruct"
+QUESTION = "What is the capital of France? Answer in one sentence."
+
+
+def demotic(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    feed = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]  # one of the two ways to feed it
+        [sys.executable, "-m", "demotic", *arguments], capture_output=True, text=True, timeout=120, **feed
+    )
+
+
+def sentence_of(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a command that failed as it should."""
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("demotic: ")
+    return line
+
+
+def test_run_answers_on_stdout_and_gives_its_figures_on_stderr() -> None:
+    done = demotic("run", CHAT, QUESTION, "--temperature", "0")
+    assert done.returncode == 0
+    assert "Paris" in done.stdout
+    assert done.stdout.endswith("\n")
+    for figure in ("prompt and", "generated tokens", "tokens/s", "characters/s", "first token after"):
+        assert figure in done.stderr
+    assert "llama" not in done.stderr
+
+
+def test_run_as_json_is_one_document_with_the_same_figures() -> None:
+    done = demotic("run", CHAT, QUESTION, "--temperature", "0", "--json")
+    answer = json.loads(done.stdout)
+    assert "Paris" in answer["text"]
+    assert answer["model"] == CHAT
+    assert answer["finish_reason"] == "stop"
+    assert answer["prompt_tokens"] > answer["completion_tokens"] > 3
+    for figure in ("tokens_per_second", "characters_per_second", "first_token_seconds", "load_seconds"):
+        assert answer[figure] > 0
+
+
+def test_run_reads_what_is_piped_in_alone_or_after_the_prompt() -> None:
+    alone = demotic("run", CHAT, "--temperature", "0", stdin=QUESTION)
+    assert "Paris" in alone.stdout
+    both = demotic("run", CHAT, "Answer this question.", "--json", "--max-tokens", "1", stdin=QUESTION)
+    only = demotic("run", CHAT, QUESTION, "--json", "--max-tokens", "1")
+    assert json.loads(both.stdout)["prompt_tokens"] > json.loads(only.stdout)["prompt_tokens"]
+
+
+def test_run_with_a_prompt_only_takes_the_default_model() -> None:
+    done = demotic("run", QUESTION, "--max-tokens", "2", "--json")
+    assert json.loads(done.stdout)["model"] == CHAT
+
+
+def test_run_honours_stop_seed_and_length() -> None:
+    stopped = demotic("run", "gemma-3-270m", "1, 2, 3, 4,", "--temperature", "0", "--stop", "8", "--json")
+    assert json.loads(stopped.stdout)["text"].strip().endswith("7,")
+    seeded = [demotic("run", CHAT, "Tell a story.", "--seed", "5", "--max-tokens", "12").stdout for _ in range(2)]
+    assert seeded[0] == seeded[1]
+    cut = demotic("run", CHAT, "Tell a story.", "--max-tokens", "3", "--json")
+    assert json.loads(cut.stdout)["finish_reason"] == "length"
+
+
+def test_a_system_message_is_taken_by_a_chat_model_and_refused_by_a_base_model() -> None:
+    assert demotic("run", CHAT, "Hi", "--system", "Be brief.", "--max-tokens", "2").returncode == 0
+    assert "base model" in sentence_of(demotic("run", "gemma-3-270m", "Hi", "--system", "Be brief."))
+
+
+def test_ctrl_c_stops_the_answer_and_keeps_what_came() -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-m", "demotic", "run", "gemma-3-270m", "Once upon a time", "--max-tokens", "8000"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert run.stdout is not None
+    first = os.read(run.stdout.fileno(), 100)
+    run.send_signal(signal.SIGINT)
+    rest, errors = run.communicate(timeout=20)
+    assert run.returncode == 130
+    assert (first + rest).decode().strip()
+    assert b"stopped" in errors
+    assert b"Traceback" not in errors
+
+
+def test_the_licence_is_shown_at_first_use_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMOTIC_CACHE_DIR", str(tmp_path))
+    first, second = (demotic("run", CHAT, "Hi", "--max-tokens", "1") for _ in range(2))
+    assert "Apache-2.0" in first.stderr
+    assert "Apache-2.0" not in second.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "serve", "show", "pull", "remove", "doctor"])
+def test_an_unknown_model_is_one_line_with_the_nearest_names(command: str) -> None:
+    words = [command, "smollm2-135m-instruc", *(["Hi"] if command == "run" else [])]
+    assert "Did you mean smollm2-135m-instruct" in sentence_of(demotic(*words))
+
+
+def test_a_word_that_is_almost_a_model_is_not_taken_for_a_prompt() -> None:
+    assert "Did you mean gemma-3-270m" in sentence_of(demotic("run", "gemma-3-270"))
+
+
+@pytest.mark.parametrize("command", ["run", "serve", "show"])
+def test_files_that_are_no_models_are_one_line_that_names_the_fault(
+    command: str, tmp_path: Path, smollm2_path: Path
+) -> None:
+    truncated, text, empty = tmp_path / "cut.gguf", tmp_path / "text.gguf", tmp_path / "empty.gguf"
+    truncated.write_bytes(smollm2_path.read_bytes()[:3_000_000])
+    text.write_text("<html>Not found</html>" * 10)
+    empty.touch()
+    more = ["Hi"] if command == "run" else []
+    for path in (truncated, text, empty, tmp_path / "missing.gguf", tmp_path):
+        assert str(path.name) in sentence_of(demotic(command, str(path), *more))
+
+
+def test_no_prompt_and_wrong_values_are_one_line() -> None:
+    assert "no prompt" in sentence_of(demotic("run", CHAT))
+    assert "temperature" in sentence_of(demotic("run", CHAT, "Hi", "--temperature", "nan"))
+    assert "context holds" in sentence_of(demotic("run", CHAT, "word " * 300, "--context", "256", "--max-tokens", "9"))
+
+
+def test_a_port_in_use_is_one_line_and_no_model_is_loaded_for_it() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        line = sentence_of(demotic("serve", CHAT, "--port", str(taken.getsockname()[1])))
+    assert "--port" in line
+
+
+def test_listening_to_other_machines_needs_a_key() -> None:
+    assert "--api-key" in sentence_of(demotic("serve", CHAT, "--host", "0.0.0.0", "--port", "0"))  # noqa: S104  # refused
+    assert "not an address" in sentence_of(demotic("serve", CHAT, "--host", "no.such.host.invalid"))
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_serve_ends_in_order_when_asked_to(stop: signal.Signals) -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "demotic", "serve", CHAT, "--port", "0"], stderr=subprocess.PIPE, text=True
+    )
+    assert server.stderr is not None
+    assert "http://127.0.0.1:" in server.stderr.readline()
+    server.send_signal(stop)
+    _, errors = server.communicate(timeout=20)
+    assert (server.returncode, errors) == (0, "")
+
+
+def test_help_is_shown_without_a_command_and_the_version_on_request() -> None:
+    assert "Usage: demotic" in demotic().stdout + demotic().stderr
+    assert demotic("--version").stdout.startswith("demotic 0.")
+
+
+def test_debug_shows_where_a_fault_came_from() -> None:
+    done = demotic("--debug", "show", "no-such-model")
+    assert "Traceback" in done.stderr
+    assert "ModelNotFound" in done.stderr
+
+
+def test_on_a_terminal_the_answer_streams() -> None:
+    parent, child = pty.openpty()
+    run = subprocess.Popen(
+        [sys.executable, "-m", "demotic", "run", CHAT, "Count from 1 to 20.", "--temperature", "0"],
+        stdin=child,
+        stdout=child,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(child)
+    times = []
+    try:
+        while os.read(parent, 1000):
+            times.append(time.monotonic())
+    except OSError:
+        pass  # Linux says so when the other end of a terminal closes.
+    os.close(parent)
+    assert run.wait(20) == 0
+    assert len(times) > 5
