@@ -1,0 +1,1 @@
+"""The HTTP endpoint. OpenAI's shapes live here and nowhere else."""

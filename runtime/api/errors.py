@@ -1,0 +1,120 @@
+"""Every error as OpenAI's error object: one table, and the handlers that use it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from runtime.errors import (
+    Cancelled,
+    ContextOverflow,
+    DemoticError,
+    DownloadFailed,
+    InferenceFailed,
+    InvalidRequest,
+    ModelFileInvalid,
+    ModelLoadFailed,
+    ModelNotFound,
+    QueueFull,
+    RequestTooLarge,
+    Unauthorized,
+    UnsupportedArchitecture,
+)
+
+_log = logging.getLogger("demotic.api")
+
+# class -> HTTP status, OpenAI's `type`, OpenAI's `code`; the first base class found in it counts.
+TABLE: dict[type[DemoticError], tuple[int, str, str | None]] = {
+    ContextOverflow: (400, "invalid_request_error", "context_length_exceeded"),
+    RequestTooLarge: (413, "invalid_request_error", "request_too_large"),
+    InvalidRequest: (400, "invalid_request_error", None),
+    Unauthorized: (401, "authentication_error", "invalid_api_key"),
+    ModelNotFound: (404, "invalid_request_error", "model_not_found"),
+    QueueFull: (429, "rate_limit_error", "queue_full"),
+    Cancelled: (499, "invalid_request_error", "cancelled"),
+    ModelFileInvalid: (500, "server_error", "model_file_invalid"),
+    ModelLoadFailed: (500, "server_error", "model_load_failed"),
+    UnsupportedArchitecture: (500, "server_error", "unsupported_architecture"),
+    DownloadFailed: (502, "server_error", "download_failed"),
+    InferenceFailed: (500, "server_error", "inference_failed"),
+    DemoticError: (500, "server_error", None),
+}
+
+
+def error_body(error: DemoticError) -> dict[str, Any]:
+    """OpenAI's error object for `error`."""
+    _, kind, code = _row(error)
+    return {
+        "error": {"message": str(error), "type": kind, "param": getattr(error, "param", None), "code": code},
+    }
+
+
+def error_response(error: DemoticError) -> JSONResponse:
+    """HTTP answer for `error`."""
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, QueueFull) else None
+    return JSONResponse(error_body(error), _row(error)[0], headers)
+
+
+def install(app: FastAPI) -> None:
+    """Let every fault of a request leave `app` as an OpenAI error object."""
+
+    async def on_known(_request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, DemoticError)  # noqa: S101  # what this handler is registered for
+        return error_response(error)
+
+    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101  # what this handler is registered for
+        kind = request.headers.get("content-type", "")
+        if "json" not in kind:
+            # Not only tidiness: a page in a browser may send any other type here without being asked for permission.
+            message = f"The body's type is '{kind}'."
+            return error_response(InvalidRequest(message, remedy="Send 'Content-Type: application/json'."))
+        return error_response(from_validation(error))
+
+    async def on_http(_request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101  # what this handler is registered for
+        body = {"message": f"{error.detail}.", "type": "invalid_request_error", "param": None, "code": None}
+        return JSONResponse({"error": body}, error.status_code, error.headers)
+
+    async def on_unknown(_request: Request, error: Exception) -> JSONResponse:
+        _log.error("a request failed", exc_info=error)
+        return error_response(DemoticError("The server failed; its log says more."))
+
+    app.add_exception_handler(DemoticError, on_known)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_unknown)
+
+
+def from_validation(fault: RequestValidationError) -> InvalidRequest:
+    """The first thing pydantic found wrong, as one sentence that names the field."""
+    faults = fault.errors()
+    # A union tells why each of its members failed; the one that got furthest is the one that was meant.
+    first = max((one for one in faults if one["loc"][:2] == faults[0]["loc"][:2]), key=lambda one: len(one["loc"]))
+    if first["type"] == "json_invalid":
+        reason = first.get("ctx", {}).get("error", "it does not parse")
+        return InvalidRequest(f"The body is not JSON: {reason}.")
+    place = [part for part in first["loc"] if part != "body"]
+    if first["type"] == "missing" and not place:
+        return InvalidRequest("The body is empty.", remedy="Send a JSON object.")
+    # A union names its members in the path ("stop", "list[str]", 0); only the field's own name helps the caller.
+    steps = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in place if _is_name(part)]
+    param = "".join(steps).lstrip(".")
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    return InvalidRequest(f"{param or 'The body'}: {message}.", param=param or None)
+
+
+def _is_name(part: int | str) -> bool:
+    return isinstance(part, int) or (part.isidentifier() and part not in {"str", "int", "float", "bool"})
+
+
+def _row(error: DemoticError) -> tuple[int, str, str | None]:
+    for kind in type(error).__mro__:
+        if kind in TABLE:
+            return TABLE[kind]
+    return TABLE[DemoticError]

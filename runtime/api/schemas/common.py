@@ -1,0 +1,148 @@
+"""What chat and text completions have in common."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from runtime.config import SamplingDefaults
+from runtime.engine.messages import Finished
+from runtime.engine.sampling import SamplingParams
+
+_DEFAULTS = SamplingDefaults()
+_MAX_STOPS = 4
+_MAX_HEADER = 1024
+
+_SAMPLING_FIELDS = tuple(field.name for field in fields(SamplingDefaults))
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+# Fields that would change the answer and cannot be honoured yet, with the values that ask for nothing.
+_UNSUPPORTED: dict[str, tuple[object, ...]] = {
+    "audio": (None,),
+    "best_of": (None, 1),
+    "echo": (None, False),
+    "function_call": (None, "none"),
+    "functions": (None, []),
+    "grammar": (None, ""),
+    "guided_choice": (None, []),
+    "guided_json": (None,),
+    "guided_regex": (None, ""),
+    "logprobs": (None, False, 0),
+    "modalities": (None, ["text"]),
+    "n": (None, 1),
+    "prediction": (None,),
+    "reasoning_effort": (None, "none"),
+    "response_format": (None, {"type": "text"}),
+    "suffix": (None, ""),
+    "tool_choice": (None, "none"),
+    "tools": (None, []),
+    "top_logprobs": (None, 0),
+    "web_search_options": (None,),
+}
+# Fields that ask for nothing this server does differently.
+_ACCEPTED = frozenset({"metadata", "store", "user", *_UNSUPPORTED})
+
+
+class StreamOptions(BaseModel):
+    """`include_usage` asks for a last chunk with the token counts."""
+
+    model_config = ConfigDict(strict=True)
+
+    include_usage: bool = False
+
+
+class GenerationRequest(BaseModel):
+    """Fields of both kinds of completion. Unknown ones are ignored, and named in the header `x-demotic-ignored`."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    model: str | None = Field(None, description="A served model's name; without it, the first one.")
+    max_tokens: int | None = Field(None, ge=1)
+    stop: str | list[str] | None = Field(None, description="Up to four strings that end the answer; not part of it.")
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    temperature: Number | None = Field(None, ge=0, le=2)
+    top_p: Number | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=-1, description="Choose among the k likeliest tokens; 0 or -1: all.")
+    min_p: Number | None = Field(None, ge=0, le=1, description="Leave out tokens below this share of the likeliest.")
+    repetition_penalty: Number | None = Field(None, gt=0, le=1000)
+    frequency_penalty: Number | None = Field(None, ge=-2, le=2)
+    presence_penalty: Number | None = Field(None, ge=-2, le=2)
+    logit_bias: dict[str, Number] | None = None
+    seed: int | None = None
+
+    @model_validator(mode="after")
+    def _refuse_unsupported(self) -> GenerationRequest:
+        for name, value in (self.model_extra or {}).items():
+            if name in _UNSUPPORTED and value not in _UNSUPPORTED[name]:
+                raise ValueError(f"'{name}' is not supported by this server")
+        if isinstance(self.stop, list) and len(self.stop) > _MAX_STOPS:
+            raise ValueError(f"'stop' may hold at most {_MAX_STOPS} strings")
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("'stream_options' needs 'stream': true")
+        for token in self.logit_bias or {}:
+            if not token.isascii() or not token.isdigit():
+                raise ValueError(f"'logit_bias' must be keyed by token ids, not '{token}'")
+        return self
+
+    @property
+    def response_headers(self) -> dict[str, str]:
+        """Headers of the answer: the names of the fields that this server does not know."""
+        ignored = sorted(ascii(name)[1:-1] for name in set(self.model_extra or {}) - _ACCEPTED)
+        return {"x-demotic-ignored": ", ".join(ignored)[:_MAX_HEADER]} if ignored else {}
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream ends with the token counts."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The stop strings, however they were sent."""
+        if self.stop is None:
+            return ()
+        return tuple(stop for stop in ([self.stop] if isinstance(self.stop, str) else self.stop) if stop)
+
+    def sampling(self) -> SamplingParams:
+        """The engine's sampling parameters, with its defaults where the request says nothing."""
+        sent: dict[str, Any] = {name: value for name in _SAMPLING_FIELDS if (value := getattr(self, name)) is not None}
+        sent["top_k"] = max(sent.get("top_k", _DEFAULTS.top_k), 0)
+        bias = {int(token): value for token, value in (self.logit_bias or {}).items()}
+        # Seeds are any 64-bit integer in OpenAI's API, negative ones too.
+        seed = None if self.seed is None else self.seed % 2**64
+        return SamplingParams(**sent, logit_bias=bias, seed=seed)
+
+
+class UsageBody(BaseModel):
+    """Token counts."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+    @classmethod
+    def from_finished(cls, finished: Finished) -> UsageBody:
+        """Counts of a finished request."""
+        prompt, completion = finished.usage.prompt_tokens, finished.usage.completion_tokens
+        return cls(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong: `message` for people, `type` and `code` for programs, `param` the field at fault."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """OpenAI's error object."""
+
+    error: ErrorDetail
+
+
+FinishReasonBody = Literal["stop", "length"]

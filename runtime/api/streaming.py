@@ -1,0 +1,64 @@
+"""From an engine's events to HTTP: server-sent events, and the end of a request whose client has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+
+from runtime.api.errors import error_body
+from runtime.api.schemas.chat import ChatCompletionChunk
+from runtime.api.schemas.completions import Completion
+from runtime.engine.client import EngineClient, stream_async
+from runtime.engine.messages import Delta, Finished, Generate
+from runtime.errors import DemoticError
+
+StreamedChunk = ChatCompletionChunk | Completion
+
+_POLL_SECONDS = 0.1
+
+
+async def generate(client: EngineClient, message: Generate, http: Request) -> AsyncIterator[Delta | Finished]:
+    """Events of one request, which is taken back as soon as the client has gone."""
+    watcher = asyncio.create_task(_abort_when_gone(client, message.request_id, http))
+    try:
+        async with aclosing(stream_async(client, message)) as events:
+            async for event in events:
+                yield event
+    finally:
+        watcher.cancel()
+
+
+async def _abort_when_gone(client: EngineClient, request_id: str, http: Request) -> None:
+    while not await http.is_disconnected():
+        await asyncio.sleep(_POLL_SECONDS)
+    client.abort(request_id)
+
+
+async def sse_response(
+    chunks: AsyncIterator[StreamedChunk], *, wants_usage: bool, headers: dict[str, str]
+) -> StreamingResponse:
+    """`chunks` as server-sent events. A fault before the first is raised, so that it keeps its HTTP status."""
+    first = await anext(chunks)
+    return StreamingResponse(_encode(first, chunks, wants_usage), media_type="text/event-stream", headers=headers)
+
+
+async def _encode(first: StreamedChunk, rest: AsyncIterator[StreamedChunk], wants_usage: bool) -> AsyncIterator[str]:
+    yield _event(first)
+    try:
+        async for chunk in rest:
+            if chunk.usage is None or wants_usage:
+                yield _event(chunk)
+    except DemoticError as error:
+        yield f"data: {json.dumps(error_body(error), ensure_ascii=False)}\n\n"
+        return
+    yield "data: [DONE]\n\n"
+
+
+def _event(chunk: StreamedChunk) -> str:
+    # OpenAI leaves the key out, rather than null, where no counts were asked for.
+    return f"data: {chunk.model_dump_json(exclude=None if chunk.usage else {'usage'})}\n\n"
