@@ -19,10 +19,10 @@ QUESTION = "What is the capital of France? Answer in one sentence."
 
 
 def demotic(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    feed = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
-    return subprocess.run(  # type: ignore[call-overload, no-any-return]  # one of the two ways to feed it
-        [sys.executable, "-m", "demotic", *arguments], capture_output=True, text=True, timeout=120, **feed
-    )
+    command = [sys.executable, "-m", "demotic", *arguments]
+    if stdin is None:
+        return subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return subprocess.run(command, check=False, capture_output=True, text=True, input=stdin)
 
 
 def sentence_of(done: subprocess.CompletedProcess[str]) -> str:
