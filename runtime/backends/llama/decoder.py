@@ -10,7 +10,7 @@ import llama_cpp
 import numpy as np
 
 from runtime.backends.base import Chunk, Logits
-from runtime.backends.llama.library import take_last_error
+from runtime.backends.llama.library import take_error
 from runtime.errors import InferenceFailed, ModelLoadFailed
 
 if TYPE_CHECKING:
@@ -39,12 +39,11 @@ class LlamaDecoder:
         params.kv_unified = True
         params.swa_full = True
         params.no_perf = True
-        take_last_error()
+        take_error()
         self._context = llama_cpp.llama_init_from_model(model.handle, params)
         if not self._context:
             raise ModelLoadFailed(
-                f"llama.cpp could not make a context of {plan.num_cells} tokens: "
-                f"{take_last_error() or 'no reason given'}.",
+                f"llama.cpp could not make a context of {plan.num_cells} tokens: {take_error() or 'no reason given'}.",
                 remedy="Ask for a smaller context.",
             )
         self._memory = llama_cpp.llama_get_memory(self._context)
@@ -121,4 +120,4 @@ def _explain(status: int, num_tokens: int) -> str:
         case 2:
             return "The computation was aborted."
         case _:
-            return f"llama.cpp failed (status {status}): {take_last_error() or 'no reason given'}."
+            return f"llama.cpp failed (status {status}): {take_error() or 'no reason given'}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from collections import deque
+import re
 from functools import cache
 
 # Without this an abort in ggml starts a debugger on the process.
@@ -13,17 +13,20 @@ os.environ.setdefault("GGML_NO_BACKTRACE", "1")
 
 import llama_cpp
 
-_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING}
-_ERROR_LEVEL = 3
+# ggml.h, enum ggml_log_level; 5 goes on with the line before.
+_ERROR_LEVEL = 4
+_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, _ERROR_LEVEL: logging.ERROR}
 _log = logging.getLogger("demotic.llama")
-_last_errors: deque[str] = deque(maxlen=8)
+_MAX_ERRORS = 8
+_errors: list[str] = []
+_FUNCTION_NAMES = re.compile(r"^(?:\w+: )+")
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]  # a ctypes function type
 def _on_log(level: int, text: bytes, _user_data: object) -> None:
     line = text.decode("utf-8", "replace").rstrip()
-    if level == _ERROR_LEVEL and line:
-        _last_errors.append(line)
+    if level == _ERROR_LEVEL and line and len(_errors) < _MAX_ERRORS:
+        _errors.append(line)
     _log.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
 
 
@@ -34,8 +37,11 @@ def initialise() -> None:
     llama_cpp.llama_backend_init()
 
 
-def take_last_error() -> str:
-    """The last error line since this was asked before, without llama.cpp's function names; '' when there was none."""
-    line = _last_errors[-1] if _last_errors else ""
-    _last_errors.clear()
-    return line.rsplit(": ", 1)[-1] if line else ""
+def take_error() -> str:
+    """Why llama.cpp failed since this was asked before: its first error line, for the later ones only say that it did.
+
+    The names of its functions are left out; '' when it said nothing.
+    """
+    line = _errors[0] if _errors else ""
+    _errors.clear()
+    return _FUNCTION_NAMES.sub("", line).rstrip(".")

@@ -36,13 +36,13 @@ class LlamaModel:
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         params.progress_callback = on_progress
-        library.take_last_error()
+        library.take_error()
         self.handle = llama_cpp.llama_model_load_from_file(bytes(path), params)
         if stopped:
             raise Cancelled(f"Loading {path.name} was stopped.")
         if not self.handle:
             raise ModelLoadFailed(
-                f"llama.cpp could not load {path}: {library.take_last_error() or 'no reason given'}.",
+                f"llama.cpp could not load {path}: {library.take_error() or 'no reason given'}.",
                 remedy="Fetch the file again, or convert it anew.",
             )
         self.tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(self.handle))

@@ -1,0 +1,147 @@
+"""llama.cpp behind our Protocols, on a tiny random model in float32: what is batched equals what is alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.backends.base import Chunk, Logits
+from runtime.backends.llama.decoder import LlamaDecoder
+from runtime.backends.llama.model import LlamaModel
+from runtime.backends.load import load_decoder
+from runtime.config import EngineConfig
+from runtime.errors import Cancelled, InferenceFailed, InvalidRequest, ModelLoadFailed
+from runtime.hardware.plan import Plan, plan
+from runtime.hardware.probe import probe
+from runtime.models.inspect import read_header
+from tests.tiny.gguf import write_tiny_gguf
+
+PROMPTS = ([5, 6, 7, 8, 9, 10, 11], [260, 12, 13], [20])
+
+
+@pytest.fixture(scope="module")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tiny") / "tiny.gguf"
+    write_tiny_gguf(path, context_length=256)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tiny_plan(tiny_path: Path) -> Plan:
+    chosen = plan(probe(), read_header(tiny_path).shape(), EngineConfig(max_context=256, batch_size=64))
+    return dataclasses.replace(chosen, max_sequences=4, num_cells=512)
+
+
+@pytest.fixture
+def decoder(tiny_path: Path, tiny_plan: Plan) -> Iterator[LlamaDecoder]:
+    model = LlamaModel(tiny_path)
+    made = LlamaDecoder(model, tiny_plan)
+    yield made
+    made.close()
+    made.close()
+    model.close()
+    model.close()
+
+
+def rows(logits: Logits) -> Logits:
+    """A copy that outlives the next step."""
+    return np.array(logits)
+
+
+def test_a_prompt_in_one_step_or_in_chunks_gives_the_same_logits(decoder: LlamaDecoder) -> None:
+    tokens = PROMPTS[0]
+    whole = rows(decoder.forward([Chunk(0, 0, tokens, wants_logits=True)]))
+    assert decoder.forward([Chunk(1, 0, tokens[:4], wants_logits=False)]).shape == (0, decoder.vocabulary_size)
+    parts = decoder.forward([Chunk(1, 4, tokens[4:], wants_logits=True)])
+    np.testing.assert_allclose(whole, parts, atol=2e-2)
+    assert whole.argmax() == parts.argmax()
+
+
+def test_sequences_of_one_step_do_not_see_each_other(decoder: LlamaDecoder) -> None:
+    alone = []
+    for tokens in PROMPTS:
+        alone.append(rows(decoder.forward([Chunk(0, 0, tokens, wants_logits=True)]))[0])
+        decoder.forget(0)
+    together = decoder.forward([Chunk(slot, 0, tokens, wants_logits=True) for slot, tokens in enumerate(PROMPTS)])
+    assert together.shape == (3, decoder.vocabulary_size)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-2)
+
+
+def test_rows_come_in_the_order_of_the_chunks_that_want_them(decoder: LlamaDecoder) -> None:
+    chunks = [Chunk(slot, 0, tokens, wants_logits=slot != 1) for slot, tokens in enumerate(PROMPTS)]
+    both = rows(decoder.forward(chunks))
+    for slot in range(3):
+        decoder.forget(slot)
+    all_three = decoder.forward([Chunk(slot, 0, tokens, wants_logits=True) for slot, tokens in enumerate(PROMPTS)])
+    np.testing.assert_allclose(both, all_three[[0, 2]], atol=1e-4)
+
+
+def test_a_forgotten_slot_starts_anew_and_leaves_the_others_alone(decoder: LlamaDecoder) -> None:
+    decoder.forward([Chunk(slot, 0, PROMPTS[0], wants_logits=False) for slot in (0, 1)])
+    before = rows(decoder.forward([Chunk(1, len(PROMPTS[0]), [3], wants_logits=True)]))
+    decoder.forget(0)
+    decoder.forget(1)
+    decoder.forward([Chunk(1, 0, PROMPTS[0], wants_logits=False)])
+    after = decoder.forward([Chunk(1, len(PROMPTS[0]), [3], wants_logits=True)])
+    np.testing.assert_allclose(before, after, atol=1e-3)
+
+
+def test_a_step_that_llama_cpp_would_abort_on_is_an_error_and_the_next_one_works(decoder: LlamaDecoder) -> None:
+    for chunks in (
+        [Chunk(0, 0, [1] * (decoder.batch_size + 1), wants_logits=True)],
+        [],
+        [Chunk(0, 0, [10**6], wants_logits=True)],
+        [Chunk(0, 50, [1], wants_logits=True), Chunk(0, 3, [1], wants_logits=True)],
+    ):
+        with pytest.raises(InferenceFailed):
+            decoder.forward(chunks)
+        decoder.forget(0)
+    assert decoder.forward([Chunk(0, 0, [1], wants_logits=True)]).shape == (1, decoder.vocabulary_size)
+
+
+def test_a_full_cache_is_an_error_that_says_so(decoder: LlamaDecoder) -> None:
+    with pytest.raises(InferenceFailed, match="no room"):
+        for start in range(0, decoder.num_cells + 64, 64):
+            decoder.forward([Chunk(0, start, [1] * 64, wants_logits=False)])
+
+
+def test_a_file_that_llama_cpp_refuses_is_named_with_its_reason(tmp_path: Path) -> None:
+    path = tmp_path / "odd.gguf"
+    write_tiny_gguf(path, metadata={"general.architecture": "unheard-of"})
+    with pytest.raises(ModelLoadFailed, match="unknown model architecture: 'unheard-of'"):
+        LlamaModel(path)
+
+
+def test_loading_tells_its_progress_and_can_be_stopped(tiny_path: Path, tiny_plan: Plan) -> None:
+    shares: list[float] = []
+
+    def note(share: float) -> bool:
+        shares.append(share)
+        return True
+
+    load_decoder(tiny_path, tiny_plan, progress=note).close()
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    with pytest.raises(Cancelled):
+        load_decoder(tiny_path, tiny_plan, progress=lambda _share: False)
+
+
+def test_the_tokenizer_gives_back_every_byte_and_refuses_what_is_none(tiny_path: Path, tiny_plan: Plan) -> None:
+    loaded = load_decoder(tiny_path, tiny_plan)
+    tokenizer = loaded.tokenizer
+    try:
+        for text in ("hello", "жълт", "日本", "👩‍👩‍👧", "a\n\tb", "हिन्दी"):
+            tokens = tokenizer.encode(text, parse_special=False)
+            assert b"".join(map(tokenizer.token_bytes, tokens)).decode().removeprefix(" ") == text
+        with pytest.raises(InvalidRequest, match="surrogate"):
+            tokenizer.encode("a\ud800", parse_special=False)
+        for token in (-1, tokenizer.vocabulary_size):
+            with pytest.raises(InvalidRequest, match="no token"):
+                tokenizer.token_bytes(token)
+    finally:
+        loaded.close()
