@@ -11,6 +11,7 @@ import numpy as np
 
 from runtime.backends.base import Chunk, Logits
 from runtime.backends.llama.library import take_error
+from runtime.backends.llama.threads import ThreadGovernor
 from runtime.errors import InferenceFailed, ModelLoadFailed
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class LlamaDecoder:
         self.batch_size = llama_cpp.llama_n_batch(self._context)
         self.max_sequences = plan.max_sequences
         self.context_length = min(plan.context_length, self.num_cells)
+        self._plan = plan
+        self._num_threads = max(plan.threads, plan.threads_batch)
+        self._governor = ThreadGovernor(self._num_threads)
         self._make_batch()
 
     def _make_batch(self) -> None:
@@ -89,6 +93,7 @@ class LlamaDecoder:
             self._wants[end - 1] = chunk.wants_logits
             start = end
         self._batch.n_tokens = total
+        self._set_threads()
         status = llama_cpp.llama_decode(self._context, self._batch)
         if status != 0:
             raise InferenceFailed(_explain(status, total))
@@ -96,6 +101,13 @@ class LlamaDecoder:
         if num_rows == 0:
             return np.empty((0, self.vocabulary_size), np.float32)
         return np.ctypeslib.as_array(llama_cpp.llama_get_logits(self._context), (num_rows, self.vocabulary_size))
+
+    def _set_threads(self) -> None:
+        threads = self._governor.threads()
+        if threads != self._num_threads:
+            decode, batch = self._plan.threads, self._plan.threads_batch
+            llama_cpp.llama_set_n_threads(self._context, min(threads, decode), min(threads, batch))
+            self._num_threads = threads
 
     def forget(self, slot: int) -> None:
         """See `Decoder.forget`."""
