@@ -1,0 +1,47 @@
+"""The command that opens the terminal chat: chat.
+
+Only its signature and help text live here, so that `demotic --help` imports nothing heavy; the body is in
+`tui/chat.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+# The backslashes keep rich from reading the brackets as markup.
+_MODEL_HELP = (
+    r"A path to a GGUF, a catalogue name, or hf:org/repo\[@revision]\[:file-or-quantization]. "
+    "Without it, the default model."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the front door's `app`."""
+    app.command("chat", help=_CHAT_HELP)(_chat)
+
+
+_CHAT_HELP = """Talk with a model in the terminal.
+
+Without a terminal it answers once on standard output: MESSAGE or, where none is given, what is piped in.
+
+Examples:
+
+  demotic chat
+
+  demotic chat smollm2-135m-instruct "What is the capital of France? Answer in one sentence."
+
+  echo "Kio estas la ĉefurbo de Francio?" | demotic chat gemma-3-270m
+"""
+
+
+def _chat(
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help=_MODEL_HELP)] = None,
+    message: Annotated[
+        str | None, typer.Argument(metavar="MESSAGE", help="Said first; alone, it needs more than one word.")
+    ] = None,
+) -> None:
+    from tui.chat import chat
+
+    chat(model, message)

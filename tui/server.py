@@ -1,0 +1,100 @@
+"""The chat's own server: `demotic serve` in a child process, on a free loopback port, behind a key of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+from runtime.errors import DemoticError
+from tui.events import Endpoint
+
+_READY = re.compile(r"demotic serves .* at (http://\S+)/v1(?: |$)")
+_FAULT_PREFIX = "demotic: "
+_MAX_LINE_BYTES = 2**20
+_STOP_SECONDS = 5.0
+
+
+class PrivateServer:
+    """A server for `model` (None: the default one) that runs while this context manager is entered.
+
+    Entering returns at once; `endpoint` waits until the model is loaded. The child ends with this process, also where
+    that is killed (`tui/child.py`).
+    """
+
+    def __init__(self, model: str | None) -> None:
+        self._model = model
+        # In the environment, since everyone on the machine can read a command line.
+        self._api_key = secrets.token_urlsafe(32)
+        self._draining: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        model = [self._model] if self._model is not None else []
+        self._process: Process = await asyncio.create_subprocess_exec(
+            # -P: what lies in the working folder must not stand in for the program's own modules.
+            *(sys.executable, "-P", "-m", "tui.child"),
+            *("serve", "--host", "127.0.0.1", "--port", "0", "--", *model),
+            stdin=PIPE,
+            stdout=DEVNULL,
+            stderr=PIPE,
+            limit=_MAX_LINE_BYTES,
+            env=os.environ | {"DEMOTIC_API_KEY": self._api_key},
+            # Ctrl-C in the terminal is for the chat, which then stops its server in order.
+            start_new_session=True,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._draining is not None:
+            self._draining.cancel()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+    async def endpoint(self) -> Endpoint:
+        """Wait until the server answers; to be called once.
+
+        Raises:
+            DemoticError: the server ended instead, with its own sentence.
+        """
+        told: list[str] = []
+        async for line in self._lines():
+            if ready := _READY.match(line):
+                self._draining = asyncio.create_task(self._drain())
+                return Endpoint(ready[1], self._api_key, tuple(told))
+            told.append(line)
+        raise _start_fault(told, await self._process.wait())
+
+    async def _lines(self) -> AsyncIterator[str]:
+        stderr = self._process.stderr
+        while stderr is not None and (line := await stderr.readline()):
+            yield line.decode(errors="replace").rstrip()
+
+    async def _drain(self) -> None:
+        """Read on, so that the pipe never fills and blocks the server."""
+        async for _line in self._lines():
+            pass
+
+
+def _start_fault(told: list[str], status: int) -> DemoticError:
+    for line in reversed(told):
+        if line.startswith(_FAULT_PREFIX):
+            return DemoticError(line.removeprefix(_FAULT_PREFIX))
+    last = f": {told[-1]}" if told else "."
+    return DemoticError(
+        f"The model's server ended while it started, with status {status}{last}",
+        remedy="`demotic --debug serve` with the same model shows more.",
+    )

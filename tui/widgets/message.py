@@ -1,0 +1,75 @@
+"""One entry of the conversation: what was said, an answer, a notice, a fault."""
+
+from __future__ import annotations
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
+from textual.widgets import Markdown, Static
+from textual.widgets.markdown import MarkdownStream
+
+# Line ends that Markdown does not know but Textual's counting of lines does; every other control character could be
+# read as a command by the terminal.
+_LINE_ENDS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+_CONTROLS = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0)))).translate({ord("\t"): None, ord("\n"): None})
+_SHOWN = str.maketrans(dict.fromkeys(_CONTROLS, "") | dict.fromkeys(_LINE_ENDS, "\n"))
+
+
+def shown(text: str) -> str:
+    """`text` as it may go to a terminal: no command gets through, whether a model wrote it or a person pasted it."""
+    return text.translate(_SHOWN)
+
+
+class Said(Static):
+    """What the person said; `text` is exactly that."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(shown(text), markup=False)
+        self.text = text
+
+
+class Notice(Static):
+    """Something worth knowing that is not part of the conversation."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(shown(text), markup=False)
+
+
+class Fault(Static):
+    """What went wrong, and what to do next."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(shown(text), markup=False)
+
+
+class Answer(Markdown):
+    """An answer, rendered while it comes."""
+
+    def __init__(self) -> None:
+        # Opening a link could start a browser inside this very terminal.
+        super().__init__(parser_factory=_parser, open_links=False)
+        self._stream: MarkdownStream | None = None
+
+    async def write(self, text: str) -> None:
+        """Add the next piece."""
+        if self._stream is None:
+            self._stream = self.get_stream(self)
+        await self._stream.write(shown(text))
+
+    async def finish(self) -> None:
+        """Wait until all pieces are on the screen; none may follow."""
+        if self._stream is not None:
+            await self._stream.stop()
+
+
+def _parser() -> MarkdownIt:
+    """Markdown as models write it: a line of a poem stays a line, and `<think>` is text, not HTML that nobody sees."""
+    parser = MarkdownIt("gfm-like", {"html": False})
+    parser.core.ruler.push("keep_lines", _keep_lines)
+    return parser
+
+
+def _keep_lines(state: StateCore) -> None:
+    for token in state.tokens:
+        for child in token.children or ():
+            if child.type == "softbreak":
+                child.type = "hardbreak"
