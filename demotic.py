@@ -9,7 +9,6 @@ with demotic.load("smollm2-135m-instruct") as model:
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +41,8 @@ def __getattr__(name: str) -> object:
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
+        import importlib.metadata
+
         print(f"demotic {importlib.metadata.version('demotic')}")  # noqa: T201
         raise typer.Exit
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from runtime.api.schemas.common import ErrorBody, UsageBody
-from runtime.api.schemas.completions import Completion, CompletionChoice, CompletionRequest
+from runtime.api.schemas.completions import DEFAULT_MAX_TOKENS, Completion, CompletionChoice, CompletionRequest
 from runtime.api.streaming import generate, sse_response
 from runtime.engine.messages import Delta, Generate
 from runtime.engine.pool import ModelPool
@@ -29,7 +29,7 @@ async def create_completion(body: CompletionRequest, http: Request) -> Response:
         request_id=f"cmpl-{uuid.uuid4().hex}",
         prompt=body.prompt if isinstance(body.prompt, str) else tuple(body.prompt),
         sampling=body.sampling(),
-        max_tokens=body.max_tokens,
+        max_tokens=body.max_completion_tokens or body.max_tokens or DEFAULT_MAX_TOKENS,
         stop=body.stops,
     )
     chunks = _chunks(model, message, http)

@@ -105,6 +105,7 @@ def from_validation(fault: RequestValidationError) -> InvalidRequest:
     # A union names its members in the path ("stop", "list[str]", 0); only the field's own name helps the caller.
     steps = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in place if _is_name(part)]
     param = "".join(steps).lstrip(".")
+    param = param or first.get("ctx", {}).get("param", "")
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     return InvalidRequest(f"{param or 'The body'}: {message}.", param=param or None)
 

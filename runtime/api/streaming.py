@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from fastapi import Request
@@ -13,8 +13,8 @@ from fastapi.responses import StreamingResponse
 from runtime.api.errors import error_body
 from runtime.api.schemas.chat import ChatCompletionChunk
 from runtime.api.schemas.completions import Completion
-from runtime.engine.client import EngineClient, stream_async
-from runtime.engine.messages import Delta, Finished, Generate
+from runtime.engine.client import EngineClient, or_raise
+from runtime.engine.messages import Delta, Event, Finished, Generate
 from runtime.errors import DemoticError
 
 StreamedChunk = ChatCompletionChunk | Completion
@@ -31,6 +31,28 @@ async def generate(client: EngineClient, message: Generate, http: Request) -> As
                 yield event
     finally:
         watcher.cancel()
+
+
+async def stream_async(client: EngineClient, message: Generate) -> AsyncGenerator[Delta | Finished]:
+    """`runtime.engine.client.stream` for an event loop."""
+    loop = asyncio.get_running_loop()
+    events: asyncio.Queue[Event] = asyncio.Queue()
+
+    def deliver(event: Event) -> None:
+        # The loop may be closed already when the program ends in the middle of an answer.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(events.put_nowait, event)
+
+    client.submit(message, deliver)
+    is_open = True
+    try:
+        while is_open:
+            event = await events.get()
+            is_open = isinstance(event, Delta)
+            yield or_raise(event)
+    finally:
+        if is_open:
+            client.abort(message.request_id)
 
 
 async def _abort_when_gone(client: EngineClient, request_id: str, http: Request) -> None:

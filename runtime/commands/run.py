@@ -90,9 +90,9 @@ def _has_standard_input() -> bool:
 def _limits(request: Generate, context: int | None) -> EngineConfig:
     """Limits for one request: clearing a KV cache that it can never fill would take longer than loading the model."""
     default = EngineConfig()
-    # A token stands for a byte at least, so this is enough for the whole prompt and its beginning token.
+    # A token stands for a byte at least, so this is enough for the prompt and what a tokenizer puts before it.
     prompt = request.prompt.encode(errors="replace") if isinstance(request.prompt, str) else request.prompt
-    enough = len(prompt) + 1 + (request.max_tokens or default.max_context)
+    enough = len(prompt) + 8 + (request.max_tokens or default.max_context)
     return dataclasses.replace(default, max_context=context or min(enough, default.max_context), max_sequences=1)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import queue
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from runtime.engine.engine import Engine
@@ -49,35 +48,14 @@ def stream(client: EngineClient, request: Generate) -> Iterator[Delta | Finished
         while is_open:
             event = events.get()
             is_open = isinstance(event, Delta)
-            yield _or_raise(event)
+            yield or_raise(event)
     finally:
         if is_open:
             client.abort(request.request_id)
 
 
-async def stream_async(client: EngineClient, request: Generate) -> AsyncGenerator[Delta | Finished]:
-    """`stream` for an event loop."""
-    loop = asyncio.get_running_loop()
-    events: asyncio.Queue[Event] = asyncio.Queue()
-
-    def deliver(event: Event) -> None:
-        # The loop may be closed already when the program ends in the middle of an answer.
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(events.put_nowait, event)
-
-    client.submit(request, deliver)
-    is_open = True
-    try:
-        while is_open:
-            event = await events.get()
-            is_open = isinstance(event, Delta)
-            yield _or_raise(event)
-    finally:
-        if is_open:
-            client.abort(request.request_id)
-
-
-def _or_raise(event: Event) -> Delta | Finished:
+def or_raise(event: Event) -> Delta | Finished:
+    """`event`, unless it is a failure, which is raised."""
     if isinstance(event, Failed):
         raise event.error
     return event

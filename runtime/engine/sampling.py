@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -90,11 +91,15 @@ class Sampler:
 
     def __init__(self, params: SamplingParams, prompt: Sequence[int]) -> None:
         self._params = params
-        self._random = np.random.default_rng(params.seed)
         self._generated: Counter[int] = Counter()
         self._seen = dict.fromkeys(prompt) if params.repetition_penalty != 1 else {}
         self._bias_ids = np.fromiter(params.logit_bias.keys(), np.int64)
         self._bias = np.fromiter(params.logit_bias.values(), np.float32)
+
+    @cached_property
+    def _random(self) -> np.random.Generator:
+        # Made at the first draw: greedy requests never need numpy's generators, which take a while to import.
+        return np.random.default_rng(self._params.seed)
 
     def sample(self, row: Logits) -> int:
         """Choose the next token from `row`, float32 of shape (vocabulary_size,), which is changed in place.

@@ -193,19 +193,23 @@ def _check_tokenizer(header: Header) -> None:
             raise header.fault("has a BPE tokenizer with the pre-tokenizer 'whitespace'")
     _check_per_token(header, "scores", len(tokens), (np.float32, np.int32))
     _check_per_token(header, "token_type", len(tokens), (np.int32,))
-    # llama.cpp ends a text at its first zero byte, and names an empty one
-    texts = [
-        (text.partition(b"\0")[0] if b"\0" in text else text) or b"[EMPTY_%d]" % index
-        for index, text in enumerate(tokens.iter_bytes())
-    ]
+    texts = tokens.all_bytes()
+    different = set(texts)
+    if len(different) < len(texts) or b"" in different or b"\0" in b"".join(texts):
+        _check_no_text_twice(header, tokens, texts)
+    if model == "llama":
+        missing = [byte for byte in range(256) if b"<0x%02X>" % byte not in different]
+        if missing:
+            raise header.fault(f"lacks {len(missing)} of the 256 byte tokens, such as <0x{missing[0]:02X}>")
+
+
+def _check_no_text_twice(header: Header, tokens: StringArray, stored: list[bytes]) -> None:
+    """Refuse texts that are the same to llama.cpp, which ends a text at its first zero byte and names an empty one."""
+    texts = [text.partition(b"\0")[0] or b"[EMPTY_%d]" % index for index, text in enumerate(stored)]
     last_ids = dict(zip(texts, range(len(texts)), strict=True))
     if len(last_ids) < len(texts):
         first = next(index for index, text in enumerate(texts) if last_ids[text] != index)
         raise header.fault(f"has the token {tokens[first]!r:.40} twice (ids {first} and {last_ids[texts[first]]})")
-    if model == "llama":
-        missing = [byte for byte in range(256) if b"<0x%02X>" % byte not in last_ids]
-        if missing:
-            raise header.fault(f"lacks {len(missing)} of the 256 byte tokens, such as <0x{missing[0]:02X}>")
 
 
 def _check_per_token(header: Header, name: str, num_tokens: int, dtypes: tuple[type[np.generic], ...]) -> None:

@@ -49,7 +49,6 @@ class ChatCompletionRequest(GenerationRequest):
     messages: list[ChatMessage] = Field(
         min_length=1, examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]]
     )
-    max_completion_tokens: int | None = Field(None, ge=1, description="Newer name of `max_tokens`; it wins.")
 
 
 class AnswerMessage(BaseModel):

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from runtime.config import SamplingDefaults
 from runtime.engine.messages import Finished
@@ -61,6 +62,7 @@ class GenerationRequest(BaseModel):
 
     model: str | None = Field(None, description="A served model's name; without it, the first one.")
     max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1, description="Newer name of `max_tokens`; it wins.")
     stop: str | list[str] | None = Field(None, description="Up to four strings that end the answer; not part of it.")
     stream: bool | None = False
     stream_options: StreamOptions | None = None
@@ -78,14 +80,14 @@ class GenerationRequest(BaseModel):
     def _refuse_unsupported(self) -> GenerationRequest:
         for name, value in (self.model_extra or {}).items():
             if name in _UNSUPPORTED and value not in _UNSUPPORTED[name]:
-                raise ValueError(f"'{name}' is not supported by this server")
+                raise _refusal(name, "is not supported by this server")
         if isinstance(self.stop, list) and len(self.stop) > _MAX_STOPS:
-            raise ValueError(f"'stop' may hold at most {_MAX_STOPS} strings")
+            raise _refusal("stop", f"may hold at most {_MAX_STOPS} strings")
         if self.stream_options is not None and not self.stream:
-            raise ValueError("'stream_options' needs 'stream': true")
+            raise _refusal("stream_options", "needs 'stream': true")
         for token in self.logit_bias or {}:
             if not token.isascii() or not token.isdigit():
-                raise ValueError(f"'logit_bias' must be keyed by token ids, not '{token}'")
+                raise _refusal("logit_bias", f"must be keyed by token ids, not '{token}'")
         return self
 
     @property
@@ -114,6 +116,11 @@ class GenerationRequest(BaseModel):
         # Seeds are any 64-bit integer in OpenAI's API, negative ones too.
         seed = None if self.seed is None else self.seed % 2**64
         return SamplingParams(**sent, logit_bias=bias, seed=seed)
+
+
+def _refusal(param: str, reason: str) -> PydanticCustomError:
+    """Fault of one field that only shows when the whole body is looked at."""
+    return PydanticCustomError("refused", "{reason}", {"param": param, "reason": reason})
 
 
 class UsageBody(BaseModel):

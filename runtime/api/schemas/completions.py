@@ -16,7 +16,6 @@ class CompletionRequest(GenerationRequest):
     """Body of a text completion."""
 
     prompt: str | list[int] = Field(description="Text, or token ids.", examples=["Érase una vez"])
-    max_tokens: int | None = Field(DEFAULT_MAX_TOKENS, ge=1)
 
 
 class CompletionChoice(BaseModel):

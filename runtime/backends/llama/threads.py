@@ -20,9 +20,11 @@ _STALE_SECONDS = 1.0
 # Processors' worth of waiting above which a thread is given up. What this process's own server threads make the
 # computing ones wait stays well below.
 _MOST_WAITING = 0.3
-# Processors' worth of idling above which a thread is added, and how long after one was given up.
+# Processors' worth of idling above which a thread is added.
 _LEAST_IDLE = 0.8
-_SECONDS_BEFORE_RISE = 1.0
+# How long after a fall a rise is tried; each one that proves wrong doubles it, for in a container the idling may be of
+# processors that it may not use.
+_FIRST_PATIENCE, _MOST_PATIENCE = 1.0, 60.0
 
 
 class ThreadGovernor:
@@ -40,7 +42,8 @@ class ThreadGovernor:
         self._read = read
         self._clock = clock
         self._last: tuple[float, CpuUse] | None = None
-        self._fell_at = -math.inf
+        self._fell_at = self._rose_at = -math.inf
+        self._patience = _FIRST_PATIENCE
 
     def threads(self) -> int:
         """Number of threads for the next step. Cheap enough to be asked before each."""
@@ -61,7 +64,10 @@ class ThreadGovernor:
         waiting = (use.waited - before.waited) / seconds
         idling = (use.idle - before.idle) / seconds
         if waiting > _MOST_WAITING:
+            was_wrong_to_rise = now - self._rose_at < _FIRST_PATIENCE
+            self._patience = min(self._patience * 2, _MOST_PATIENCE) if was_wrong_to_rise else _FIRST_PATIENCE
             self._threads = max(1, self._threads - max(1, round(waiting)))
             self._fell_at = now
-        elif idling > _LEAST_IDLE and now - self._fell_at > _SECONDS_BEFORE_RISE:
+        elif idling > _LEAST_IDLE and self._threads < self._most and now - self._fell_at > self._patience:
             self._threads = min(self._most, self._threads + max(1, round(idling)))
+            self._rose_at = now

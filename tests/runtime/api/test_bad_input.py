@@ -34,14 +34,26 @@ BAD_CHATS: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "top_p out of range": ({"messages": USER, "top_p": 1.5}, "top_p", "top_p"),
     "unknown stop type": ({"messages": USER, "stop": {"at": "x"}}, "stop", "stop"),
     "stop of numbers": ({"messages": USER, "stop": [1]}, "stop", "stop[0]"),
-    "five stops": ({"messages": USER, "stop": list("abcde")}, "stop", None),
+    "five stops": ({"messages": USER, "stop": list("abcde")}, "at most 4", "stop"),
     "unknown token in logit_bias": ({"messages": USER, "logit_bias": {"999999": 1}}, "999999", "logit_bias"),
-    "word in logit_bias": ({"messages": USER, "logit_bias": {"the": 1}}, "'the'", None),
-    "stream_options without stream": ({"messages": USER, "stream_options": {"include_usage": True}}, "stream", None),
-    "two answers": ({"messages": USER, "n": 2}, "'n' is not supported", None),
-    "tools": ({"messages": USER, "tools": [{"type": "function", "function": {"name": "f"}}]}, "'tools'", None),
-    "logprobs": ({"messages": USER, "logprobs": True}, "'logprobs'", None),
-    "json mode": ({"messages": USER, "response_format": {"type": "json_object"}}, "'response_format'", None),
+    "word in logit_bias": ({"messages": USER, "logit_bias": {"the": 1}}, "'the'", "logit_bias"),
+    "stream_options without stream": (
+        {"messages": USER, "stream_options": {"include_usage": True}},
+        "'stream': true",
+        "stream_options",
+    ),
+    "two answers": ({"messages": USER, "n": 2}, "is not supported", "n"),
+    "tools": (
+        {"messages": USER, "tools": [{"type": "function", "function": {"name": "f"}}]},
+        "is not supported",
+        "tools",
+    ),
+    "logprobs": ({"messages": USER, "logprobs": True}, "is not supported", "logprobs"),
+    "json mode": (
+        {"messages": USER, "response_format": {"type": "json_object"}},
+        "is not supported",
+        "response_format",
+    ),
     "lone surrogate": ({"messages": [{"role": "user", "content": "\ud800"}]}, "", None),
 }
 

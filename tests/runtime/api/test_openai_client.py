@@ -63,7 +63,11 @@ def test_a_completion_takes_token_ids_and_defaults_to_sixteen_tokens(client: ope
     answer = client.completions.create(model=BASE, prompt=[2, 818, 5279, 529, 7001, 563], temperature=0)
     assert answer.usage is not None
     assert answer.usage.prompt_tokens == 6
-    assert answer.usage.completion_tokens <= 16
+    assert answer.usage.completion_tokens == 16
+    assert answer.choices[0].finish_reason == "length"
+    named = client.completions.create(model=BASE, prompt="One", extra_body={"max_completion_tokens": 2})
+    assert named.usage is not None
+    assert named.usage.completion_tokens == 2
 
 
 def test_stop_strings_end_the_answer(client: openai.OpenAI) -> None:

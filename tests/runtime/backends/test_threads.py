@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -59,6 +60,17 @@ def test_a_neighbour_that_stays_keeps_its_share() -> None:
     machine = Machine(2)
     assert machine.after(0.2, waiting=1.0) == 1
     assert [machine.after(0.5, waiting=0.0, idling=0.1) for _ in range(10)] == [1] * 10
+
+
+def test_rises_that_prove_wrong_are_tried_less_and_less_often() -> None:
+    machine = Machine(2)
+    rises = []
+    for _ in range(400):
+        threads = machine.after(0.2, waiting=1.0 if machine.governor.threads() == 2 else 0.0, idling=4.0)
+        if threads == 2:
+            rises.append(machine.now)
+    assert 3 <= len(rises) <= 7
+    assert [later - earlier for earlier, later in itertools.pairwise(rises)][-1] > 16
 
 
 def test_the_time_between_two_requests_is_not_judged() -> None:

@@ -139,7 +139,7 @@ def test_strings_of_an_array_are_decoded_one_at_a_time(tmp_path: Path) -> None:
     array = struct.pack("<IQ", 8, len(texts)) + b"".join(map(string, texts))
     value = read_header(write_raw(tmp_path / "file.gguf", entries=[entry(b"words", 9, array)])).metadata["words"]
     assert isinstance(value, StringArray)
-    assert [value.bytes_at(i) for i in range(5)] == texts == list(value.iter_bytes())
+    assert [value.bytes_at(i) for i in range(5)] == texts == value.all_bytes()
     assert list(value) == ["one", "две", "", "\ufffd\ufffd", "last"]
     assert (value[-1], value[1:3], len(value)) == ("last", ["две", ""], 5)
     with pytest.raises(IndexError):
