@@ -12,8 +12,8 @@ import time
 from collections import deque
 from pathlib import Path
 
-# pip --verbose shows the compiler's own counter: "[12/84] Building CXX object ...".
-_BUILD_STEP = re.compile(r"\[(\d+)/(\d+)\] ")
+# pip --verbose shows the build's own counter: Ninja's "[12/84] Building CXX object", or Make's "[ 14%] Building".
+_BUILD_STEP = re.compile(r"\[ *(\d+(?:/\d+|%))\] (?:Building|Linking)")
 _WORTH_SHOWING = re.compile(r"^\s*(Collecting \S+|Building wheel for \S+|Installing collected packages)")
 _SECONDS_BETWEEN_LINES = 15
 
@@ -35,7 +35,7 @@ def main() -> int:
             file.write(line)
             last_lines.append(line)
             if step := _BUILD_STEP.search(line):
-                display.show(f"compiling llama.cpp: {step[1]} of {step[2]} files", time.monotonic() - started)
+                display.show(f"compiling llama.cpp: {step[1]}", time.monotonic() - started)
             elif found := _WORTH_SHOWING.search(line):
                 display.show(found[1], time.monotonic() - started)
     display.close()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from runtime.api import chat, completions, errors, models
-from runtime.api.auth import RequireApiKey
+from runtime.api.auth import RefuseForeignHosts, RequireApiKey
 from runtime.api.limits import LimitBody
 from runtime.config import ServerConfig
 from runtime.engine.pool import ModelPool
@@ -34,4 +34,6 @@ def create_app(pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...] 
     if api_keys:
         # Outermost, so that nobody without a key makes the server read a body.
         app.add_middleware(RequireApiKey, keys=api_keys)
+    else:
+        app.add_middleware(RefuseForeignHosts)
     return app

@@ -1,13 +1,14 @@
-"""API keys: everything but `/health` needs one, where the server has any."""
+"""Who may ask: holders of a key, where the server has any; else programs on this machine, and no web page."""
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime.api.errors import error_response
-from runtime.errors import Unauthorized
+from runtime.errors import InvalidRequest, Unauthorized
 
 _PUBLIC_PATHS = frozenset({"/health"})
 
@@ -34,3 +35,36 @@ class RequireApiKey:
         # Every key is compared, each in constant time, so that timing tells nothing about any of them.
         matches = [hmac.compare_digest(sent.strip(), known) for known in self._keys]
         return scheme.lower() == b"bearer" and any(matches)
+
+
+class RefuseForeignHosts:
+    """ASGI middleware that lets a request through when it was sent to `localhost` or to a bare IP address.
+
+    A web page can point a name of its own at 127.0.0.1 and then talk to a server here as if it were the page's own
+    (DNS rebinding). It cannot do so without its name in the `Host` header.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 400, or let the request through."""
+        host = dict(scope["headers"]).get(b"host", b"localhost").decode("latin-1") if scope["type"] == "http" else ""
+        if scope["type"] == "http" and not _is_local(host):
+            message = f"The request was sent to the host '{host}', which is no name of this server."
+            error = InvalidRequest(message, remedy="Use localhost or an IP address, or start the server with a key.")
+            await error_response(error)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _is_local(host: str) -> bool:
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    name = name.strip("[]").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -176,6 +176,15 @@ def test_a_client_that_goes_away_in_mid_body_harms_nobody(server: ServerProcess)
         connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
 
 
+def test_a_web_page_that_points_its_name_here_is_refused(http: httpx.Client, server: ServerProcess) -> None:
+    for host in ("evil.example", f"evil.example:{server.port}", "localhost.evil.example", "127.0.0.1.evil.example"):
+        response = http.get("/v1/models", headers={"host": host})
+        assert response.status_code == 400
+        assert host in error_of(response)["message"]
+    for host in ("localhost", f"LOCALHOST:{server.port}", "127.0.0.1", "[::1]:80", "192.168.1.7:8177"):
+        assert http.get("/v1/models", headers={"host": host}).status_code == 200
+
+
 def test_a_key_protects_everything_but_health() -> None:
     with (
         serving("smollm2-135m-instruct", "--api-key", "first", "--api-key", "sécond", "--context", "256") as server,
