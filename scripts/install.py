@@ -12,8 +12,8 @@ import time
 from collections import deque
 from pathlib import Path
 
-# pip --verbose shows the build's own counter: Ninja's "[12/84] Building CXX object", or Make's "[ 14%] Building".
-_BUILD_STEP = re.compile(r"\[ *(\d+(?:/\d+|%))\] (?:Building|Linking)")
+# pip --verbose shows the build's own counter: Ninja's "[12/84] g++ ...", or Make's "[ 14%] Building".
+_BUILD_STEP = re.compile(r"^\s*\[ *(\d+(?:/\d+|%))\] ")
 _WORTH_SHOWING = re.compile(r"^\s*(Collecting \S+|Building wheel for \S+|Installing collected packages)")
 _SECONDS_BETWEEN_LINES = 15
 
