@@ -23,13 +23,18 @@ class Chunk:
 
 
 class Decoder(Protocol):
-    """A decoder-only model with a KV cache that up to `max_sequences` sequences share."""
+    """A decoder-only model and its KV cache of `num_cells` cells.
+
+    Up to `max_sequences` sequences are computed at once, each seen through one of `num_slots` slots; the other slots
+    keep finished sequences.
+    """
 
     vocabulary_size: int
     context_length: int
     num_cells: int
     batch_size: int
     max_sequences: int
+    num_slots: int
 
     def forward(self, chunks: Sequence[Chunk]) -> Logits:
         """Compute the chunks, at most `batch_size` tokens in all, and append them to the KV cache.
@@ -41,6 +46,9 @@ class Decoder(Protocol):
         Raises:
             InferenceFailed: the backend failed; what the sequences of this step hold in the cache is undefined.
         """
+
+    def share(self, source: int, slot: int, count: int) -> None:
+        """Let the empty `slot` see the first `count` cells of the slot `source`; nothing is copied or computed."""
 
     def forget(self, slot: int) -> None:
         """Free all KV cells of the sequence in `slot`."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from runtime.backends.base import Chunk, Decoder, Logits
 from runtime.engine.messages import Abort, Event, Failed, FinishReason, Generate
 from runtime.engine.request import Sequence
-from runtime.engine.scheduler import Scheduler, Share
+from runtime.engine.scheduler import Scheduler, Share, slot_of
 from runtime.errors import DemoticError, InferenceFailed
 from runtime.text.tokenizer import Tokenizer
 
@@ -22,18 +22,17 @@ class Engine:
         self.decoder = decoder
         self.tokenizer = tokenizer
         self._emit = emit
-        self._scheduler = Scheduler(
-            batch_size=decoder.batch_size,
-            num_cells=decoder.num_cells,
-            max_sequences=decoder.max_sequences,
-            max_waiting=max_waiting,
-            forget=decoder.forget,
-        )
+        self._scheduler = Scheduler(decoder, max_waiting=max_waiting)
 
     @property
     def has_work(self) -> bool:
         """Whether another `step` would do anything."""
         return self._scheduler.has_work
+
+    @property
+    def num_kept(self) -> int:
+        """Finished sequences whose cells later requests may share."""
+        return self._scheduler.cache.num_kept
 
     def generate(self, request: Generate) -> None:
         """Take a request; a fault in it is answered with `Failed`."""
@@ -68,7 +67,7 @@ class Engine:
         return self.decoder.forward(
             [
                 Chunk(
-                    slot=sequence.slot if sequence.slot is not None else -1,
+                    slot=slot_of(sequence),
                     position=sequence.num_computed,
                     tokens=sequence.tokens[sequence.num_computed : sequence.num_computed + count],
                     wants_logits=count == sequence.num_pending,
@@ -81,7 +80,7 @@ class Engine:
         rows = iter(logits)
         for sequence, count in shares:
             is_caught_up = count == sequence.num_pending
-            sequence.num_computed += count
+            self._scheduler.advance(sequence, count)
             if not is_caught_up:
                 continue
             try:
@@ -96,7 +95,7 @@ class Engine:
                 self._emit(sequence.delta(text))
 
     def _finish(self, sequence: Sequence, text: str, reason: FinishReason) -> None:
-        self._scheduler.remove(sequence)
+        self._scheduler.finish(sequence)
         if text:
             self._emit(sequence.delta(text))
         self._emit(sequence.finished(reason))
@@ -104,5 +103,5 @@ class Engine:
     def _fail(self, sequence: Sequence, error: DemoticError) -> None:
         # A backend that just failed may fail again when asked to forget; the request must be answered all the same.
         with suppress(InferenceFailed):
-            self._scheduler.remove(sequence)
+            self._scheduler.discard(sequence)
         self._emit(Failed(sequence.request_id, error))

@@ -37,6 +37,7 @@ class Sequence:
         self.sampler = Sampler(request.sampling, prompt)
         self.text = TextStream(request.stop)
         self.num_generated = 0
+        self.num_cached_tokens = 0
         self._arrived = time.perf_counter()
         self._started: float | None = None
         self._first: float | None = None
@@ -47,9 +48,11 @@ class Sequence:
         """Tokens that are known but not in the KV cache yet: 1 while generating, more while reading the prompt."""
         return len(self.tokens) - self.num_computed
 
-    def mark_started(self) -> None:
-        """Note that it left the queue (the first time; a preempted sequence has left it before)."""
-        self._started = self._started or time.perf_counter()
+    def mark_started(self, *, num_cached: int) -> None:
+        """Note that it left the queue, with so many tokens that need no computing; one that returned left it before."""
+        if self._started is None:
+            self._started = time.perf_counter()
+            self.num_cached_tokens = num_cached
 
     def accept(self, token: int, tokenizer: Tokenizer) -> tuple[str, FinishReason | None]:
         """Take the sampled token; return the text it makes certain, and the reason when it is the last."""
@@ -78,7 +81,7 @@ class Sequence:
         return Finished(
             self.request_id,
             reason,
-            Usage(self.num_prompt_tokens, self.num_generated),
+            Usage(self.num_prompt_tokens, self.num_generated, self.num_cached_tokens),
             Timings(queued=started - self._arrived, first_token=first - self._arrived, decode=self._last - first),
         )
 

@@ -53,7 +53,9 @@ class ScriptedDecoder:
         self.num_cells = num_cells
         self.batch_size = batch_size
         self.max_sequences = max_sequences
-        self.cells: dict[int, list[int]] = defaultdict(list)
+        self.num_slots = 2 * max_sequences
+        # What each slot sees: cells, each a list of its one token, so that shared ones are the same object.
+        self.cells: dict[int, list[list[int]]] = defaultdict(list)
         self.steps: list[list[Chunk]] = []
         self.fail_at: int | None = None
         self.most_cells = 0
@@ -67,16 +69,21 @@ class ScriptedDecoder:
             raise InferenceFailed("The backend failed.")
         rows = []
         for chunk in chunks:
-            assert 0 <= chunk.slot < self.max_sequences
+            assert 0 <= chunk.slot < self.num_slots
             assert chunk.position == len(self.cells[chunk.slot])
-            self.cells[chunk.slot].extend(chunk.tokens)
+            self.cells[chunk.slot].extend([token] for token in chunk.tokens)
             if chunk.wants_logits:
                 row = np.zeros(self.vocabulary_size, np.float32)
-                row[self.next_token(self.cells[chunk.slot])] = 10
+                row[self.next_token([cell[0] for cell in self.cells[chunk.slot]])] = 10
                 rows.append(row)
         self.most_cells = max(self.most_cells, self.num_used)
         assert self.num_used <= self.num_cells
         return np.array(rows, np.float32).reshape(-1, self.vocabulary_size)
+
+    def share(self, source: int, slot: int, count: int) -> None:
+        assert not self.cells[slot]
+        assert 0 < count <= len(self.cells[source])
+        self.cells[slot] = self.cells[source][:count]
 
     def forget(self, slot: int) -> None:
         self.cells.pop(slot, None)
@@ -86,7 +93,7 @@ class ScriptedDecoder:
 
     @property
     def num_used(self) -> int:
-        return sum(map(len, self.cells.values()))
+        return len({id(cell) for cells in self.cells.values() for cell in cells})
 
 
 def answer_with(text: str, prompt: str) -> Callable[[list[int]], int]:

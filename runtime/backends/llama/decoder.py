@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from runtime.backends.llama.model import LlamaModel
     from runtime.hardware.plan import Plan
 
+# llama.cpp's own bound, LLAMA_MAX_SEQ in llama-cparams.h.
+_MAX_SLOTS = 256
 _KV_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0}
 
 
@@ -29,7 +31,10 @@ class LlamaDecoder:
         params.n_ctx = plan.num_cells
         params.n_batch = plan.batch_size
         params.n_ubatch = plan.ubatch_size
-        params.n_seq_max = plan.max_sequences
+        self.max_sequences = plan.max_sequences
+        # As many finished sequences can be kept as may run; one that runs alone (`demotic run`) keeps none.
+        self.num_slots = 1 if plan.max_sequences == 1 else min(2 * plan.max_sequences, _MAX_SLOTS)
+        params.n_seq_max = self.num_slots
         params.n_threads = plan.threads
         params.n_threads_batch = plan.threads_batch
         params.flash_attn_type = (
@@ -52,7 +57,6 @@ class LlamaDecoder:
         # llama.cpp rounds sizes; what it made is what counts.
         self.num_cells = llama_cpp.llama_n_ctx(self._context)
         self.batch_size = llama_cpp.llama_n_batch(self._context)
-        self.max_sequences = plan.max_sequences
         self.context_length = min(plan.context_length, self.num_cells)
         self._plan = plan
         self._num_threads = max(plan.threads, plan.threads_batch)
@@ -108,6 +112,10 @@ class LlamaDecoder:
             decode, batch = self._plan.threads, self._plan.threads_batch
             llama_cpp.llama_set_n_threads(self._context, min(threads, decode), min(threads, batch))
             self._num_threads = threads
+
+    def share(self, source: int, slot: int, count: int) -> None:
+        """See `Decoder.share`."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, slot, 0, count)
 
     def forget(self, slot: int) -> None:
         """See `Decoder.forget`."""

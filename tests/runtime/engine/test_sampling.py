@@ -148,3 +148,15 @@ def test_a_value_out_of_its_range_is_refused_by_name(params: dict[str, float], n
     with pytest.raises(InvalidRequest, match=named) as refused:
         SamplingParams(**params).check(vocabulary_size=100)  # type: ignore[arg-type]  # wrong on purpose
     assert refused.value.param == named
+
+
+def test_a_draw_over_a_large_vocabulary_follows_the_softmax() -> None:
+    logits = np.full(5000, -20.0, np.float32)
+    likely = {3: 0.0, 511: 1.0, 512: 0.5, 4999: 1.5}
+    for token, value in likely.items():
+        logits[token] = value
+    shares = draws({"temperature": 0.5}, logits)
+    expected = dict(zip(likely, softmax(np.array(list(likely.values()), np.float32) * 2), strict=True))
+    assert set(shares) == set(likely)
+    for token, share in expected.items():
+        assert shares[token] == pytest.approx(share, abs=0.03)

@@ -1,0 +1,136 @@
+"""The KV cache seen from the engine: slots, cells, and finished sequences kept for requests that begin alike.
+
+A slot is one sequence's view of the cache; a cell holds one token's keys and values and may be seen from many slots.
+Sharing a prefix makes its cells visible from another slot: nothing is copied and nothing is computed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence as Tokens
+from typing import NamedTuple
+
+from runtime.backends.base import Decoder
+
+# Below this many tokens a shared prefix saves less than a step, and only makes the next batch's shape an unusual one.
+MIN_SHARED = 32
+
+
+class Match(NamedTuple):
+    """A slot, and how many of its first cells hold the tokens that were looked for."""
+
+    slot: int
+    length: int
+
+
+class KVCache:
+    """Knows for every slot which tokens its cells hold, and for every cell how many slots see it."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._free_slots = list(range(decoder.num_slots))
+        self._free_cells = list(range(decoder.num_cells))
+        self._viewers = [0] * decoder.num_cells
+        self._cells: dict[int, list[int]] = {}
+        self._tokens: dict[int, list[int]] = {}
+        # Slots of finished sequences, the least recently used first.
+        self._kept: OrderedDict[int, None] = OrderedDict()
+
+    @property
+    def num_free_cells(self) -> int:
+        """Cells that no slot sees, kept ones not counted."""
+        return len(self._free_cells)
+
+    @property
+    def num_kept(self) -> int:
+        """Finished sequences that are kept."""
+        return len(self._kept)
+
+    def match(self, tokens: Tokens[int]) -> Match | None:
+        """The slot, live or kept, that holds the longest beginning of `tokens` worth sharing.
+
+        The last token is always left to be computed, since its logits are what the request is after.
+        """
+        wanted = list(tokens[:-1])
+        best = max(
+            (Match(slot, common_prefix(held, wanted)) for slot, held in self._tokens.items()),
+            key=lambda match: match.length,
+            default=None,
+        )
+        return best if best is not None and best.length >= MIN_SHARED else None
+
+    def make_room(self, num_cells: int, spare: Match | None = None) -> bool:
+        """Let go of kept sequences, but not of `spare`, until so many cells are free; False if they never are."""
+        for slot in list(self._kept):
+            if len(self._free_cells) >= num_cells:
+                break
+            if spare is None or slot != spare.slot:
+                self.drop(slot)
+        return len(self._free_cells) >= num_cells
+
+    def open(self, match: Match | None) -> Match:
+        """Take a slot that begins with what `match` holds, or empty.
+
+        There must be fewer sequences running than may run.
+        """
+        if not self._free_slots:
+            # More slots than may run, all but the running ones kept: there is always another than the matching one.
+            self.drop(next(slot for slot in self._kept if match is None or slot != match.slot))
+        slot = self._free_slots.pop()
+        self._cells[slot], self._tokens[slot] = [], []
+        if match is not None:
+            self._decoder.share(match.slot, slot, match.length)
+            self._cells[slot] = self._cells[match.slot][: match.length]
+            self._tokens[slot] = self._tokens[match.slot][: match.length]
+            for cell in self._cells[slot]:
+                self._viewers[cell] += 1
+            if match.slot in self._kept:
+                self._kept.move_to_end(match.slot)
+        return Match(slot, len(self._tokens[slot]))
+
+    def extend(self, slot: int, tokens: Tokens[int]) -> None:
+        """Note that a step has appended `tokens` to `slot`."""
+        for token in tokens:
+            cell = self._free_cells.pop()
+            self._viewers[cell] = 1
+            self._cells[slot].append(cell)
+            self._tokens[slot].append(token)
+
+    def keep(self, slot: int) -> None:
+        """Let a finished sequence's cells be found by later requests, until they are needed."""
+        tokens = self._tokens[slot]
+        if len(tokens) < MIN_SHARED or self._decoder.num_slots == self._decoder.max_sequences:
+            self.drop(slot)
+            return
+        # An earlier turn of the same conversation is the beginning of this one: it has nothing of its own any more.
+        for other in [other for other in self._kept if self._tokens[other] == tokens[: len(self._tokens[other])]]:
+            self.drop(other)
+        self._kept[slot] = None
+
+    def drop(self, slot: int) -> None:
+        """Free a slot, and those of its cells that no other slot sees."""
+        self._kept.pop(slot, None)
+        self._decoder.forget(slot)
+        for cell in self._cells.pop(slot):
+            self._viewers[cell] -= 1
+            if self._viewers[cell] == 0:
+                self._free_cells.append(cell)
+        del self._tokens[slot]
+        self._free_slots.append(slot)
+
+
+def common_prefix(one: Tokens[int], other: Tokens[int]) -> int:
+    """Length of the longest common beginning; by halving, since comparing slices costs next to nothing."""
+    low, high = 0, min(len(one), len(other))
+    if one[:MIN_SHARED] != other[:MIN_SHARED]:
+        high = min(high, MIN_SHARED)
+    if one[:high] == other[:high]:
+        return high
+    # Always true below: they are equal up to `low`, and differ before `high`.
+    while high - low > 1:
+        middle = (low + high) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
