@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-from runtime.config import RunConfig, ServerConfig
+from runtime.config import PoolConfig, RunConfig, ServerConfig
 
 _RUN = RunConfig()
 _SERVER = ServerConfig()
+_POOL = PoolConfig()
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
 Context = Annotated[
@@ -96,6 +97,8 @@ Examples:
   demotic serve qwen3-0.6b gemma-3-270m --port 9000
 
   demotic serve --host 0.0.0.0 --api-key "$KEY"
+
+  demotic serve qwen3-0.6b gemma-3-270m --max-models 1 --keep-alive 600
 """
 
 
@@ -110,10 +113,28 @@ def _serve(
         typer.Option(help="Answer only requests with this key; may be repeated.", envvar="DEMOTIC_API_KEY"),
     ] = None,
     context: Context = None,
+    keep_alive: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Unload a model that had no request for so long; without it, never."
+        ),
+    ] = _POOL.keep_alive,
+    max_models: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most models loaded at a time; without it, as many as fit in the memory."),
+    ] = _POOL.max_models,
 ) -> None:
     from runtime.commands.serve import serve
 
-    serve(models or [], host=host, port=port, api_keys=tuple(api_key or ()), context=context)
+    pool = PoolConfig(keep_alive=keep_alive, max_models=max_models)
+    serve(
+        models or [],
+        host=host,
+        port=port,
+        api_keys=tuple(api_key or ()),
+        context=context,
+        pool_config=pool,
+    )
 
 
 _PULL_HELP = """Download a model, resuming where an earlier download stopped.

@@ -43,6 +43,38 @@ class EngineConfig:
 
 
 @dataclass(frozen=True)
+class WorkerConfig:
+    """Patience with the process of a model, in seconds; past it the process is ended and counts as died.
+
+    load_stall_seconds: loading without any progress. silence_seconds: no sign of life, which comes every second: the
+    process is stopped, or the machine out of memory. step_seconds: one step of the engine, which on a slow machine with
+    a large model may take a minute. close_seconds: ending by itself when told to.
+    """
+
+    load_stall_seconds: float = 60.0
+    silence_seconds: float = 20.0
+    step_seconds: float = 300.0
+    close_seconds: float = 5.0
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """The models of a server. Times in seconds; None is without a limit.
+
+    keep_alive: how long a model stays loaded without a request. max_models: most that are loaded at a time.
+    room_seconds: how long a request waits for another model to fall idle and make room. restart_delays: before the
+    first, second, ... restart of a process that died, the last one for all that follow. stable_seconds: a process that
+    lived so long counts as the first again.
+    """
+
+    keep_alive: float | None = None
+    max_models: int | None = None
+    room_seconds: float = 30.0
+    restart_delays: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+    stable_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """`demotic run`: an answer of readable length, a little less adventurous than the API's default."""
 

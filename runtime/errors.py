@@ -13,6 +13,8 @@
     ├── ConfigurationInvalid      a setting or a configuration file is wrong
     ├── AddressInUse              another program listens there
     ├── QueueFull                 too many requests wait already
+    ├── NoRoomForModel            every loaded model is answering, so none can make room
+    ├── WorkerDied                the process that runs the model has ended
     ├── Cancelled                 the caller took the request back
     └── InferenceFailed           the backend failed while computing
 
@@ -103,6 +105,30 @@ class QueueFull(DemoticError):
 
     def __init__(self, *, num_waiting: int, retry_after: int = 1) -> None:
         super().__init__(f"{num_waiting} requests wait already.", remedy=f"Try again in {retry_after} s.")
+        self.retry_after = retry_after
+
+
+class NoRoomForModel(DemoticError):
+    """The model is not loaded, and those that are were all answering; try again after `retry_after` seconds."""
+
+    def __init__(self, name: str, *, retry_after: int = 1) -> None:
+        super().__init__(
+            f"There is no room to load {name}: every loaded model is answering.",
+            remedy=f"Try again in {retry_after} s, or give the server more memory or a larger --max-models.",
+        )
+        self.retry_after = retry_after
+
+
+class WorkerDied(DemoticError):
+    """The process of `model` has ended, and `cause` says how; it is started again after `retry_after` seconds."""
+
+    def __init__(self, model: str, cause: str, *, retry_after: int = 1) -> None:
+        super().__init__(
+            f"The worker of {model} {cause}.",
+            remedy=f"Try again in {retry_after} s: the model is loaded anew.",
+        )
+        self.model = model
+        self.cause = cause
         self.retry_after = retry_after
 
 

@@ -12,7 +12,7 @@ from runtime.backends.load import load_decoder
 from runtime.card import ModelCard, Options
 from runtime.chat.template import Message
 from runtime.config import EngineConfig
-from runtime.engine.client import EngineClient, InProcessClient, stream
+from runtime.engine.client import EngineClient, InProcessClient, stream, tokenize
 from runtime.engine.engine import Engine
 from runtime.engine.messages import Delta, Finished, FinishReason, Generate
 from runtime.errors import InferenceFailed
@@ -91,7 +91,7 @@ class Model:
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of `text`, with the beginning-of-sequence token where the model wants one."""
-        return self.client.tokenize(text)
+        return tokenize(self.client, text)
 
     def events(self, request: Generate) -> Iterator[Delta | Finished]:
         """Events of a request, the last a `Finished`; leaving early takes it back."""

@@ -20,10 +20,12 @@ from runtime.errors import (
     ModelFileInvalid,
     ModelLoadFailed,
     ModelNotFound,
+    NoRoomForModel,
     QueueFull,
     RequestTooLarge,
     Unauthorized,
     UnsupportedArchitecture,
+    WorkerDied,
 )
 
 _log = logging.getLogger("demotic.api")
@@ -36,6 +38,8 @@ TABLE: dict[type[DemoticError], tuple[int, str, str | None]] = {
     Unauthorized: (401, "authentication_error", "invalid_api_key"),
     ModelNotFound: (404, "invalid_request_error", "model_not_found"),
     QueueFull: (429, "rate_limit_error", "queue_full"),
+    NoRoomForModel: (503, "server_error", "no_room_for_model"),
+    WorkerDied: (503, "server_error", "worker_died"),
     Cancelled: (499, "invalid_request_error", "cancelled"),
     ModelFileInvalid: (500, "server_error", "model_file_invalid"),
     ModelLoadFailed: (500, "server_error", "model_load_failed"),
@@ -56,7 +60,8 @@ def error_body(error: DemoticError) -> dict[str, Any]:
 
 def error_response(error: DemoticError) -> JSONResponse:
     """HTTP answer for `error`."""
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, QueueFull) else None
+    retry_after = getattr(error, "retry_after", None)
+    headers = None if retry_after is None else {"Retry-After": str(retry_after)}
     return JSONResponse(error_body(error), _row(error)[0], headers)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
-from runtime.api.schemas.models import ModelBody, ModelList
+from runtime.api.schemas.models import Health, HealthStatus, ModelBody, ModelList
 from runtime.engine.pool import ModelPool
 from runtime.errors import ModelNotFound
 
@@ -27,10 +27,21 @@ async def get_model(name: str, http: Request) -> ModelBody:
     return _body(name, pool)
 
 
-@router.get("/health")
-async def health() -> dict[str, str]:
-    """Whether the server answers; needs no key."""
-    return {"status": "ok"}
+@router.get("/health", responses={503: {"model": Health}})
+async def health(http: Request, response: Response) -> Health:
+    """Whether a request would be answered, and what has become of each model; needs no key."""
+    pool: ModelPool = http.app.state.pool
+    states = pool.states()
+    there = set(states.values())
+    if "ready" in there:
+        status: HealthStatus = "ok"
+    elif "loading" in there:
+        status = "loading"
+    else:
+        status = "ok" if "unloaded" in there else "failed"
+    if status == "failed":
+        response.status_code = 503
+    return Health(status=status, models=states)
 
 
 def _body(name: str, pool: ModelPool) -> ModelBody:

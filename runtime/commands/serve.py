@@ -10,25 +10,31 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 
-import uvicorn
-
 from runtime.api.app import create_app
+from runtime.api.server import DrainingServer
 from runtime.card import ModelCard
 from runtime.commands.notice import tell_licence
-from runtime.config import EngineConfig, ServerConfig
+from runtime.config import EngineConfig, PoolConfig, ServerConfig
+from runtime.engine.loader import WorkerLoader
 from runtime.engine.pool import ModelPool
-from runtime.errors import AddressInUse, ConfigurationInvalid
-from runtime.model import start
-from runtime.models.store import Store
+from runtime.errors import AddressInUse, Cancelled, ConfigurationInvalid
+from runtime.models.store import ModelFile, Store
 
 
-def serve(references: Sequence[str], *, host: str, port: int, api_keys: tuple[str, ...], context: int | None) -> None:
+def serve(
+    references: Sequence[str],
+    *,
+    host: str,
+    port: int,
+    api_keys: tuple[str, ...],
+    context: int | None,
+    pool_config: PoolConfig,
+) -> None:
     """Serve the models of `references` (none: the default model) at `host` and `port` (0: any free one)."""
     logging.basicConfig(format="demotic: %(message)s", level=logging.WARNING)
-    # llama.cpp's own lines are notes to its makers; its faults reach the user as errors.
-    logging.getLogger("demotic.llama").setLevel(logging.CRITICAL)
     config = dataclasses.replace(ServerConfig(), host=host, port=port)
     if any(not key.strip() for key in api_keys):
         raise ConfigurationInvalid("An API key is empty.")
@@ -36,31 +42,25 @@ def serve(references: Sequence[str], *, host: str, port: int, api_keys: tuple[st
     if context is not None:
         limits = dataclasses.replace(limits, max_context=context)
     store = Store()
-    cards: dict[str, ModelCard] = {}
+    files: dict[str, ModelFile] = {}
     for reference in references or [store.default_name()]:
-        card = ModelCard.read(store.resolve(reference))
-        tell_licence(store, card.file)
-        cards[card.name] = card
+        # A file that cannot be run is told of now, also where it is loaded only when it is asked for.
+        file = ModelCard.read(store.resolve(reference)).file
+        tell_licence(store, file)
+        files[file.name] = file
     with _bind(config) as listener:
         if not api_keys and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
             raise ConfigurationInvalid(
                 f"{host} can be reached from other machines, and there is no API key.",
                 remedy="Give one with --api-key, or listen on 127.0.0.1.",
             )
-        pool = ModelPool(list(cards), lambda name: start(cards[name], limits))
-        asyncio.run(_serve(listener, pool, config, api_keys))
+        asyncio.run(
+            _serve(listener, ModelPool(list(files), WorkerLoader(files, limits), pool_config), config, api_keys)
+        )
 
 
 async def _serve(listener: socket.socket, pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...]) -> None:
-    for name in pool.names:
-        await pool.get(name)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(pool, config, api_keys),
-            log_level="warning",
-            timeout_graceful_shutdown=int(config.shutdown_seconds),
-        )
-    )
+    server = DrainingServer(create_app(pool, config, api_keys), pool, drain_seconds=config.shutdown_seconds)
 
     def on_stop(_signal: int, _frame: FrameType | None) -> None:
         server.should_exit = True
@@ -69,8 +69,18 @@ async def _serve(listener: socket.socket, pool: ModelPool, config: ServerConfig,
     # is no fault, so they must not end the process in their own way then, nor be lost before.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, on_stop)
-    print(f"demotic serves {', '.join(pool.names)} at {_url(listener)}/v1 (Ctrl-C stops it)", file=sys.stderr)  # noqa: T201
-    await server.serve(sockets=[listener])
+    # It answers while the models are loaded: /health tells how far that is, and other requests wait for it.
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    loading = asyncio.create_task(pool.preload())
+    await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
+    if loading.done() and loading.exception() is None:
+        print(f"demotic serves {', '.join(pool.names)} at {_url(listener)}/v1 (Ctrl-C stops it)", file=sys.stderr)  # noqa: T201
+    elif loading.done():
+        server.should_exit = True
+    await serving
+    await pool.close()
+    with suppress(Cancelled):  # the server was stopped while it was loading: no fault
+        await loading
 
 
 def _bind(config: ServerConfig) -> socket.socket:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from runtime.engine.engine import Engine
-from runtime.engine.messages import Abort, Delta, Event, Failed, Finished, Generate
-from runtime.errors import InferenceFailed
+from runtime.engine.loop import Emit, EngineLoop, Inbox, unloaded
+from runtime.engine.messages import Abort, Delta, Event, Failed, Finished, Generate, Request, Shutdown, Tokenize, Tokens
+from runtime.errors import DemoticError
 
 _log = logging.getLogger("demotic.engine")
 
@@ -22,14 +25,19 @@ class EngineClient(Protocol):
 
     context_length: int
 
-    def submit(self, request: Generate, sink: Sink) -> None:
-        """Start a request; `sink` is called, from another thread, with each of its events up to the last."""
+    @property
+    def fault(self) -> DemoticError | None:
+        """Why requests are answered no more; None while they are."""
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """Time since the last request ended, or since requests are answered no more; None while one is in flight."""
+
+    def submit(self, request: Request, sink: Sink) -> None:
+        """Start a request; `sink` is called, from another thread or this one, with its events up to the last."""
 
     def abort(self, request_id: str) -> None:
         """Take a request back; its sink still gets the last event."""
-
-    def tokenize(self, text: str) -> list[int]:
-        """Token ids of `text`, without names of control tokens read as such."""
 
     def close(self) -> None:
         """Stop; requests in flight are answered with `Failed` first. Calling it twice is harmless."""
@@ -54,44 +62,122 @@ def stream(client: EngineClient, request: Generate) -> Iterator[Delta | Finished
             client.abort(request.request_id)
 
 
-def or_raise(event: Event) -> Delta | Finished:
-    """`event`, unless it is a failure, which is raised."""
+def tokenize(client: EngineClient, text: str) -> list[int]:
+    """Token ids of `text`, without names of control tokens read as such.
+
+    Raises:
+        DemoticError: the engine cannot tell them.
+    """
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    client.submit(Tokenize(uuid.uuid4().hex, text), events.put)
+    event = events.get()
     if isinstance(event, Failed):
         raise event.error
+    assert isinstance(event, Tokens)  # noqa: S101  # the only other answer to `Tokenize`
+    return list(event.tokens)
+
+
+def or_raise(event: Event) -> Delta | Finished:
+    """`event` of a `Generate`, unless it is a failure, which is raised."""
+    if isinstance(event, Failed):
+        raise event.error
+    assert not isinstance(event, Tokens)  # noqa: S101  # no answer to `Generate`
     return event
+
+
+class Sinks:
+    """Who waits for the events of which request. Every sink gets exactly one last event, whatever happens."""
+
+    def __init__(self) -> None:
+        self._sinks: dict[str, Sink] = {}
+        self._lock = threading.Lock()
+        self._fault: DemoticError | None = None
+        self._idle_since = time.monotonic()
+
+    @property
+    def fault(self) -> DemoticError | None:
+        """What `close` was called with."""
+        return self._fault
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """See `EngineClient.idle_seconds`."""
+        with self._lock:
+            return None if self._sinks else time.monotonic() - self._idle_since
+
+    def add(self, request_id: str, sink: Sink) -> bool:
+        """Note who waits for a request; once closed, the sink gets its `Failed` at once, and the answer is False."""
+        with self._lock:
+            fault = self._fault
+            if fault is None:
+                self._sinks[request_id] = sink
+                return True
+        _give(sink, Failed(request_id, fault))
+        return False
+
+    def deliver(self, event: Event) -> None:
+        """Give an event to whoever waits for it."""
+        is_last = not isinstance(event, Delta)
+        with self._lock:
+            sink = self._sinks.pop(event.request_id, None) if is_last else self._sinks.get(event.request_id)
+            if is_last:
+                self._idle_since = time.monotonic()
+        if sink is not None:
+            _give(sink, event)
+
+    def close(self, fault: DemoticError) -> None:
+        """Fail everything in flight, and whatever is added from now on. Only the first call counts."""
+        with self._lock:
+            if self._fault is not None:
+                return
+            self._fault = fault
+            self._idle_since = time.monotonic()
+            left = list(self._sinks.items())
+            self._sinks.clear()
+        for request_id, sink in left:
+            _give(sink, Failed(request_id, fault))
+
+
+def _give(sink: Sink, event: Event) -> None:
+    try:
+        sink(event)
+    except Exception:  # noqa: BLE001  # one caller's fault must not keep the others from their events
+        _log.exception("a request's events could not be delivered")
 
 
 class InProcessClient:
     """Runs an engine in a thread of this process."""
 
-    def __init__(self, make_engine: Callable[[Sink], Engine], *, close_backend: Callable[[], None]) -> None:
+    def __init__(self, make_engine: Callable[[Emit], Engine], *, close_backend: Callable[[], None]) -> None:
         """`make_engine` is given the function that the engine emits its events to."""
-        self._engine = make_engine(self._route)
-        self.context_length = self._engine.decoder.context_length
+        self._sinks = Sinks()
+        self._inbox: Inbox = queue.SimpleQueue()
+        loop = EngineLoop(make_engine, self._inbox, self._sinks.deliver)
+        self.context_length = loop.engine.decoder.context_length
         self._close_backend = close_backend
-        self._sinks: dict[str, Sink] = {}
-        self._commands: queue.SimpleQueue[Generate | Abort | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name="demotic-engine", daemon=True)
+        self._thread = threading.Thread(target=loop.run, name="demotic-engine", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Generate, sink: Sink) -> None:
+    @property
+    def fault(self) -> DemoticError | None:
+        """See `EngineClient.fault`."""
+        return self._sinks.fault
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """See `EngineClient.idle_seconds`."""
+        return self._sinks.idle_seconds
+
+    def submit(self, request: Request, sink: Sink) -> None:
         """See `EngineClient.submit`."""
-        with self._lock:
-            if not self._is_closed:
-                self._sinks[request.request_id] = sink
-                self._commands.put(request)
-                return
-        sink(Failed(request.request_id, InferenceFailed("The model is being unloaded.")))
+        if self._sinks.add(request.request_id, sink):
+            self._inbox.put(request)
 
     def abort(self, request_id: str) -> None:
         """See `EngineClient.abort`."""
-        self._commands.put(Abort(request_id))
-
-    def tokenize(self, text: str) -> list[int]:
-        """See `EngineClient.tokenize`."""
-        return self._engine.tokenizer.encode(text, parse_special=False)
+        self._inbox.put(Abort(request_id))
 
     def close(self) -> None:
         """See `EngineClient.close`."""
@@ -99,37 +185,7 @@ class InProcessClient:
             if self._is_closed:
                 return
             self._is_closed = True
-            self._commands.put(None)
+        self._sinks.close(unloaded())
+        self._inbox.put(Shutdown())
         self._thread.join()
         self._close_backend()
-
-    def _route(self, event: Event) -> None:
-        is_last = not isinstance(event, Delta)
-        sink = self._sinks.pop(event.request_id, None) if is_last else self._sinks.get(event.request_id)
-        if sink is not None:
-            sink(event)
-
-    def _run(self) -> None:
-        engine = self._engine
-        while self._take_commands():
-            try:
-                engine.step()
-            except Exception:  # noqa: BLE001  # every request must be answered, also when the fault is our own
-                _log.exception("the engine failed in a step")
-                engine.fail_all(InferenceFailed("The engine failed; its log says more."))
-        engine.fail_all(InferenceFailed("The model is being unloaded."))
-
-    def _take_commands(self) -> bool:
-        """Carry out all commands that have come, waiting for one when there is nothing else to do."""
-        while True:
-            try:
-                command = self._commands.get(block=not self._engine.has_work)
-            except queue.Empty:
-                return True
-            match command:
-                case None:
-                    return False
-                case Generate():
-                    self._engine.generate(command)
-                case Abort():
-                    self._engine.abort(command)

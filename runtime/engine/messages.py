@@ -1,19 +1,35 @@
 """The closed vocabulary between an engine and its clients, in this process or another.
 
-A client sends `Generate` and `Abort`. It gets back any number of `Delta`s and then exactly one `Finished` or `Failed`
-for every `Generate`, whatever happens.
+A client sends `Generate`, `Tokenize` and `Abort`. It gets back any number of `Delta`s and then exactly one `Finished`,
+`Tokens` or `Failed` for every `Generate` and `Tokenize`, whatever happens.
+
+A worker process is sent `Load` first. It answers with `Progress` and then `Ready`, or `Failed` with the request id
+LOADING. From then on it sends a `Pulse` every second. `Shutdown` ends it.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from runtime.engine.sampling import SamplingParams
-from runtime.errors import DemoticError
+from runtime.errors import DemoticError, InvalidRequest
+from runtime.hardware.plan import Plan
 
 FinishReason = Literal["stop", "length", "cancelled"]
+
+LOADING = ""
+# What a worker puts before llama.cpp's own error lines on its standard error: they are kept, and not shown.
+NATIVE_PREFIX = "llama.cpp: "
+
+
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """Load the GGUF at `path` (bytes, since file names need not be Unicode), whose header has been checked."""
+
+    path: bytes
+    plan: Plan
+    max_waiting: int
 
 
 class Generate(msgspec.Struct, frozen=True, tag=True):
@@ -31,10 +47,40 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     parse_special: bool = False
 
 
+class Tokenize(msgspec.Struct, frozen=True, tag=True):
+    """Tell the token ids of `text`, without names of control tokens read as such."""
+
+    request_id: str
+    text: str
+
+
 class Abort(msgspec.Struct, frozen=True, tag=True):
     """Take a request back; it still gets its `Finished`, with the reason "cancelled"."""
 
     request_id: str
+
+
+class Shutdown(msgspec.Struct, frozen=True, tag=True):
+    """Answer what is in flight with `Failed`, and end."""
+
+
+class Progress(msgspec.Struct, frozen=True, tag=True):
+    """Share of the model that is loaded, 0 to 1."""
+
+    share: float
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The model is loaded. Sizes in tokens, as the backend made them."""
+
+    context_length: int
+    vocabulary_size: int
+
+
+class Pulse(msgspec.Struct, frozen=True, tag=True):
+    """The process runs. `step_seconds` is how long the engine has been in its present step, 0 where in none."""
+
+    step_seconds: float
 
 
 class Delta(msgspec.Struct, frozen=True, tag=True):
@@ -45,10 +91,14 @@ class Delta(msgspec.Struct, frozen=True, tag=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens read and tokens given out; the token that ends an answer counts as neither."""
+    """Tokens read and tokens given out; the token that ends an answer counts as neither.
+
+    `cached_tokens` are those of the prompt that another request had computed already.
+    """
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
 
 
 class Timings(msgspec.Struct, frozen=True):
@@ -68,6 +118,13 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     timings: Timings
 
 
+class Tokens(msgspec.Struct, frozen=True, tag=True):
+    """The token ids asked for with `Tokenize`."""
+
+    request_id: str
+    tokens: tuple[int, ...]
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """The request cannot be answered, and why."""
 
@@ -75,4 +132,64 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     error: DemoticError
 
 
-Event = Delta | Finished | Failed
+Request = Generate | Tokenize
+Command = Load | Generate | Tokenize | Abort | Shutdown
+Event = Delta | Finished | Tokens | Failed
+WorkerEvent = Progress | Ready | Pulse | Delta | Finished | Tokens | Failed
+
+
+def encode(message: Command | WorkerEvent) -> bytes:
+    """`message` as msgpack.
+
+    Raises:
+        InvalidRequest: it has text that is not Unicode, or a number beyond 64 bits.
+    """
+    try:
+        return _ENCODER.encode(message)
+    except UnicodeEncodeError as fault:
+        raise InvalidRequest(
+            f"The text has a lone surrogate at character {fault.start}, which is not a character.",
+            remedy="Send valid Unicode.",
+        ) from fault
+    except OverflowError as fault:
+        raise InvalidRequest("The request has a number beyond 64 bits.") from fault
+
+
+def decode_command(data: bytes) -> Command:
+    """The command in `data`.
+
+    Raises:
+        msgspec.MsgspecError: it holds none.
+    """
+    return _COMMANDS.decode(data)
+
+
+def decode_event(data: bytes) -> WorkerEvent:
+    """The event in `data`. Raises as `decode_command` does."""
+    return _EVENTS.decode(data)
+
+
+def _to_plain(value: object) -> dict[str, Any]:
+    if not isinstance(value, DemoticError):
+        raise NotImplementedError(f"{type(value)} is not of the vocabulary")
+    return {"kind": type(value).__name__, "fields": vars(value)}
+
+
+def _from_plain(_kind: type, record: dict[str, Any]) -> DemoticError:
+    """The error of a record: of the same class, with the same fields."""
+    # Errors have tuples and no lists; msgpack does not tell one from the other.
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in record["fields"].items()}
+    kind = next((kind for kind in _error_classes() if kind.__name__ == record["kind"]), DemoticError)
+    # Not through __init__: each class has its own, which makes the message of other things.
+    error = kind.__new__(kind, fields["message"])
+    vars(error).update(fields)
+    return error
+
+
+def _error_classes(root: type[DemoticError] = DemoticError) -> list[type[DemoticError]]:
+    return [root, *(found for kind in root.__subclasses__() for found in _error_classes(kind))]
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_to_plain)
+_COMMANDS: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command, dec_hook=_from_plain)
+_EVENTS: msgspec.msgpack.Decoder[WorkerEvent] = msgspec.msgpack.Decoder(WorkerEvent, dec_hook=_from_plain)

@@ -1,50 +1,249 @@
-"""The models that a server serves, by name, each loaded once."""
+"""The models that a server serves, by name: loaded when they are needed, unloaded when others need the room.
+
+A model is loaded when it is first asked for; requests that come meanwhile wait for the same loading. Models are loaded
+one after the other, so that each is planned with the memory that is really left. To make room, the one that was idle
+for the longest time goes; one with requests in flight never does, and a request waits a while for it to fall idle.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import difflib
+import functools
+import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
-from runtime.errors import ModelNotFound
+from runtime.card import ModelCard
+from runtime.config import PoolConfig
+from runtime.errors import Cancelled, DemoticError, ModelLoadFailed, ModelNotFound, NoRoomForModel, WorkerDied
+from runtime.hardware.plan import Plan
 from runtime.model import Model
+
+_POLL_SECONDS = 0.05
+
+ModelState = Literal["unloaded", "loading", "ready", "failed"]
+
+
+class Loader(Protocol):
+    """What the pool needs to load a model; all three are called in a thread."""
+
+    def read(self, name: str) -> ModelCard:
+        """What is known of the model before it is loaded."""
+
+    def plan(self, card: ModelCard, *, spare_bytes: int = 0) -> Plan:
+        """How it would be run now, or with so many bytes more; ModelLoadFailed where it does not fit at all."""
+
+    def start(self, card: ModelCard, plan: Plan, progress: Callable[[float], bool]) -> Model:
+        """Load it; where `progress`, which is told the share loaded, returns False, stop with `Cancelled`."""
+
+
+@dataclass
+class _Served:
+    """One name, and what has become of its model.
+
+    `claims` counts requests between asking for the model and getting it, `deaths` those of its process in a row.
+    `fault` is why it could not be loaded, or died; None when it is loaded again.
+    """
+
+    name: str
+    model: Model | None = None
+    loading: asyncio.Task[None] | None = None
+    claims: int = 0
+    loaded_at: float = 0.0
+    fault: DemoticError | None = None
+    failed_at: float = 0.0
+    deaths: int = 0
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """Since when the model could be spared; None while it cannot, or is not loaded."""
+        if self.model is None or self.claims or (idle := self.model.client.idle_seconds) is None:
+            return None
+        return min(idle, time.monotonic() - self.loaded_at)
+
+    def bury(self, stable_seconds: float) -> None:
+        """Let go of the model where its process has died; nothing is left of it that could be closed."""
+        if self.model is not None and isinstance(fault := self.model.client.fault, WorkerDied):
+            died_at = time.monotonic() - (self.model.client.idle_seconds or 0.0)
+            if died_at - self.loaded_at >= stable_seconds:
+                self.deaths = 0
+            self.model = None
+            self.fail(fault, died_at)
+
+    def fail(self, fault: DemoticError, at: float) -> None:
+        """Note why there is no model."""
+        self.fault = fault
+        self.failed_at = at
+        self.deaths += isinstance(fault, WorkerDied)
 
 
 class ModelPool:
-    """Loads a model when it is first asked for; requests that come meanwhile wait for the same loading."""
+    """Belongs to one event loop: all methods are called there."""
 
-    def __init__(self, names: Sequence[str], load: Callable[[str], Model]) -> None:
-        """`load` is called in a thread, once a name."""
+    def __init__(self, names: Sequence[str], loader: Loader, config: PoolConfig | None = None) -> None:
         self.names = tuple(names)
         self.started = int(time.time())
-        self._load = load
-        self._models: dict[str, asyncio.Task[Model]] = {}
+        self._served = {name: _Served(name) for name in self.names}
+        self._loader = loader
+        self._config = config or PoolConfig()
+        # Held while a model is loaded or unloaded.
+        self._changing = asyncio.Lock()
+        self._keeper: asyncio.Task[None] | None = None
+        self._is_closing = False
+
+    async def preload(self) -> None:
+        """Load the models, in order, as many as may be loaded at a time. Raises as `get` does."""
+        for name in self.names[: self._config.max_models]:
+            await self.get(name)
 
     async def get(self, name: str | None) -> Model:
-        """The model served as `name`; the first one for None.
+        """The model served as `name`; the first one for None. It stays loaded until the caller waits for something.
 
         Raises:
             ModelNotFound: no model is served under that name.
+            WorkerDied: its process died again and again, and is not started yet.
+            NoRoomForModel: other models were answering all the time.
             DemoticError: it could not be loaded; the next request tries again.
         """
         name = self.names[0] if name is None else name
-        if name not in self.names:
+        served = self._served.get(name)
+        if served is None:
             raise ModelNotFound(name, nearest=self.nearest(name), remedy=f"This server has {', '.join(self.names)}.")
-        task = self._models.get(name)
-        if task is None or (task.done() and task.exception() is not None):
-            task = self._models[name] = asyncio.create_task(asyncio.to_thread(self._load, name))
-        # One caller's leaving must not cancel the loading that others wait for.
-        return await asyncio.shield(task)
+        if self._keeper is None and self._config.keep_alive is not None:
+            self._keeper = asyncio.create_task(self._unload_idle(self._config.keep_alive))
+        served.claims += 1
+        try:
+            while (model := self._living(served)) is None:
+                if served.loading is None:
+                    self._check_delay(served)
+                    served.loading = asyncio.create_task(self._load(served))
+                # One caller's leaving must not cancel the loading that others wait for.
+                await asyncio.shield(served.loading)
+            return model
+        finally:
+            served.claims -= 1
 
     def nearest(self, name: str) -> tuple[str, ...]:
         """Served names that look like `name`."""
         return tuple(difflib.get_close_matches(name, self.names))
 
+    def states(self) -> dict[str, ModelState]:
+        """What has become of each model. "failed": it died, or could not be loaded; the next request tries again."""
+        return {name: self._state(served) for name, served in self._served.items()}
+
     async def close(self) -> None:
         """Unload everything; requests in flight are answered with an error first."""
-        loaded = await asyncio.gather(*self._models.values(), return_exceptions=True)
-        self._models.clear()
-        for model in loaded:
-            if isinstance(model, Model):
-                await asyncio.to_thread(model.close)
+        self._is_closing = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+        loading = [served.loading for served in self._served.values() if served.loading is not None]
+        await asyncio.gather(*loading, return_exceptions=True)
+        await asyncio.gather(*(_unload(served) for served in self._served.values()))
+
+    def _living(self, served: _Served) -> Model | None:
+        served.bury(self._config.stable_seconds)
+        return served.model
+
+    def _state(self, served: _Served) -> ModelState:
+        if served.loading is not None:
+            return "loading"
+        if self._living(served) is not None:
+            return "ready"
+        return "unloaded" if served.fault is None else "failed"
+
+    def _loaded(self) -> list[_Served]:
+        return [served for served in self._served.values() if self._living(served) is not None]
+
+    def _check_delay(self, served: _Served) -> None:
+        """Refuse to start a process again too soon after it died.
+
+        Raises:
+            WorkerDied: the delay is not over.
+        """
+        if isinstance(fault := served.fault, WorkerDied):
+            delays = self._config.restart_delays
+            delay = delays[min(served.deaths, len(delays)) - 1]
+            left = served.failed_at + delay - time.monotonic()
+            if left > 0:
+                raise WorkerDied(fault.model, fault.cause, retry_after=math.ceil(left))
+
+    async def _load(self, served: _Served) -> None:
+        try:
+            async with self._changing:
+                if self._is_closing:
+                    raise Cancelled("The server is stopping.")
+                card = await asyncio.to_thread(self._loader.read, served.name)
+                plan = await self._make_room(served, card)
+                served.model = await asyncio.to_thread(
+                    self._loader.start, card, plan, lambda _share: not self._is_closing
+                )
+                served.loaded_at = time.monotonic()
+                served.fault = None
+        except DemoticError as fault:
+            served.fail(fault, time.monotonic())
+            raise
+        finally:
+            served.loading = None
+
+    async def _make_room(self, served: _Served, card: ModelCard) -> Plan:
+        """The plan for a model, once as many others are unloaded as it takes."""
+        deadline = time.monotonic() + self._config.room_seconds
+        while True:
+            plan = await self._plan(card)
+            if plan is not None:
+                return plan
+            if (idle := self._idlest()) is not None:
+                await _unload(idle)
+            elif time.monotonic() >= deadline or self._is_closing:
+                raise NoRoomForModel(served.name)
+            else:
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def _plan(self, card: ModelCard) -> Plan | None:
+        """How to run a model now; None where another has to go first.
+
+        Raises:
+            ModelLoadFailed: it would not fit even if all others went.
+        """
+        loaded = self._loaded()
+        plan = functools.partial(asyncio.to_thread, self._loader.plan, card)
+        await plan(spare_bytes=_bytes_of(loaded))
+        if self._config.max_models is not None and len(loaded) >= self._config.max_models:
+            return None
+        try:
+            now = await plan()
+        except ModelLoadFailed:
+            return None
+        # Where idle models make its context shorter, or keep it off a card, they go as well.
+        if idle := [served for served in loaded if served.idle_seconds is not None]:
+            then = await plan(spare_bytes=_bytes_of(idle))
+            if (then.context_length, then.gpu_layers) != (now.context_length, now.gpu_layers):
+                return None
+        return now
+
+    def _idlest(self) -> _Served | None:
+        """The model that can be spared most easily."""
+        idle = [served for served in self._loaded() if served.idle_seconds is not None]
+        return max(idle, key=lambda served: served.idle_seconds or 0.0, default=None)
+
+    async def _unload_idle(self, keep_alive: float) -> None:
+        while True:
+            await asyncio.sleep(max(_POLL_SECONDS, min(1.0, keep_alive / 4)))
+            async with self._changing:
+                for served in self._loaded():
+                    idle = served.idle_seconds
+                    if idle is not None and idle >= keep_alive:
+                        await _unload(served)
+
+
+def _bytes_of(loaded: Sequence[_Served]) -> int:
+    return sum(served.model.plan.estimated_bytes for served in loaded if served.model is not None)
+
+
+async def _unload(served: _Served) -> None:
+    model, served.model = served.model, None
+    if model is not None:
+        await asyncio.to_thread(model.close)

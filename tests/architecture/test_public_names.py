@@ -40,9 +40,11 @@ def test_every_row_makes_an_openai_error_object() -> None:
         errors.ContextOverflow: errors.ContextOverflow(num_tokens=9, context_length=8),
         errors.ModelNotFound: errors.ModelNotFound("x", nearest=("y",)),
         errors.QueueFull: errors.QueueFull(num_waiting=3),
+        errors.WorkerDied: errors.WorkerDied("x", "was ended by SIGSEGV", retry_after=4),
     }
     for kind, (status, *_) in TABLE.items():
         response = error_response(samples.get(kind) or kind("It went wrong."))
         assert response.status_code == status
         assert bytes(response.body).startswith(b'{"error":{"message":"')
     assert error_response(samples[errors.QueueFull]).headers["retry-after"] == "1"
+    assert error_response(samples[errors.WorkerDied]).headers["retry-after"] == "4"

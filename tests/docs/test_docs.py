@@ -21,7 +21,15 @@ import demotic
 from runtime.api.schemas import common
 from runtime.api.schemas.chat import ChatCompletionRequest
 from runtime.api.schemas.completions import CompletionRequest
-from runtime.config import EngineConfig, RunConfig, SamplingDefaults, ServerConfig, UserConfig
+from runtime.config import (
+    EngineConfig,
+    PoolConfig,
+    RunConfig,
+    SamplingDefaults,
+    ServerConfig,
+    UserConfig,
+    WorkerConfig,
+)
 from tests.docs.render import PARTS, REPOSITORY, command_helps, parts_of, rendered
 from tests.server import serving
 
@@ -239,6 +247,17 @@ def test_the_defaults_in_the_docs_are_those_of_the_program() -> None:
     assert f"http://{server.host}:{server.port}/v1" in read("README.md")
     limits = f"At most {engine.max_sequences} requests run at a time on a model and {engine.max_waiting} wait."
     assert f"A body may have {server.max_body_bytes // 2**20} MiB. {limits}" in read("docs/api.md")
+    models = section(read("docs/api.md"), "Models in memory")
+    worker, pool = WorkerConfig(), PoolConfig()
+    first, *delays, last = pool.restart_delays
+    assert first == 0
+    assert f"then after {', '.join(f'{delay:g}' for delay in delays)} and {last:g} s" in models
+    assert f"lived for {pool.stable_seconds:g} s" in models
+    assert f"waits up to {pool.room_seconds:g} s" in models
+    assert f"no progress in loading for {worker.load_stall_seconds:g} s" in models
+    assert f"no sign of life for {worker.silence_seconds:g} s" in models
+    assert f"a step in {worker.step_seconds:g} s" in models
+    assert f"for up to {server.shutdown_seconds:g} s" in models
     assert f"the limit: {engine.max_context}," in read("docs/hardware.md")
 
 

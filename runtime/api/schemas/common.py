@@ -123,18 +123,30 @@ def _refusal(param: str, reason: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{reason}", {"param": param, "reason": reason})
 
 
+class PromptTokensDetails(BaseModel):
+    """`cached_tokens`: those of the prompt that an earlier or concurrent request had computed already."""
+
+    cached_tokens: int
+
+
 class UsageBody(BaseModel):
     """Token counts."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
 
     @classmethod
     def from_finished(cls, finished: Finished) -> UsageBody:
         """Counts of a finished request."""
         prompt, completion = finished.usage.prompt_tokens, finished.usage.completion_tokens
-        return cls(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+        return cls(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=prompt + completion,
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=finished.usage.cached_tokens),
+        )
 
 
 class ErrorDetail(BaseModel):

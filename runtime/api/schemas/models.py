@@ -1,10 +1,14 @@
-"""Shapes of `/v1/models`."""
+"""Shapes of `/v1/models` and `/health`."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from pydantic import BaseModel
+
+from runtime.engine.pool import ModelState
+
+HealthStatus = Literal["ok", "loading", "failed"]
 
 
 class ModelBody(BaseModel):
@@ -21,3 +25,14 @@ class ModelList(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[ModelBody]
+
+
+class Health(BaseModel):
+    """What has become of each model.
+
+    "ok": one is ready, or would be loaded for a request. "loading": none is ready yet. "failed": all of them died or
+    could not be loaded; the next request tries again.
+    """
+
+    status: HealthStatus
+    models: dict[str, ModelState]

@@ -74,7 +74,7 @@ def _the_next_request_is_answered(http: httpx.Client) -> Iterator[None]:
     yield
     response = http.post(CHAT_PATH, json={"model": CHAT, "messages": USER, "max_tokens": 1})
     assert response.status_code == 200
-    assert http.get("/health").json() == {"status": "ok"}
+    assert http.get("/health").json() == {"status": "ok", "models": {CHAT: "ready", "gemma-3-270m": "ready"}}
 
 
 @pytest.mark.parametrize("case", BAD_CHATS)

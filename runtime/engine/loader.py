@@ -1,0 +1,60 @@
+"""How the models of a server are planned and started, each in a process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+
+from runtime.card import ModelCard
+from runtime.config import EngineConfig, WorkerConfig
+from runtime.engine.messages import Load
+from runtime.engine.remote import WorkerClient
+from runtime.hardware.plan import Plan, plan
+from runtime.hardware.probe import Machine, probe
+from runtime.model import Model
+from runtime.models.store import ModelFile
+
+
+class WorkerLoader:
+    """`runtime.engine.pool.Loader` over files, by the names that they are served as."""
+
+    def __init__(
+        self, files: Mapping[str, ModelFile], limits: EngineConfig, config: WorkerConfig | None = None
+    ) -> None:
+        self._files = files
+        self._limits = limits
+        self._config = config or WorkerConfig()
+
+    def read(self, name: str) -> ModelCard:
+        """Read and check the file's header anew: it may have changed since the model was loaded before.
+
+        Raises:
+            ModelFileInvalid, UnsupportedArchitecture: the file cannot be run.
+        """
+        return ModelCard.read(self._files[name])
+
+    def plan(self, card: ModelCard, *, spare_bytes: int = 0) -> Plan:
+        """How to run the model now, or if so many bytes more of memory were free, on cards too.
+
+        Raises:
+            ModelLoadFailed: the machine cannot hold it.
+        """
+        return plan(_with_spare(probe(), spare_bytes), card.header.shape(), self._limits)
+
+    def start(self, card: ModelCard, plan: Plan, progress: Callable[[float], bool]) -> Model:
+        """Load the model into a new process. Raises as `WorkerClient` does."""
+        load = Load(os.fsencode(card.file.path.absolute()), plan, self._limits.max_waiting)
+        return Model(card, plan, WorkerClient(card.name, load, self._config, progress=progress))
+
+
+def _with_spare(machine: Machine, spare: int) -> Machine:
+    devices = tuple(
+        dataclasses.replace(device, memory_free=min(device.memory_total, device.memory_free + spare))
+        for device in machine.llama.devices
+    )
+    return dataclasses.replace(
+        machine,
+        memory_available=min(machine.memory_total, machine.memory_available + spare),
+        llama=dataclasses.replace(machine.llama, devices=devices),
+    )

@@ -1,0 +1,87 @@
+"""The loop around an engine: commands in, steps, events out, until it is told to stop.
+
+It is the same in a thread of this process (`runtime/engine/client.py`) and in a worker (`runtime/engine/worker.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable
+
+from runtime.engine.engine import Engine
+from runtime.engine.messages import Abort, Event, Failed, Generate, Request, Shutdown, Tokenize, Tokens
+from runtime.errors import DemoticError, InferenceFailed
+
+_log = logging.getLogger("demotic.engine")
+
+Emit = Callable[[Event], None]
+Inbox = queue.SimpleQueue[Request | Abort | Shutdown]
+
+
+def unloaded() -> InferenceFailed:
+    """What a request gets that meets the end of its model."""
+    return InferenceFailed("The model is being unloaded.")
+
+
+class EngineLoop:
+    """Runs an engine in the thread that calls `run`."""
+
+    def __init__(self, make_engine: Callable[[Emit], Engine], inbox: Inbox, emit: Emit) -> None:
+        """Commands come from `inbox`; `emit` is given every event, and `make_engine` that same function."""
+        self.engine = make_engine(emit)
+        self._inbox = inbox
+        self._emit = emit
+        self._step_started: float | None = None
+
+    @property
+    def step_seconds(self) -> float:
+        """How long the present step has taken; 0 where there is none."""
+        started = self._step_started
+        return 0.0 if started is None else time.monotonic() - started
+
+    def run(self) -> None:
+        """Go on until a `Shutdown` comes; what is in flight then is answered with `Failed`."""
+        while self._take_commands():
+            self._step_started = time.monotonic()
+            try:
+                self.engine.step()
+            except Exception:  # noqa: BLE001  # every request must be answered, also when the fault is our own
+                _log.exception("the engine failed in a step")
+                self.engine.fail_all(_own_fault())
+            self._step_started = None
+        self.engine.fail_all(unloaded())
+
+    def _take_commands(self) -> bool:
+        """Carry out all commands that have come, waiting for one when there is nothing else to do."""
+        while True:
+            try:
+                command = self._inbox.get(block=not self.engine.has_work)
+            except queue.Empty:
+                return True
+            match command:
+                case Shutdown():
+                    return False
+                case Abort():
+                    self.engine.abort(command)
+                case request:
+                    self._begin(request)
+
+    def _begin(self, request: Request) -> None:
+        try:
+            match request:
+                case Generate():
+                    self.engine.generate(request)
+                case Tokenize():
+                    tokens = self.engine.tokenizer.encode(request.text, parse_special=False)
+                    self._emit(Tokens(request.request_id, tuple(tokens)))
+        except DemoticError as error:
+            self._emit(Failed(request.request_id, error))
+        except Exception:  # noqa: BLE001  # as above
+            _log.exception("the engine failed to begin a request")
+            self._emit(Failed(request.request_id, _own_fault()))
+
+
+def _own_fault() -> InferenceFailed:
+    return InferenceFailed("The engine failed; its log says more.")

@@ -1,0 +1,133 @@
+"""What a model's own process runs: commands from its standard input, events to what was its standard output.
+
+`python -P -m runtime.engine.worker`; `runtime/engine/remote.py` starts it. It ends with a `Shutdown`, or at once when
+its standard input is closed, which the kernel does when the parent dies, however that happens.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from runtime.backends.load import LoadedDecoder, load_decoder
+from runtime.engine.engine import Engine
+from runtime.engine.frames import read_frames, write_frame
+from runtime.engine.loop import EngineLoop, Inbox
+from runtime.engine.messages import (
+    LOADING,
+    NATIVE_PREFIX,
+    Command,
+    Failed,
+    Load,
+    Progress,
+    Pulse,
+    Ready,
+    WorkerEvent,
+    decode_command,
+    encode,
+)
+from runtime.errors import DemoticError
+
+_INPUT, _OUTPUT, _ERRORS = 0, 1, 2
+_PROGRESS_STEP = 0.01
+_PULSE_SECONDS = 1.0
+_log = logging.getLogger("demotic.engine")
+
+
+def main() -> None:
+    """Serve one model until told to stop."""
+    # Both are the parent's to answer: it drains what runs and then says `Shutdown`. Terminals and service managers
+    # send them to every process of the program.
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
+    commands, emit = _take_streams()
+    _set_up_log()
+    load = next(commands)
+    if not isinstance(load, Load):
+        raise TypeError(f"the first command is {type(load).__name__}, not Load")
+    inbox: Inbox = queue.SimpleQueue()
+    # Runs while the model is loaded, too: then already the parent may die.
+    threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()
+    try:
+        loaded = _load(load, emit)
+    except DemoticError as error:
+        emit(Failed(LOADING, error))
+        return
+    loop = EngineLoop(
+        lambda emit: Engine(loaded.decoder, loaded.tokenizer, max_waiting=load.max_waiting, emit=emit), inbox, emit
+    )
+    emit(Ready(loaded.decoder.context_length, loaded.decoder.vocabulary_size))
+    threading.Thread(target=_pulse, args=(loop, emit), daemon=True).start()
+    loop.run()
+    loaded.close()
+
+
+def _take_streams() -> tuple[Iterator[Command], Callable[[WorkerEvent], None]]:
+    """The two pipes, out of reach of native code: what it prints goes to standard error, what it reads is empty."""
+    commands, events = os.dup(_INPUT), os.dup(_OUTPUT)
+    os.dup2(_ERRORS, _OUTPUT)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, _INPUT)
+    os.close(nothing)
+    lock = threading.Lock()
+
+    def emit(event: WorkerEvent) -> None:
+        content = encode(event)
+        with lock:
+            write_frame(events, content)
+
+    return map(decode_command, read_frames(commands)), emit
+
+
+def _set_up_log() -> None:
+    """Everything to standard error, which the parent shows; llama.cpp's lines marked, which it only keeps."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    native = logging.StreamHandler(sys.stderr)
+    native.setFormatter(logging.Formatter(f"{NATIVE_PREFIX}%(message)s"))
+    log = logging.getLogger("demotic.llama")
+    log.addHandler(native)
+    log.setLevel(logging.ERROR)
+    log.propagate = False
+
+
+def _receive(commands: Iterator[Command], inbox: Inbox) -> None:
+    try:
+        for command in commands:
+            if isinstance(command, Load):
+                raise TypeError("a second Load came")
+            inbox.put(command)
+    except Exception:  # noqa: BLE001  # without its commands the process is of no use
+        _log.exception("the worker could not read its commands")
+        os._exit(1)
+    # The parent has gone. There is nobody to answer, and the main thread may be in native code for long.
+    os._exit(0)
+
+
+def _load(load: Load, emit: Callable[[WorkerEvent], None]) -> LoadedDecoder:
+    told = 0.0
+
+    def on_progress(share: float) -> bool:
+        nonlocal told
+        if share >= told + _PROGRESS_STEP or share == 1.0:
+            emit(Progress(share))
+            told = share
+        return True
+
+    return load_decoder(Path(os.fsdecode(load.path)), load.plan, progress=on_progress)
+
+
+def _pulse(loop: EngineLoop, emit: Callable[[WorkerEvent], None]) -> None:
+    while True:
+        time.sleep(_PULSE_SECONDS)
+        emit(Pulse(loop.step_seconds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,306 @@
+"""Models are loaded once, unloaded when others need the room or nobody needs them, and restarted with patience."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runtime.card import ModelCard
+from runtime.config import PoolConfig
+from runtime.engine.client import Sink
+from runtime.engine.messages import Request
+from runtime.engine.pool import ModelPool
+from runtime.errors import (
+    Cancelled,
+    DemoticError,
+    ModelFileInvalid,
+    ModelLoadFailed,
+    ModelNotFound,
+    NoRoomForModel,
+    WorkerDied,
+)
+from runtime.hardware.plan import Plan
+from runtime.model import Model
+from runtime.models.inspect import Header
+from runtime.models.store import ModelFile
+from tests.fakes.worker import PLAN
+
+GIB = 2**30
+
+
+class FakeClient:
+    """An engine that is as idle, as busy or as dead as a test says."""
+
+    context_length = 100
+
+    def __init__(self) -> None:
+        self.is_busy = False
+        self.is_closed = False
+        self.fault: DemoticError | None = None
+        self.idle_since = time.monotonic()
+
+    @property
+    def idle_seconds(self) -> float | None:
+        return None if self.is_busy else time.monotonic() - self.idle_since
+
+    def die(self) -> None:
+        self.fault = WorkerDied("a", "was ended by SIGSEGV")
+        self.is_busy = False
+        self.idle_since = time.monotonic()
+
+    def submit(self, request: Request, sink: Sink) -> None:
+        raise NotImplementedError
+
+    def abort(self, request_id: str) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeLoader:
+    """A machine with `memory` bytes, and models that take one GiB and as much again for their whole context."""
+
+    def __init__(self, memory: int = 100 * GIB) -> None:
+        self.memory = memory
+        self.clients: list[FakeClient] = []
+        self.names: list[str] = []
+        self.fault: DemoticError | None = None
+        self.may_load = threading.Event()
+        self.may_load.set()
+
+    def read(self, name: str) -> ModelCard:
+        if self.fault:
+            raise self.fault
+        return ModelCard(ModelFile(name, Path(name), None, "path", None), Header.__new__(Header))
+
+    def plan(self, card: ModelCard, *, spare_bytes: int = 0) -> Plan:
+        taken = 2 * GIB * sum(not client.is_closed and client.fault is None for client in self.clients)
+        left = self.memory - taken + spare_bytes
+        if left < GIB:
+            raise ModelLoadFailed("It does not fit.")
+        is_whole = left >= 2 * GIB
+        return dataclasses.replace(PLAN, context_length=100 if is_whole else 50, estimated_bytes=2 * GIB)
+
+    def start(self, card: ModelCard, plan: Plan, progress: Callable[[float], bool]) -> Model:
+        while not self.may_load.wait(0.01):
+            if not progress(0.5):
+                raise Cancelled("It was stopped.")
+        client = FakeClient()
+        self.names.append(card.name)
+        self.clients.append(client)
+        return Model(card, plan, client)
+
+
+def client_of(model: Model) -> FakeClient:
+    assert isinstance(model.client, FakeClient)
+    return model.client
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():
+            await asyncio.sleep(0.01)
+
+
+async def test_concurrent_first_requests_load_a_model_once() -> None:
+    loader = FakeLoader()
+    loader.may_load.clear()
+    pool = ModelPool(["a", "b"], loader)
+    waiting = [asyncio.create_task(pool.get("a")) for _ in range(20)]
+    await until(lambda: pool.states() == {"a": "loading", "b": "unloaded"})
+    waiting[0].cancel()
+    loader.may_load.set()
+    models = await asyncio.gather(*waiting[1:])
+    assert len({id(model) for model in models}) == 1
+    assert loader.names == ["a"]
+    assert pool.states() == {"a": "ready", "b": "unloaded"}
+    await pool.close()
+    assert all(client.is_closed for client in loader.clients)
+
+
+async def test_without_a_name_the_first_model_answers_and_an_unknown_one_is_refused() -> None:
+    pool = ModelPool(["alpha", "beta"], FakeLoader())
+    assert (await pool.get(None)).name == "alpha"
+    with pytest.raises(ModelNotFound, match="alpha"):
+        await pool.get("alpa")
+    await pool.close()
+
+
+async def test_at_the_start_only_as_many_are_loaded_as_may_be() -> None:
+    loader = FakeLoader()
+    pool = ModelPool(["a", "b", "c"], loader, PoolConfig(max_models=2))
+    await pool.preload()
+    assert loader.names == ["a", "b"]
+    await pool.close()
+
+
+async def test_the_model_that_was_idle_longest_makes_room() -> None:
+    loader = FakeLoader()
+    pool = ModelPool(["a", "b", "c"], loader, PoolConfig(max_models=2))
+    first, second = await pool.get("a"), await pool.get("b")
+    client_of(first).idle_since += 10
+    await pool.get("c")
+    assert client_of(second).is_closed
+    assert pool.states() == {"a": "ready", "b": "unloaded", "c": "ready"}
+    await pool.close()
+
+
+async def test_a_model_with_requests_is_never_unloaded_and_the_newcomer_waits_for_it() -> None:
+    pool = ModelPool(["a", "b"], FakeLoader(), PoolConfig(max_models=1))
+    busy = client_of(await pool.get("a"))
+    busy.is_busy = True
+    waiting = asyncio.create_task(pool.get("b"))
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    assert (await pool.get("a")).client is busy
+    busy.is_busy = False
+    assert (await waiting).name == "b"
+    assert busy.is_closed
+    await pool.close()
+
+
+async def test_a_newcomer_that_waited_long_enough_is_told_to_come_again() -> None:
+    pool = ModelPool(["a", "b"], FakeLoader(), PoolConfig(max_models=1, room_seconds=0.2))
+    busy = client_of(await pool.get("a"))
+    busy.is_busy = True
+    with pytest.raises(NoRoomForModel) as refused:
+        await pool.get("b")
+    assert refused.value.retry_after >= 1
+    assert not busy.is_closed
+    await pool.close()
+
+
+async def test_a_model_that_was_asked_for_is_not_unloaded_before_the_request_begins() -> None:
+    pool = ModelPool(["a", "b"], FakeLoader(), PoolConfig(max_models=1))
+
+    async def begin(name: str) -> FakeClient:
+        client = client_of(await pool.get(name))
+        assert not client.is_closed
+        return client
+
+    for _ in range(20):
+        await asyncio.gather(*(begin(name) for name in "abab"))
+    await pool.close()
+
+
+@pytest.mark.parametrize("memory", [3 * GIB, 5 * GIB // 2, 2 * GIB])
+async def test_idle_models_go_where_a_newcomer_would_not_fit_or_not_with_its_whole_context(memory: int) -> None:
+    loader = FakeLoader(memory)
+    pool = ModelPool(["a", "b"], loader)
+    first = await pool.get("a")
+    second = await pool.get("b")
+    assert client_of(first).is_closed
+    assert second.plan.context_length == 100
+    await pool.close()
+
+
+async def test_busy_models_stay_and_the_newcomer_takes_the_context_that_is_left() -> None:
+    pool = ModelPool(["a", "b"], FakeLoader(3 * GIB))
+    busy = client_of(await pool.get("a"))
+    busy.is_busy = True
+    assert (await pool.get("b")).plan.context_length == 50
+    assert not busy.is_closed
+    await pool.close()
+
+
+async def test_a_model_that_never_fits_is_refused_and_no_other_goes_for_it() -> None:
+    loader = FakeLoader()
+    pool = ModelPool(["a", "b"], loader)
+    first = client_of(await pool.get("a"))
+    loader.memory = 0
+    with pytest.raises(ModelLoadFailed):
+        await pool.get("b")
+    assert not first.is_closed
+    assert pool.states() == {"a": "ready", "b": "failed"}
+    await pool.close()
+
+
+async def test_a_model_that_nobody_asks_for_is_unloaded_after_a_while_and_loaded_again_when_asked_for() -> None:
+    loader = FakeLoader()
+    pool = ModelPool(["a", "b"], loader, PoolConfig(keep_alive=0.2))
+    idle, busy = client_of(await pool.get("a")), client_of(await pool.get("b"))
+    busy.is_busy = True
+    await until(lambda: idle.is_closed)
+    await asyncio.sleep(0.3)
+    assert not busy.is_closed
+    assert pool.states() == {"a": "unloaded", "b": "ready"}
+    assert client_of(await pool.get("a")) is not idle
+    await pool.close()
+
+
+async def test_a_model_that_died_is_restarted_at_once_and_then_with_growing_delays() -> None:
+    loader = FakeLoader()
+    pool = ModelPool(["a", "b"], loader, PoolConfig(restart_delays=(0.0, 0.3, 5.0)))
+    other = client_of(await pool.get("b"))
+    client_of(await pool.get("a")).die()
+    assert pool.states()["a"] == "failed"
+    client_of(await pool.get("a")).die()
+    with pytest.raises(WorkerDied, match="SIGSEGV") as refused:
+        await pool.get("a")
+    assert refused.value.retry_after == 1
+    await asyncio.sleep(0.4)
+    client_of(await pool.get("a")).die()
+    with pytest.raises(WorkerDied) as refused:
+        await pool.get("a")
+    assert refused.value.retry_after == 5
+    assert client_of(await pool.get("b")) is other
+    assert loader.names == ["b", "a", "a", "a"]
+    await pool.close()
+
+
+async def test_a_model_that_lived_long_enough_is_restarted_at_once_again() -> None:
+    pool = ModelPool(["a"], FakeLoader(), PoolConfig(restart_delays=(0.0, 60.0), stable_seconds=0.1))
+    for _ in range(3):
+        client = client_of(await pool.get("a"))
+        await asyncio.sleep(0.15)
+        client.die()
+    await pool.get("a")
+    await pool.close()
+
+
+async def test_a_model_that_dies_while_it_is_loaded_is_waited_for_too() -> None:
+    loader = FakeLoader()
+    pool = ModelPool(["a"], loader, PoolConfig(restart_delays=(0.0, 60.0)))
+    loader.fault = WorkerDied("a", "was ended by SIGKILL")
+    for _ in range(2):
+        with pytest.raises(WorkerDied):
+            await pool.get("a")
+    loader.fault = None
+    with pytest.raises(WorkerDied) as refused:
+        await pool.get("a")
+    assert refused.value.retry_after > 50
+    await pool.close()
+
+
+async def test_a_model_that_could_not_be_loaded_is_tried_again_by_the_next_request() -> None:
+    loader = FakeLoader()
+    loader.fault = ModelFileInvalid("It is damaged.")
+    pool = ModelPool(["a"], loader)
+    with pytest.raises(ModelFileInvalid):
+        await pool.get("a")
+    assert pool.states() == {"a": "failed"}
+    loader.fault = None
+    await pool.get("a")
+    assert pool.states() == {"a": "ready"}
+    await pool.close()
+
+
+async def test_closing_stops_what_is_being_loaded_and_loads_nothing_more() -> None:
+    loader = FakeLoader()
+    loader.may_load.clear()
+    pool = ModelPool(["a"], loader)
+    waiting = asyncio.create_task(pool.get("a"))
+    await until(lambda: pool.states() == {"a": "loading"})
+    await pool.close()
+    with pytest.raises(Cancelled):
+        await waiting
+    with pytest.raises(Cancelled):
+        await pool.get("a")
+    assert loader.names == []
