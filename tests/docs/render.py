@@ -52,9 +52,19 @@ def command_helps() -> Iterator[tuple[str, str]]:
             )
         )
         yield "demotic", _help(top)
-        for name, command in root.commands.items():
-            context = _plain(command).make_context(name, [], parent=top, resilient_parsing=True)
-            yield f"demotic {name}", _help(contexts.enter_context(context))
+        yield from _helps_below(root, "demotic", top, contexts)
+
+
+def _helps_below(group: Any, words: str, parent: Any, contexts: ExitStack) -> Iterator[tuple[str, str]]:
+    for name, command in group.commands.items():
+        context = contexts.enter_context(_plain(command).make_context(name, [], parent=parent, resilient_parsing=True))
+        yield f"{words} {name}", _help(context)
+        if hasattr(command, "commands"):
+            # A context as for the first of its commands, since `bench` reads other words as models.
+            first = contexts.enter_context(
+                command.make_context(name, list(command.commands)[:1], parent=parent, resilient_parsing=True)
+            )
+            yield from _helps_below(command, f"{words} {name}", first, contexts)
 
 
 def _plain(command: Any) -> Any:

@@ -1,0 +1,139 @@
+"""The commands that measure: bench, bench serve.
+
+Only their signatures, help texts and defaults live here, so that `demotic --help` imports nothing heavy; the bodies
+are in `benchmarks/speed.py` and `benchmarks/load.py`, and `benchmarks/report.py` prints what they found.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperArgument, TyperGroup
+
+from runtime.config import ServerConfig
+
+_SERVER = ServerConfig()
+_IS_COMMAND = "benchmarks.is_command"
+
+# The backslashes keep rich from reading the brackets as markup.
+_MODEL_HELP = (
+    r"A path to a GGUF, a catalogue name, or hf:org/repo\[@revision]\[:file-or-quantization]. "
+    "Without any, the default model."
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of Markdown.")]
+
+
+class SpeedOrCommand(TyperGroup):
+    """A group that is a command too: its words are models, unless the first one names a command of the group."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read `args` as the group's own, or leave all of them to the command that the first one names."""
+        is_command = bool(args) and args[0] in self.commands
+        ctx.meta[_IS_COMMAND] = is_command
+        ctx.allow_interspersed_args = not is_command
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, without the models where a command's name would be taken for one."""
+        params = super().get_params(ctx)
+        if ctx.meta.get(_IS_COMMAND):
+            return [param for param in params if not isinstance(param, TyperArgument)]
+        return params
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the front door's `app`."""
+    bench = typer.Typer(
+        cls=SpeedOrCommand, invoke_without_command=True, subcommand_metavar="| COMMAND ...", help=_SPEED_HELP
+    )
+    bench.callback(help=_SPEED_HELP)(_speed)
+    bench.command("serve", help=_LOAD_HELP)(_load)
+    app.add_typer(bench, name="bench")
+
+
+_SPEED_HELP = """Measure how fast models are on this machine, in this process.
+
+Prompt and generation tokens/s, characters/s, time to the first token, loading time and memory: medians, with the least
+and the most. Prompts are never repeated. Ctrl-C ends with what was measured so far.
+
+`demotic bench serve` measures an endpoint under load; `demotic bench serve --help` shows its options.
+
+Examples:
+
+  demotic bench
+
+  demotic bench smollm2-135m-instruct gemma-3-270m --json
+"""
+
+
+def _speed(
+    ctx: typer.Context,
+    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL...", help=_MODEL_HELP)] = None,
+    prompt_tokens: Annotated[
+        list[int] | None,
+        typer.Option(min=4, help="Length of a prompt; may be repeated.", show_default="64 and 512"),
+    ] = None,
+    output_tokens: Annotated[int, typer.Option(min=2, help="Most tokens to generate at a time.")] = 64,
+    repetitions: Annotated[int, typer.Option(min=1, help="How often to measure each thing.")] = 5,
+    warm_up: Annotated[int, typer.Option(min=0, help="Rounds before that, which do not count.")] = 1,
+    as_json: Json = False,
+) -> None:
+    if ctx.invoked_subcommand is not None:
+        return
+    from benchmarks.speed import SpeedPlan, bench
+
+    lengths = tuple(sorted(set(prompt_tokens or (64, 512))))
+    plan = SpeedPlan(prompt_tokens=lengths, output_tokens=output_tokens, repetitions=repetitions, warm_up=warm_up)
+    raise typer.Exit(bench(models or [], plan, as_json=as_json))
+
+
+_LOAD_HELP = """Measure an OpenAI endpoint under load: demotic's, or any other.
+
+Several clients at once ask for continuations, each for the next one as soon as it has one. It reports tokens/s,
+characters/s, requests/s, the time to the first token (TTFT) and between two pieces of text (ITL), and every error.
+Ctrl-C ends with what was measured so far.
+
+With --long-prompt every client has one stream, and while all of them run a long prompt arrives: the figure is how long
+the streams wait for it.
+
+Examples:
+
+  demotic bench serve --clients 8 --requests 32
+
+  demotic bench serve --clients 8 --shared-prefix 600 --output-tokens 16 --json
+
+  demotic bench serve --clients 4 --output-tokens 128 --long-prompt 2000
+"""
+
+
+def _load(
+    url: Annotated[str, typer.Option(help="Address of the endpoint.")] = f"http://{_SERVER.host}:{_SERVER.port}/v1",
+    api_key: Annotated[str, typer.Option(help="Its key.", envvar="DEMOTIC_API_KEY", show_default=False)] = "",
+    model: Annotated[str | None, typer.Option(help="A served model; without it, the first that it lists.")] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Ask for chat completions, not for continuations.")] = False,
+    clients: Annotated[int, typer.Option(min=1, help="How many ask at a time.")] = 4,
+    requests: Annotated[int | None, typer.Option(min=1, help="All together.", show_default="4 a client")] = None,
+    prompt_tokens: Annotated[int, typer.Option(min=4, help="Length of a prompt, about, without its prefix.")] = 64,
+    shared_prefix: Annotated[int, typer.Option(min=0, help="Tokens, about, that all prompts begin with.")] = 0,
+    output_tokens: Annotated[int, typer.Option(min=1, help="Most tokens to generate for each.")] = 64,
+    stagger: Annotated[float, typer.Option(min=0, help="Seconds between the starts of two clients.")] = 0.0,
+    long_prompt: Annotated[int, typer.Option(min=0, help="Length, about, of a prompt that comes in between.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same prompts.")] = 1,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds without a byte after which a request failed.")] = 300,
+    as_json: Json = False,
+) -> None:
+    from benchmarks.load import Endpoint, Workload, bench
+
+    workload = Workload(
+        clients=clients,
+        requests=clients if long_prompt else requests or 4 * clients,
+        prompt_tokens=prompt_tokens,
+        shared_prefix=shared_prefix,
+        output_tokens=output_tokens,
+        stagger=stagger,
+        long_prompt=long_prompt,
+        seed=seed,
+    )
+    endpoint = Endpoint(url=url, api_key=api_key, model=model, is_chat=chat, timeout=timeout)
+    raise typer.Exit(bench(endpoint, workload, as_json=as_json))
