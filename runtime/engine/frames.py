@@ -18,16 +18,34 @@ class FrameTooLarge(ValueError):
     """A frame is over the bound, or what was read is no frame at all."""
 
 
+def to_frame(content: bytes) -> bytes:
+    """One frame.
+
+    Raises:
+        FrameTooLarge: it is over the bound.
+    """
+    return _LENGTH.pack(check_size(len(content))) + content
+
+
+def write_all(fd: int, data: bytes | bytearray) -> None:
+    """Write all of `data`, waiting where the pipe is full.
+
+    Raises:
+        OSError: nobody reads any more.
+    """
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
 def write_frame(fd: int, content: bytes) -> None:
-    """Write one frame, waiting where the pipe is full.
+    """Write `content` as one frame.
 
     Raises:
         FrameTooLarge: it is over the bound; nothing was written.
         OSError: nobody reads any more.
     """
-    rest = memoryview(_LENGTH.pack(check_size(len(content))) + content)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
+    write_all(fd, to_frame(content))
 
 
 def read_frames(fd: int) -> Iterator[bytes]:

@@ -28,11 +28,21 @@ def unloaded() -> InferenceFailed:
 class EngineLoop:
     """Runs an engine in the thread that calls `run`."""
 
-    def __init__(self, make_engine: Callable[[Emit], Engine], inbox: Inbox, emit: Emit) -> None:
-        """Commands come from `inbox`; `emit` is given every event, and `make_engine` that same function."""
+    def __init__(
+        self,
+        make_engine: Callable[[Emit], Engine],
+        inbox: Inbox,
+        emit: Emit,
+        flush: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Commands come from `inbox`; `emit` is given every event, and `make_engine` that same function.
+
+        `flush` is called when a step's events, or those of commands, are all out.
+        """
         self.engine = make_engine(emit)
         self._inbox = inbox
         self._emit = emit
+        self._flush = flush
         self._step_started: float | None = None
 
     @property
@@ -52,10 +62,12 @@ class EngineLoop:
                 self.engine.fail_all(_own_fault())
             self._step_started = None
         self.engine.fail_all(unloaded())
+        self._flush()
 
     def _take_commands(self) -> bool:
         """Carry out all commands that have come, waiting for one when there is nothing else to do."""
         while True:
+            self._flush()
             try:
                 command = self._inbox.get(block=not self.engine.has_work)
             except queue.Empty:

@@ -26,7 +26,7 @@ _DEFAULTS = SamplingDefaults()
 
 # How far below the best logit candidates are looked for, in nats, before the whole row is taken. Counting by a
 # threshold costs one pass over the vocabulary; sorting 262,144 entries costs a hundred times as much.
-_DEPTHS = (6.0, 12.0, math.inf)
+_DEPTHS = (3.0, 6.0, 9.0, 13.0, 20.0, math.inf)
 
 # Below this a temperature is greedy: dividing by it would leave the range of float32.
 _GREEDY_BELOW = 1e-6
@@ -95,6 +95,7 @@ class Sampler:
     def __init__(self, params: SamplingParams, prompt: Sequence[int]) -> None:
         self._params = params
         self._scratch: Logits | None = None
+        self._level = 0
         self._generated: Counter[int] = Counter()
         self._seen = dict.fromkeys(prompt) if params.repetition_penalty != 1 else {}
         self._bias_ids = np.fromiter(params.logit_bias.keys(), np.int64)
@@ -161,7 +162,9 @@ class Sampler:
         params = self._params
         is_nucleus = params.top_p < 1 and not params.top_k
         total = float(self._weights(row, peak, 1.0).sum()) if is_nucleus else 0.0
-        for depth in _DEPTHS:
+        # Most tokens need about as many candidates as the one before.
+        for level in range(max(self._level - 1, 0), len(_DEPTHS)):
+            depth = _DEPTHS[level]
             ids = np.flatnonzero(row >= peak - depth)
             weights = np.exp(row[ids].astype(np.float64) - peak)
             if params.top_k:
@@ -172,6 +175,7 @@ class Sampler:
                 is_enough = math.exp(-depth) <= params.min_p
             if is_enough:
                 break
+        self._level = level
         order = np.argsort(-row[ids], kind="stable")[: params.top_k or None]
         ids, weights = ids[order], weights[order]
         if params.top_p < 1:

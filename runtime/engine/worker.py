@@ -18,7 +18,7 @@ from pathlib import Path
 
 from runtime.backends.load import LoadedDecoder, load_decoder
 from runtime.engine.engine import Engine
-from runtime.engine.frames import read_frames, write_frame
+from runtime.engine.frames import read_frames, to_frame, write_all
 from runtime.engine.loop import EngineLoop, Inbox
 from runtime.engine.messages import (
     LOADING,
@@ -47,7 +47,8 @@ def main() -> None:
     # send them to every process of the program.
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
-    commands, emit = _take_streams()
+    commands, outbox = _take_streams()
+    emit = outbox.send
     _set_up_log()
     load = next(commands)
     if not isinstance(load, Load):
@@ -61,7 +62,10 @@ def main() -> None:
         emit(Failed(LOADING, error))
         return
     loop = EngineLoop(
-        lambda emit: Engine(loaded.decoder, loaded.tokenizer, max_waiting=load.max_waiting, emit=emit), inbox, emit
+        lambda emit: Engine(loaded.decoder, loaded.tokenizer, max_waiting=load.max_waiting, emit=emit),
+        inbox,
+        outbox.add,
+        outbox.flush,
     )
     emit(Ready(loaded.decoder.context_length, loaded.decoder.vocabulary_size))
     threading.Thread(target=_pulse, args=(loop, emit), daemon=True).start()
@@ -69,21 +73,41 @@ def main() -> None:
     loaded.close()
 
 
-def _take_streams() -> tuple[Iterator[Command], Callable[[WorkerEvent], None]]:
+class Outbox:
+    """Events on their way to the parent: those of one step go in one write, for each write wakes the parent."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._frames = bytearray()
+        self._lock = threading.Lock()
+
+    def add(self, event: WorkerEvent) -> None:
+        """Put `event` behind those that wait for the next `flush`."""
+        frame = to_frame(encode(event))
+        with self._lock:
+            self._frames += frame
+
+    def flush(self) -> None:
+        """Write what waits, if anything does."""
+        with self._lock:
+            if self._frames:
+                frames, self._frames = self._frames, bytearray()
+                write_all(self._fd, frames)
+
+    def send(self, event: WorkerEvent) -> None:
+        """Write `event` now, behind what waits."""
+        self.add(event)
+        self.flush()
+
+
+def _take_streams() -> tuple[Iterator[Command], Outbox]:
     """The two pipes, out of reach of native code: what it prints goes to standard error, what it reads is empty."""
     commands, events = os.dup(_INPUT), os.dup(_OUTPUT)
     os.dup2(_ERRORS, _OUTPUT)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, _INPUT)
     os.close(nothing)
-    lock = threading.Lock()
-
-    def emit(event: WorkerEvent) -> None:
-        content = encode(event)
-        with lock:
-            write_frame(events, content)
-
-    return map(decode_command, read_frames(commands)), emit
+    return map(decode_command, read_frames(commands)), Outbox(events)
 
 
 def _set_up_log() -> None:
