@@ -12,8 +12,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from runtime.errors import ConfigurationInvalid
 
 APP_NAME = "demotic"
@@ -112,13 +110,21 @@ class UserConfig:
 def config_dir() -> Path:
     """Folder of the configuration file; the environment variable DEMOTIC_CONFIG_DIR moves it."""
     override = os.environ.get("DEMOTIC_CONFIG_DIR")
-    return Path(override) if override else platformdirs.user_config_path(APP_NAME)
+    if override:
+        return Path(override)
+    import platformdirs
+
+    return platformdirs.user_config_path(APP_NAME)
 
 
 def cache_dir() -> Path:
     """Folder of models and other things that can be fetched again; DEMOTIC_CACHE_DIR moves it."""
     override = os.environ.get("DEMOTIC_CACHE_DIR")
-    return Path(override) if override else platformdirs.user_cache_path(APP_NAME)
+    if override:
+        return Path(override)
+    import platformdirs
+
+    return platformdirs.user_cache_path(APP_NAME)
 
 
 def load_user_config() -> UserConfig:
