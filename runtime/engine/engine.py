@@ -95,10 +95,12 @@ class Engine:
                 self._emit(sequence.delta(text))
 
     def _finish(self, sequence: Sequence, text: str, reason: FinishReason) -> None:
+        # Made before the sequence is let go: should that fail, `fail_all` still finds it, and it is answered.
+        last = sequence.finished(reason)
         self._scheduler.finish(sequence)
         if text:
             self._emit(sequence.delta(text))
-        self._emit(sequence.finished(reason))
+        self._emit(last)
 
     def _fail(self, sequence: Sequence, error: DemoticError) -> None:
         # A backend that just failed may fail again when asked to forget; the request must be answered all the same.

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from runtime.engine.client import InProcessClient, stream
-from runtime.engine.messages import Delta, Event, Failed, Finished, Generate
+from runtime.engine.messages import Delta, Event, Failed, Finished, FinishReason, Generate
+from runtime.engine.request import Sequence
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import InferenceFailed, InvalidRequest
 from tests.fakes.decoder import ScriptedDecoder
@@ -71,4 +72,17 @@ def test_a_fault_of_the_engine_itself_still_answers_every_request(
     client = make_client(ScriptedDecoder(broken))
     with pytest.raises(InferenceFailed, match="log"):
         list(stream(client, Generate("a", "a", GREEDY)))
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_fault_while_an_answer_is_closed_still_answers_the_request(
+    make_client: Callable[..., InProcessClient], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_self: Sequence, _reason: FinishReason) -> Finished:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Sequence, "finished", broken)
+    client = make_client(ScriptedDecoder(count_up))
+    with pytest.raises(InferenceFailed, match="log"):
+        list(stream(client, Generate("a", "a", GREEDY, max_tokens=1)))
     assert "ZeroDivisionError" in caplog.text
