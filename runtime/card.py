@@ -17,10 +17,11 @@ from runtime.models.store import ModelFile
 
 
 class Options(TypedDict, total=False):
-    """Keywords of a request: those of `SamplingParams`, and where to stop."""
+    """Keywords of a request: those of `SamplingParams`, where to stop, and the adapter to use."""
 
     max_tokens: int
     stop: tuple[str, ...]
+    adapter: str
     temperature: float
     top_k: int
     top_p: float
@@ -76,7 +77,7 @@ class ModelCard:
     def completion_request(self, prompt: str, **options: Unpack[Options]) -> Generate:
         """The engine's request for a text to continue."""
         sampling: dict[str, Any] = {
-            name: value for name, value in options.items() if name not in {"max_tokens", "stop"}
+            name: value for name, value in options.items() if name not in {"max_tokens", "stop", "adapter"}
         }
         return Generate(
             request_id=uuid.uuid4().hex,
@@ -84,6 +85,7 @@ class ModelCard:
             sampling=SamplingParams(**sampling),
             max_tokens=options.get("max_tokens"),
             stop=options.get("stop", ()),
+            adapter=options.get("adapter"),
         )
 
     def _token_text(self, key: str) -> str:

@@ -6,6 +6,7 @@ Only signatures and help texts live here, so that `demotic --help` imports nothi
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -66,6 +67,9 @@ def _run(
     repetition_penalty: Annotated[float, typer.Option(help="Above 1 makes tokens seen before less likely.")] = 1.0,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same answer.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End the answer before this text; may be repeated.")] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A LoRA adapter (GGUF) of the model to answer with.")
+    ] = None,
     context: Context = None,
     as_json: Json = False,
 ) -> None:
@@ -83,7 +87,9 @@ def _run(
     )
     if seed is not None:
         options["seed"] = seed
-    raise typer.Exit(run(model, prompt, system=system, context=context, as_json=as_json, options=options))
+    raise typer.Exit(
+        run(model, prompt, system=system, adapter=adapter, context=context, as_json=as_json, options=options)
+    )
 
 
 _SERVE_HELP = """Serve models at a local endpoint that speaks OpenAI's API.
@@ -99,6 +105,8 @@ Examples:
   demotic serve --host 0.0.0.0 --api-key "$KEY"
 
   demotic serve qwen3-0.6b gemma-3-270m --max-models 1 --keep-alive 600
+
+  demotic serve qwen3-0.6b --adapter legal=./legal-bg.gguf --adapter-dir ./adapters
 """
 
 
@@ -111,6 +119,17 @@ def _serve(
     api_key: Annotated[
         list[str] | None,
         typer.Option(help="Answer only requests with this key; may be repeated.", envvar="DEMOTIC_API_KEY"),
+    ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar=r"\[MODEL:]NAME=FILE",
+            help="A LoRA adapter (GGUF) of a model, by default of the first; requests name it as MODEL:NAME.",
+        ),
+    ] = None,
+    adapter_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Requests may name any NAME.gguf in this folder as MODEL:NAME."),
     ] = None,
     context: Context = None,
     keep_alive: Annotated[
@@ -132,6 +151,8 @@ def _serve(
         host=host,
         port=port,
         api_keys=tuple(api_key or ()),
+        adapters=adapter or [],
+        adapter_dir=adapter_dir,
         context=context,
         pool_config=pool,
     )

@@ -32,12 +32,16 @@ class SamplingDefaults:
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Upper bounds of one model's engine, in tokens and requests; `hardware/plan.py` fits them to the machine."""
+    """Upper bounds of one model's engine, in tokens and requests; `hardware/plan.py` fits them to the machine.
+
+    max_draft: most tokens that are guessed ahead (`engine/speculation.py`); 0 is off.
+    """
 
     max_context: int = 8192
     batch_size: int = 512
     max_sequences: int = 16
     max_waiting: int = 64
+    max_draft: int = 15
 
 
 @dataclass(frozen=True)

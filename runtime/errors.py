@@ -6,6 +6,7 @@
     │   └── RequestTooLarge       the request's body is over the limit
     ├── Unauthorized              no key, or a wrong one
     ├── ModelNotFound             no model of that name
+    ├── AdapterNotFound           the model has no adapter of that name
     ├── ModelFileInvalid          the file is damaged or is not a model
     ├── UnsupportedArchitecture   a sound file that no backend can run
     ├── ModelLoadFailed           the backend refused to load it
@@ -74,6 +75,16 @@ class ModelNotFound(DemoticError):
         super().__init__(f"There is no model named '{name}'.", remedy=hint)
         self.name = name
         self.nearest = nearest
+
+
+class AdapterNotFound(DemoticError):
+    """The model has no adapter of this name; `known` holds the names of those that it has."""
+
+    def __init__(self, name: str, *, known: tuple[str, ...] = ()) -> None:
+        remedy = f"It has {', '.join(known)}." if known else "It has none."
+        super().__init__(f"There is no adapter named '{name}' for this model.", remedy=remedy)
+        self.name = name
+        self.known = known
 
 
 class ModelFileInvalid(DemoticError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -12,18 +13,22 @@ from runtime.backends.load import load_decoder
 from runtime.card import ModelCard, Options
 from runtime.chat.template import Message
 from runtime.config import EngineConfig
-from runtime.engine.client import EngineClient, InProcessClient, stream, tokenize
+from runtime.engine.client import EngineClient, InProcessClient, attach, stream, tokenize
 from runtime.engine.engine import Engine
 from runtime.engine.messages import Delta, Finished, FinishReason, Generate
 from runtime.errors import InferenceFailed
 from runtime.hardware.plan import Plan, plan
 from runtime.hardware.probe import probe
+from runtime.models.adapter import check_adapter
 from runtime.models.store import Store
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer, why it ended, and what it took. Times are in seconds."""
+    """A whole answer, why it ended, and what it took. Times are in seconds.
+
+    `drafted_tokens` were guessed ahead, and `accepted_tokens` of them are in the answer.
+    """
 
     text: str
     finish_reason: FinishReason
@@ -31,6 +36,8 @@ class Answer:
     completion_tokens: int
     first_token_seconds: float
     decode_seconds: float
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
     @property
     def tokens_per_second(self) -> float:
@@ -58,6 +65,8 @@ class Answer:
                         completion_tokens=event.usage.completion_tokens,
                         first_token_seconds=event.timings.first_token,
                         decode_seconds=event.timings.decode,
+                        drafted_tokens=event.usage.drafted_tokens,
+                        accepted_tokens=event.usage.accepted_tokens,
                     )
         raise InferenceFailed("The answer was cut off before its end.")
 
@@ -70,6 +79,7 @@ class Model:
         self.card = card
         self.plan = plan
         self.client = client
+        self.adapters: set[str] = set()
 
     def chat(self, messages: str | Iterable[Message], **options: Unpack[Options]) -> Answer:
         """Answer a conversation; a string stands for one user message.
@@ -88,6 +98,19 @@ class Model:
         for event in self.events(self.card.chat_request(messages, **options)):
             if isinstance(event, Delta):
                 yield event.text
+
+    def attach(self, path: Path, adapter: str | None = None) -> str:
+        """Load the LoRA at `path`; requests use it under the name `adapter`, the file's by default, which is returned.
+
+        Raises:
+            ModelFileInvalid: it is no LoRA for this model.
+            ModelLoadFailed: the backend refused it.
+        """
+        adapter = path.stem if adapter is None else adapter
+        check_adapter(path, self.card.header)
+        attach(self.client, adapter, path)
+        self.adapters.add(adapter)
+        return adapter
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of `text`, with the beginning-of-sequence token where the model wants one."""
@@ -140,7 +163,9 @@ def start(card: ModelCard, limits: EngineConfig, progress: Callable[[float], boo
     chosen = plan(probe(), card.header.shape(), limits)
     loaded = load_decoder(card.file.path, chosen, progress=progress)
     client = InProcessClient(
-        lambda emit: Engine(loaded.decoder, loaded.tokenizer, max_waiting=limits.max_waiting, emit=emit),
+        lambda emit: Engine(
+            loaded.decoder, loaded.tokenizer, max_waiting=limits.max_waiting, max_draft=limits.max_draft, emit=emit
+        ),
         close_backend=loaded.close,
     )
     return Model(card, chosen, client)

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from runtime.errors import (
+    AdapterNotFound,
     Cancelled,
     ContextOverflow,
     DemoticError,
@@ -37,6 +38,7 @@ TABLE: dict[type[DemoticError], tuple[int, str, str | None]] = {
     InvalidRequest: (400, "invalid_request_error", None),
     Unauthorized: (401, "authentication_error", "invalid_api_key"),
     ModelNotFound: (404, "invalid_request_error", "model_not_found"),
+    AdapterNotFound: (404, "invalid_request_error", "adapter_not_found"),
     QueueFull: (429, "rate_limit_error", "queue_full"),
     NoRoomForModel: (503, "server_error", "no_room_for_model"),
     WorkerDied: (503, "server_error", "worker_died"),

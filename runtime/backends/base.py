@@ -1,9 +1,10 @@
-"""What the engine asks of a backend: one step over many sequences, and forgetting one of them."""
+"""What the engine asks of a backend: one step over many sequences, sharing and forgetting, adapters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -14,12 +15,12 @@ Logits = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive tokens of one sequence in one step."""
+    """Consecutive tokens of one sequence in one step; logits are wanted after each of the last `num_logits`."""
 
     slot: int
     position: int
     tokens: Sequence[int]
-    wants_logits: bool
+    num_logits: int
 
 
 class Decoder(Protocol):
@@ -36,12 +37,14 @@ class Decoder(Protocol):
     max_sequences: int
     num_slots: int
 
-    def forward(self, chunks: Sequence[Chunk]) -> Logits:
+    def forward(self, chunks: Sequence[Chunk], adapter: str | None = None) -> Logits:
         """Compute the chunks, at most `batch_size` tokens in all, and append them to the KV cache.
 
+        All are computed with `adapter`, which has been attached; None is the model alone.
+
         Returns:
-            Logits after the last token of each chunk that wants them, in order: float32, shape
-            (chunks that want logits, vocabulary_size). Valid, and writable, until the next call.
+            Logits that the chunks want, in order: float32, shape (sum of `num_logits`, vocabulary_size). Valid, and
+            writable, until the next call.
 
         Raises:
             InferenceFailed: the backend failed; what the sequences of this step hold in the cache is undefined.
@@ -50,8 +53,18 @@ class Decoder(Protocol):
     def share(self, source: int, slot: int, count: int) -> None:
         """Let the empty `slot` see the first `count` cells of the slot `source`; nothing is copied or computed."""
 
+    def truncate(self, slot: int, count: int) -> None:
+        """Free the KV cells of the sequence in `slot` from the position `count` on."""
+
     def forget(self, slot: int) -> None:
         """Free all KV cells of the sequence in `slot`."""
+
+    def attach(self, adapter: str, path: Path) -> None:
+        """Load the LoRA at `path`, whose header has been checked, to be computed with under the name `adapter`.
+
+        Raises:
+            ModelLoadFailed: the backend refused it.
+        """
 
     def close(self) -> None:
         """Give the memory back. Calling it twice is harmless."""

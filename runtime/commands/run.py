@@ -9,6 +9,9 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
 
 from runtime.card import ModelCard, Options
 from runtime.chat.template import Message
@@ -26,7 +29,14 @@ INTERRUPTED = 130
 
 
 def run(
-    model: str | None, prompt: str | None, *, system: str | None, context: int | None, as_json: bool, options: Options
+    model: str | None,
+    prompt: str | None,
+    *,
+    system: str | None,
+    adapter: Path | None,
+    context: int | None,
+    as_json: bool,
+    options: Options,
 ) -> int:
     """Answer `prompt`, or what standard input holds; the exit status is 130 where Ctrl-C cut the answer short."""
     store = Store()
@@ -41,6 +51,8 @@ def run(
         Interrupt() as interrupt,
         start(card, _limits(request, context), lambda _share: not interrupt.is_set) as loaded,
     ):
+        if adapter is not None:
+            request = msgspec.structs.replace(request, adapter=loaded.attach(adapter))
         load_seconds = time.perf_counter() - started
         interrupt.on_interrupt = lambda: loaded.client.abort(request.request_id)
         events = loaded.events(request)
@@ -132,6 +144,8 @@ def _to_json(card: ModelCard, answer: Answer, load_seconds: float) -> dict[str, 
         "finish_reason": answer.finish_reason,
         "prompt_tokens": answer.prompt_tokens,
         "completion_tokens": answer.completion_tokens,
+        "drafted_tokens": answer.drafted_tokens,
+        "accepted_tokens": answer.accepted_tokens,
         "tokens_per_second": round(answer.tokens_per_second, 2),
         "characters_per_second": round(answer.characters_per_second, 2),
         "first_token_seconds": round(answer.first_token_seconds, 4),

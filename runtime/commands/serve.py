@@ -9,8 +9,9 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 from runtime.api.app import create_app
@@ -21,7 +22,8 @@ from runtime.config import EngineConfig, PoolConfig, ServerConfig
 from runtime.engine.loader import WorkerLoader
 from runtime.engine.pool import ModelPool
 from runtime.errors import AddressInUse, Cancelled, ConfigurationInvalid
-from runtime.models.store import ModelFile, Store
+from runtime.models.adapter import AdapterFiles, check_adapter
+from runtime.models.store import Store
 
 
 def serve(
@@ -30,6 +32,8 @@ def serve(
     host: str,
     port: int,
     api_keys: tuple[str, ...],
+    adapters: Sequence[str],
+    adapter_dir: Path | None,
     context: int | None,
     pool_config: PoolConfig,
 ) -> None:
@@ -42,12 +46,14 @@ def serve(
     if context is not None:
         limits = dataclasses.replace(limits, max_context=context)
     store = Store()
-    files: dict[str, ModelFile] = {}
+    cards: dict[str, ModelCard] = {}
     for reference in references or [store.default_name()]:
         # A file that cannot be run is told of now, also where it is loaded only when it is asked for.
-        file = ModelCard.read(store.resolve(reference)).file
-        tell_licence(store, file)
-        files[file.name] = file
+        card = ModelCard.read(store.resolve(reference))
+        tell_licence(store, card.file)
+        cards[card.name] = card
+    files = {name: card.file for name, card in cards.items()}
+    shelf = AdapterFiles(_read_adapters(adapters, cards), _checked_folder(adapter_dir))
     with _bind(config) as listener:
         if not api_keys and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
             raise ConfigurationInvalid(
@@ -55,8 +61,42 @@ def serve(
                 remedy="Give one with --api-key, or listen on 127.0.0.1.",
             )
         asyncio.run(
-            _serve(listener, ModelPool(list(files), WorkerLoader(files, limits), pool_config), config, api_keys)
+            _serve(
+                listener,
+                ModelPool(list(files), WorkerLoader(files, limits, adapters=shelf), pool_config),
+                config,
+                api_keys,
+            )
         )
+
+
+def _read_adapters(texts: Sequence[str], cards: Mapping[str, ModelCard]) -> dict[str, dict[str, Path]]:
+    """The adapters of each model, from texts "MODEL:NAME=FILE" or, for the first model, "NAME=FILE".
+
+    Raises:
+        ConfigurationInvalid: a text is neither, or names a model that is not served.
+        ModelFileInvalid: a file is no LoRA for its model.
+    """
+    adapters: dict[str, dict[str, Path]] = {name: {} for name in cards}
+    for text in texts:
+        target, equals, file = text.partition("=")
+        model, colon, name = target.rpartition(":")
+        if not (equals and name and file):
+            raise ConfigurationInvalid(f"'{text}' names no adapter.", remedy="Write NAME=FILE or MODEL:NAME=FILE.")
+        model = model if colon else next(iter(cards))
+        if model not in cards:
+            raise ConfigurationInvalid(
+                f"'{text}' is for the model '{model}', which is not served.", remedy=f"Served are {', '.join(cards)}."
+            )
+        check_adapter(Path(file), cards[model].header)
+        adapters[model][name] = Path(file)
+    return adapters
+
+
+def _checked_folder(folder: Path | None) -> Path | None:
+    if folder is not None and not folder.is_dir():
+        raise ConfigurationInvalid(f"{folder} is not a folder.", remedy="Give --adapter-dir a folder of GGUF files.")
+    return folder
 
 
 async def _serve(listener: socket.socket, pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...]) -> None:

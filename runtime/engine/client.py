@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 from runtime.engine.engine import Engine
 from runtime.engine.loop import Emit, EngineLoop, Inbox, unloaded
-from runtime.engine.messages import Abort, Delta, Event, Failed, Finished, Generate, Request, Shutdown, Tokenize, Tokens
+from runtime.engine.messages import (
+    Abort,
+    Delta,
+    Event,
+    Failed,
+    Finished,
+    Generate,
+    LoadAdapter,
+    Request,
+    Shutdown,
+    Tokenize,
+    Tokens,
+)
 from runtime.errors import DemoticError
 
 _log = logging.getLogger("demotic.engine")
@@ -68,20 +82,34 @@ def tokenize(client: EngineClient, text: str) -> list[int]:
     Raises:
         DemoticError: the engine cannot tell them.
     """
-    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    client.submit(Tokenize(uuid.uuid4().hex, text), events.put)
-    event = events.get()
-    if isinstance(event, Failed):
-        raise event.error
+    event = _only_event(client, Tokenize(uuid.uuid4().hex, text))
     assert isinstance(event, Tokens)  # noqa: S101  # the only other answer to `Tokenize`
     return list(event.tokens)
+
+
+def attach(client: EngineClient, adapter: str, path: Path) -> None:
+    """Load the LoRA at `path`, whose header has been checked, for requests that name it `adapter`.
+
+    Raises:
+        DemoticError: the engine cannot load it.
+    """
+    _only_event(client, LoadAdapter(uuid.uuid4().hex, adapter, os.fsencode(path.absolute())))
 
 
 def or_raise(event: Event) -> Delta | Finished:
     """`event` of a `Generate`, unless it is a failure, which is raised."""
     if isinstance(event, Failed):
         raise event.error
-    assert not isinstance(event, Tokens)  # noqa: S101  # no answer to `Generate`
+    assert isinstance(event, Delta | Finished)  # noqa: S101  # the only other answers to `Generate`
+    return event
+
+
+def _only_event(client: EngineClient, request: LoadAdapter | Tokenize) -> Event:
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    client.submit(request, events.put)
+    event = events.get()
+    if isinstance(event, Failed):
+        raise event.error
     return event
 
 

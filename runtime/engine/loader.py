@@ -13,6 +13,7 @@ from runtime.engine.remote import WorkerClient
 from runtime.hardware.plan import Plan, plan
 from runtime.hardware.probe import Machine, probe
 from runtime.model import Model
+from runtime.models.adapter import AdapterFiles
 from runtime.models.store import ModelFile
 
 
@@ -20,9 +21,14 @@ class WorkerLoader:
     """`runtime.engine.pool.Loader` over files, by the names that they are served as."""
 
     def __init__(
-        self, files: Mapping[str, ModelFile], limits: EngineConfig, config: WorkerConfig | None = None
+        self,
+        files: Mapping[str, ModelFile],
+        limits: EngineConfig,
+        config: WorkerConfig | None = None,
+        adapters: AdapterFiles | None = None,
     ) -> None:
         self._files = files
+        self._adapters = adapters or AdapterFiles()
         self._limits = limits
         self._config = config or WorkerConfig()
 
@@ -43,9 +49,30 @@ class WorkerLoader:
         return plan(_with_spare(probe(), spare_bytes), card.header.shape(), self._limits)
 
     def start(self, card: ModelCard, plan: Plan, progress: Callable[[float], bool]) -> Model:
-        """Load the model into a new process. Raises as `WorkerClient` does."""
-        load = Load(os.fsencode(card.file.path.absolute()), plan, self._limits.max_waiting)
-        return Model(card, plan, WorkerClient(card.name, load, self._config, progress=progress))
+        """Load the model, and the adapters given for it, into a new process. Raises as `WorkerClient` does."""
+        limits = self._limits
+        load = Load(os.fsencode(card.file.path.absolute()), plan, limits.max_waiting, limits.max_draft)
+        model = Model(card, plan, WorkerClient(card.name, load, self._config, progress=progress))
+        try:
+            for adapter, path in self._adapters.given.get(card.name, {}).items():
+                model.attach(path, adapter)
+        except BaseException:
+            model.close()
+            raise
+        return model
+
+    def adapters(self, name: str) -> tuple[str, ...]:
+        """Names of the adapters that a model may be asked for."""
+        return tuple(self._adapters.of(name))
+
+    def attach(self, model: Model, adapter: str) -> None:
+        """Load an adapter that the model does not have yet.
+
+        Raises:
+            AdapterNotFound: there is none of that name.
+            ModelFileInvalid, ModelLoadFailed: it does not fit the model.
+        """
+        model.attach(self._adapters.find(model.name, adapter), adapter)
 
 
 def _with_spare(machine: Machine, spare: int) -> Machine:

@@ -6,12 +6,25 @@ It is the same in a thread of this process (`runtime/engine/client.py`) and in a
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from runtime.engine.engine import Engine
-from runtime.engine.messages import Abort, Event, Failed, Generate, Request, Shutdown, Tokenize, Tokens
+from runtime.engine.messages import (
+    Abort,
+    Attached,
+    Event,
+    Failed,
+    Generate,
+    LoadAdapter,
+    Request,
+    Shutdown,
+    Tokenize,
+    Tokens,
+)
 from runtime.errors import DemoticError, InferenceFailed
 
 _log = logging.getLogger("demotic.engine")
@@ -85,6 +98,9 @@ class EngineLoop:
             match request:
                 case Generate():
                     self.engine.generate(request)
+                case LoadAdapter():
+                    self.engine.attach(request.adapter, Path(os.fsdecode(request.path)))
+                    self._emit(Attached(request.request_id))
                 case Tokenize():
                     tokens = self.engine.tokenizer.encode(request.text, parse_special=False)
                     self._emit(Tokens(request.request_id, tuple(tokens)))

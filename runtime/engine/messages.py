@@ -1,7 +1,7 @@
 """The closed vocabulary between an engine and its clients, in this process or another.
 
-A client sends `Generate`, `Tokenize` and `Abort`. It gets back any number of `Delta`s and then exactly one `Finished`,
-`Tokens` or `Failed` for every `Generate` and `Tokenize`, whatever happens.
+A client sends `Generate`, `LoadAdapter`, `Tokenize` and `Abort`. It gets back exactly one `Failed`, or else any number
+of `Delta`s and one `Finished` for a `Generate`, `Attached` for a `LoadAdapter`, `Tokens` for a `Tokenize`.
 
 A worker process is sent `Load` first. It answers with `Progress` and then `Ready`, or `Failed` with the request id
 LOADING. From then on it sends a `Pulse` every second. `Shutdown` ends it.
@@ -30,13 +30,14 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     path: bytes
     plan: Plan
     max_waiting: int
+    max_draft: int
 
 
 class Generate(msgspec.Struct, frozen=True, tag=True):
     """Continue `prompt`: text, or token ids as they are.
 
     `parse_special` reads names of control tokens in a text prompt as those tokens (a rendered chat template needs
-    it). `max_tokens` None means as far as the context reaches.
+    it). `max_tokens` None means as far as the context reaches. `adapter` is the name of a LoRA that was attached.
     """
 
     request_id: str
@@ -45,6 +46,15 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     parse_special: bool = False
+    adapter: str | None = None
+
+
+class LoadAdapter(msgspec.Struct, frozen=True, tag=True):
+    """Attach the LoRA at `path` (bytes, as in `Load`), whose header has been checked, under the name `adapter`."""
+
+    request_id: str
+    adapter: str
+    path: bytes
 
 
 class Tokenize(msgspec.Struct, frozen=True, tag=True):
@@ -93,12 +103,15 @@ class Delta(msgspec.Struct, frozen=True, tag=True):
 class Usage(msgspec.Struct, frozen=True):
     """Tokens read and tokens given out; the token that ends an answer counts as neither.
 
-    `cached_tokens` are those of the prompt that another request had computed already.
+    `cached_tokens` are those of the prompt that another request had computed already. `drafted_tokens` were guessed
+    ahead, and `accepted_tokens` of them are in the answer.
     """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 class Timings(msgspec.Struct, frozen=True):
@@ -125,6 +138,12 @@ class Tokens(msgspec.Struct, frozen=True, tag=True):
     tokens: tuple[int, ...]
 
 
+class Attached(msgspec.Struct, frozen=True, tag=True):
+    """The adapter is there."""
+
+    request_id: str
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """The request cannot be answered, and why."""
 
@@ -132,10 +151,10 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     error: DemoticError
 
 
-Request = Generate | Tokenize
-Command = Load | Generate | Tokenize | Abort | Shutdown
-Event = Delta | Finished | Tokens | Failed
-WorkerEvent = Progress | Ready | Pulse | Delta | Finished | Tokens | Failed
+Request = Generate | LoadAdapter | Tokenize
+Command = Load | Generate | LoadAdapter | Tokenize | Abort | Shutdown
+Event = Delta | Finished | Attached | Tokens | Failed
+WorkerEvent = Progress | Ready | Pulse | Delta | Finished | Attached | Tokens | Failed
 
 
 def encode(message: Command | WorkerEvent) -> bytes:

@@ -28,7 +28,7 @@ ModelState = Literal["unloaded", "loading", "ready", "failed"]
 
 
 class Loader(Protocol):
-    """What the pool needs to load a model; all three are called in a thread."""
+    """What the pool needs to load a model. All but `adapters` are called in a thread."""
 
     def read(self, name: str) -> ModelCard:
         """What is known of the model before it is loaded."""
@@ -38,6 +38,12 @@ class Loader(Protocol):
 
     def start(self, card: ModelCard, plan: Plan, progress: Callable[[float], bool]) -> Model:
         """Load it; where `progress`, which is told the share loaded, returns False, stop with `Cancelled`."""
+
+    def adapters(self, name: str) -> tuple[str, ...]:
+        """Names of the adapters that it may be asked for."""
+
+    def attach(self, model: Model, adapter: str) -> None:
+        """Load an adapter, which the model may have already; AdapterNotFound where there is none of that name."""
 
 
 @dataclass
@@ -99,11 +105,23 @@ class ModelPool:
         for name in self.names[: self._config.max_models]:
             await self.get(name)
 
-    async def get(self, name: str | None) -> Model:
-        """The model served as `name`; the first one for None. It stays loaded until the caller waits for something.
+    def split(self, name: str) -> tuple[str, str | None]:
+        """Model and adapter of "model:adapter"; a model's own name may have colons, too."""
+        base, colon, adapter = name.rpartition(":")
+        return (base, adapter) if colon and name not in self._served and base in self._served else (name, None)
+
+    def adapters(self, name: str) -> tuple[str, ...]:
+        """Names of the adapters that a served model may be asked for."""
+        return self._loader.adapters(name)
+
+    async def get(self, name: str | None, adapter: str | None = None) -> Model:
+        """The model served as `name`, the first one for None, with `adapter` attached.
+
+        It stays loaded until the caller waits for something.
 
         Raises:
             ModelNotFound: no model is served under that name.
+            AdapterNotFound: it has no such adapter.
             WorkerDied: its process died again and again, and is not started yet.
             NoRoomForModel: other models were answering all the time.
             DemoticError: it could not be loaded; the next request tries again.
@@ -122,6 +140,8 @@ class ModelPool:
                     served.loading = asyncio.create_task(self._load(served))
                 # One caller's leaving must not cancel the loading that others wait for.
                 await asyncio.shield(served.loading)
+            if adapter is not None and adapter not in model.adapters:
+                await asyncio.to_thread(self._loader.attach, model, adapter)
             return model
         finally:
             served.claims -= 1

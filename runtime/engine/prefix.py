@@ -1,7 +1,8 @@
 """The KV cache seen from the engine: slots, cells, and finished sequences kept for requests that begin alike.
 
 A slot is one sequence's view of the cache; a cell holds one token's keys and values and may be seen from many slots.
-Sharing a prefix makes its cells visible from another slot: nothing is copied and nothing is computed.
+Sharing a prefix makes its cells visible from another slot: nothing is copied and nothing is computed. Cells that were
+computed with one adapter are of no use with another.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import NamedTuple
 
 from runtime.backends.base import Decoder
 
-# Below this many tokens a shared prefix saves less than a step, and only makes the next batch's shape an unusual one.
+# Below this many tokens a shared prefix saves less than a step, and only makes the next batch's shape an unusual one;
+# unless it is all there is to compute, as with several answers to one short prompt.
 MIN_SHARED = 32
 
 
@@ -33,6 +35,7 @@ class KVCache:
         self._viewers = [0] * decoder.num_cells
         self._cells: dict[int, list[int]] = {}
         self._tokens: dict[int, list[int]] = {}
+        self._adapters: dict[int, str | None] = {}
         # Slots of finished sequences, the least recently used first.
         self._kept: OrderedDict[int, None] = OrderedDict()
 
@@ -46,18 +49,22 @@ class KVCache:
         """Finished sequences that are kept."""
         return len(self._kept)
 
-    def match(self, tokens: Tokens[int]) -> Match | None:
-        """The slot, live or kept, that holds the longest beginning of `tokens` worth sharing.
+    def match(self, tokens: Tokens[int], adapter: str | None) -> Match | None:
+        """The slot, live or kept, that holds the longest beginning of `tokens` worth sharing, computed with `adapter`.
 
         The last token is always left to be computed, since its logits are what the request is after.
         """
         wanted = list(tokens[:-1])
         best = max(
-            (Match(slot, common_prefix(held, wanted)) for slot, held in self._tokens.items()),
+            (
+                Match(slot, common_prefix(held, wanted))
+                for slot, held in self._tokens.items()
+                if self._adapters[slot] == adapter
+            ),
             key=lambda match: match.length,
             default=None,
         )
-        return best if best is not None and best.length >= MIN_SHARED else None
+        return best if best is not None and best.length >= least_shared(tokens) else None
 
     def make_room(self, num_cells: int, spare: Match | None = None) -> bool:
         """Let go of kept sequences, but not of `spare`, until so many cells are free; False if they never are."""
@@ -68,8 +75,8 @@ class KVCache:
                 self.drop(slot)
         return len(self._free_cells) >= num_cells
 
-    def open(self, match: Match | None) -> Match:
-        """Take a slot that begins with what `match` holds, or empty.
+    def open(self, match: Match | None, adapter: str | None) -> Match:
+        """Take a slot that begins with what `match` holds, or empty, to be computed with `adapter`.
 
         There must be fewer sequences running than may run.
         """
@@ -77,7 +84,7 @@ class KVCache:
             # More slots than may run, all but the running ones kept: there is always another than the matching one.
             self.drop(next(slot for slot in self._kept if match is None or slot != match.slot))
         slot = self._free_slots.pop()
-        self._cells[slot], self._tokens[slot] = [], []
+        self._cells[slot], self._tokens[slot], self._adapters[slot] = [], [], adapter
         if match is not None:
             self._decoder.share(match.slot, slot, match.length)
             self._cells[slot] = self._cells[match.slot][: match.length]
@@ -96,6 +103,10 @@ class KVCache:
             self._cells[slot].append(cell)
             self._tokens[slot].append(token)
 
+    def cut(self, slot: int) -> None:
+        """Free what a step has appended to `slot` beyond what was noted: guesses that proved wrong."""
+        self._decoder.truncate(slot, len(self._tokens[slot]))
+
     def keep(self, slot: int) -> None:
         """Let a finished sequence's cells be found by later requests, until they are needed."""
         tokens = self._tokens[slot]
@@ -103,7 +114,7 @@ class KVCache:
             self.drop(slot)
             return
         # An earlier turn of the same conversation is the beginning of this one: it has nothing of its own any more.
-        for other in [other for other in self._kept if self._tokens[other] == tokens[: len(self._tokens[other])]]:
+        for other in [other for other in self._kept if self._is_beginning(other, slot)]:
             self.drop(other)
         self._kept[slot] = None
 
@@ -115,8 +126,17 @@ class KVCache:
             self._viewers[cell] -= 1
             if self._viewers[cell] == 0:
                 self._free_cells.append(cell)
-        del self._tokens[slot]
+        del self._tokens[slot], self._adapters[slot]
         self._free_slots.append(slot)
+
+    def _is_beginning(self, one: int, other: int) -> bool:
+        held = self._tokens[one]
+        return self._adapters[one] == self._adapters[other] and held == self._tokens[other][: len(held)]
+
+
+def least_shared(tokens: Tokens[int]) -> int:
+    """How much of the beginning of `tokens` must be there already to be worth sharing."""
+    return max(1, min(MIN_SHARED, len(tokens) - 1))
 
 
 def common_prefix(one: Tokens[int], other: Tokens[int]) -> int:

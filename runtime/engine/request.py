@@ -29,6 +29,7 @@ class Sequence:
         if num_tokens > context_length:
             raise ContextOverflow(num_tokens=num_tokens, context_length=context_length)
         self.request_id = request.request_id
+        self.adapter = request.adapter
         self.tokens = prompt
         self.num_prompt_tokens = len(prompt)
         self.max_length = num_tokens if request.max_tokens else context_length
@@ -38,6 +39,10 @@ class Sequence:
         self.text = TextStream(request.stop)
         self.num_generated = 0
         self.num_cached_tokens = 0
+        self.num_drafted = 0
+        self.num_accepted = 0
+        # Guesses change the shape of the batch, and with it the last bits of a quantized model's logits.
+        self.may_draft = request.sampling.seed is None
         self._arrived = time.perf_counter()
         self._started: float | None = None
         self._first: float | None = None
@@ -47,6 +52,11 @@ class Sequence:
     def num_pending(self) -> int:
         """Tokens that are known but not in the KV cache yet: 1 while generating, more while reading the prompt."""
         return len(self.tokens) - self.num_computed
+
+    @property
+    def num_left(self) -> int:
+        """Tokens that the answer may still grow by."""
+        return self.max_length - len(self.tokens)
 
     def mark_started(self, *, num_cached: int) -> None:
         """Note that it left the queue, with so many tokens that need no computing; one that returned left it before."""
@@ -81,7 +91,13 @@ class Sequence:
         return Finished(
             self.request_id,
             reason,
-            Usage(self.num_prompt_tokens, self.num_generated, self.num_cached_tokens),
+            Usage(
+                self.num_prompt_tokens,
+                self.num_generated,
+                self.num_cached_tokens,
+                drafted_tokens=self.num_drafted,
+                accepted_tokens=self.num_accepted,
+            ),
             Timings(queued=started - self._arrived, first_token=first - self._arrived, decode=self._last - first),
         )
 

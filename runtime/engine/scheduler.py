@@ -1,38 +1,56 @@
 """Which tokens of which sequences the next step computes: continuous batching, first come first served.
 
-Its state is two queues. The policy, in order:
+Its state is two queues, and whose turn it is: a step is computed with one adapter, or none. The policy, in order:
 
 1. While the running sequences' tokens need more KV cells than are free, kept prefixes go, then the youngest sequence:
    it returns to the head of the queue and will be computed anew.
 2. Waiting sequences are admitted in their order while a slot is free and their tokens fit beside the others', each
    grown by one. What another slot holds of a sequence's beginning is shared instead of computed; a sequence whose
    beginning another one is reading at this moment waits for it, and lets those behind it pass.
-3. Sequences that generate come first, one token each, so that a long prompt never stalls them; what is left of the
-   batch goes to prompts, oldest first.
+3. The sequences of one adapter have their turn, a few steps long; then those of the adapter that waited longest.
+4. Among them those that generate come first, one token each, so that a long prompt never stalls them; what is left of
+   the batch goes to prompts, oldest first.
+5. A sequence that generates while there is no other may get guesses of its next tokens to compute as well.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
 from runtime.backends.base import Decoder
-from runtime.engine.prefix import MIN_SHARED, KVCache, Match, common_prefix
+from runtime.engine.prefix import KVCache, Match, common_prefix, least_shared
 from runtime.engine.request import Sequence
+from runtime.engine.speculation import Speculation
 from runtime.errors import QueueFull
 
-Share = tuple[Sequence, int]
+# A change of the adapter costs llama.cpp about a third of a small model's step; longer turns make streams stutter.
+_TURN_STEPS = 4
+
+
+class Share(NamedTuple):
+    """A sequence's part of a step: so many of its pending tokens, and guesses of those that follow."""
+
+    sequence: Sequence
+    num_tokens: int
+    draft: tuple[int, ...] = ()
 
 
 class Scheduler:
     """Holds every sequence between its arrival and its end."""
 
-    def __init__(self, decoder: Decoder, *, max_waiting: int) -> None:
+    def __init__(self, decoder: Decoder, *, max_waiting: int, max_draft: int) -> None:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.cache = KVCache(decoder)
+        self.speculation = Speculation(max_draft)
         self._batch_size = decoder.batch_size
         self._max_sequences = decoder.max_sequences
         self._max_waiting = max_waiting
+        # The adapter whose turn it is, the steps left of it, and the number of each one's last turn.
+        self._adapter: str | None = None
+        self._steps_left = 0
+        self._last_turns: dict[str | None, int] = {}
 
     @property
     def has_work(self) -> bool:
@@ -50,7 +68,7 @@ class Scheduler:
         self.waiting.append(sequence)
 
     def schedule(self) -> list[Share]:
-        """The next step: sequences, each with the number of its pending tokens to compute now."""
+        """The next step: what is computed now of which sequences, which have one adapter in common."""
         while not self.cache.make_room(self._num_pending()):
             youngest = self.running.pop()
             self._vacate(youngest)
@@ -59,7 +77,7 @@ class Scheduler:
         for sequence in list(self.waiting):
             if len(self.running) >= self._max_sequences:
                 break
-            match = self.cache.match(sequence.tokens)
+            match = self.cache.match(sequence.tokens, sequence.adapter)
             if self._should_wait(sequence, match):
                 continue
             needed = self._num_pending() + len(sequence.tokens) - (match.length if match else 0)
@@ -73,11 +91,15 @@ class Scheduler:
 
         step: list[Share] = []
         budget = self._batch_size
-        for sequence in sorted(self.running, key=lambda sequence: sequence.num_pending > 1):
+        adapter = self._choose_adapter()
+        group = [sequence for sequence in self.running if sequence.adapter == adapter]
+        for sequence in sorted(group, key=lambda sequence: sequence.num_pending > 1):
             count = min(sequence.num_pending, budget)
             if count:
-                step.append((sequence, count))
+                step.append(Share(sequence, count))
                 budget -= count
+        if len(self.running) == 1 and not self.waiting and self.running[0].num_pending == 1:
+            return [self._with_draft(step[0])]
         return step
 
     def advance(self, sequence: Sequence, count: int) -> None:
@@ -85,6 +107,10 @@ class Scheduler:
         slot = slot_of(sequence)
         self.cache.extend(slot, sequence.tokens[sequence.num_computed : sequence.num_computed + count])
         sequence.num_computed += count
+
+    def cut(self, sequence: Sequence) -> None:
+        """Let go of what a step has computed for a sequence beyond what was noted."""
+        self.cache.cut(slot_of(sequence))
 
     def find(self, request_id: str) -> Sequence | None:
         """The sequence of a request, waiting or running."""
@@ -112,16 +138,30 @@ class Scheduler:
 
     def _should_wait(self, sequence: Sequence, match: Match | None) -> bool:
         """Whether a running sequence is about to compute more of this one's beginning than any slot holds now."""
-        available = match.length if match else MIN_SHARED - 1
+        available = match.length if match else least_shared(sequence.tokens) - 1
         return any(
             common_prefix(other.tokens, sequence.tokens[:-1]) > available
             for other in self.running
-            if other.num_pending > 1
+            if other.num_pending > 1 and other.adapter == sequence.adapter
         )
+
+    def _choose_adapter(self) -> str | None:
+        present = dict.fromkeys(sequence.adapter for sequence in self.running)
+        if self._steps_left == 0 or self._adapter not in present:
+            self._adapter = min(present, key=lambda adapter: self._last_turns.get(adapter, 0))
+            self._last_turns[self._adapter] = 1 + max(self._last_turns.values(), default=0)
+            self._steps_left = _TURN_STEPS
+        self._steps_left -= 1
+        return self._adapter
+
+    def _with_draft(self, share: Share) -> Share:
+        room = min(share.sequence.num_left, self._batch_size) - 1
+        draft = self.speculation.draft(share.sequence, room)
+        return share._replace(draft=tuple(draft)) if self.cache.make_room(1 + len(draft)) else share
 
     def _admit(self, sequence: Sequence, match: Match | None) -> None:
         self.waiting.remove(sequence)
-        sequence.slot, sequence.num_computed = self.cache.open(match)
+        sequence.slot, sequence.num_computed = self.cache.open(match, sequence.adapter)
         sequence.mark_started(num_cached=sequence.num_computed)
         self.running.append(sequence)
 

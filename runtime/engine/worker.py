@@ -62,7 +62,9 @@ def main() -> None:
         emit(Failed(LOADING, error))
         return
     loop = EngineLoop(
-        lambda emit: Engine(loaded.decoder, loaded.tokenizer, max_waiting=load.max_waiting, emit=emit),
+        lambda emit: Engine(
+            loaded.decoder, loaded.tokenizer, max_waiting=load.max_waiting, max_draft=load.max_draft, emit=emit
+        ),
         inbox,
         outbox.add,
         outbox.flush,

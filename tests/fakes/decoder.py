@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +36,7 @@ class ByteTokenizer:
 class ScriptedDecoder:
     """A KV cache that checks itself, and logits that follow `next_token(tokens so far)`.
 
-    Every step's chunks are kept in `steps`; `fail_at` names the step that fails.
+    Every step's chunks are kept in `steps` and its adapter in `adapters`; `fail_at` names the step that fails.
     """
 
     vocabulary_size = ByteTokenizer.vocabulary_size
@@ -54,27 +56,33 @@ class ScriptedDecoder:
         self.batch_size = batch_size
         self.max_sequences = max_sequences
         self.num_slots = 2 * max_sequences
-        # What each slot sees: cells, each a list of its one token, so that shared ones are the same object.
-        self.cells: dict[int, list[list[int]]] = defaultdict(list)
+        # What each slot sees: cells, each a list of its token and adapter, so that shared ones are the same object.
+        self.cells: dict[int, list[list[Any]]] = defaultdict(list)
         self.steps: list[list[Chunk]] = []
+        self.adapters: list[str | None] = []
+        self.attached: dict[str, Path] = {}
         self.fail_at: int | None = None
         self.most_cells = 0
         self.is_closed = False
 
-    def forward(self, chunks: Sequence[Chunk]) -> Logits:
+    def forward(self, chunks: Sequence[Chunk], adapter: str | None = None) -> Logits:
         assert 0 < sum(len(chunk.tokens) for chunk in chunks) <= self.batch_size
         assert len({chunk.slot for chunk in chunks}) == len(chunks)
+        assert adapter is None or adapter in self.attached
         self.steps.append(list(chunks))
+        self.adapters.append(adapter)
         if self.fail_at == len(self.steps) - 1:
             raise InferenceFailed("The backend failed.")
         rows = []
         for chunk in chunks:
             assert 0 <= chunk.slot < self.num_slots
             assert chunk.position == len(self.cells[chunk.slot])
-            self.cells[chunk.slot].extend([token] for token in chunk.tokens)
-            if chunk.wants_logits:
+            cells = self.cells[chunk.slot]
+            cells.extend([token, adapter] for token in chunk.tokens)
+            assert all(cell[1] == adapter for cell in cells)
+            for end in range(len(cells) - chunk.num_logits + 1, len(cells) + 1):
                 row = np.zeros(self.vocabulary_size, np.float32)
-                row[self.next_token([cell[0] for cell in self.cells[chunk.slot]])] = 10
+                row[self.next_token([cell[0] for cell in cells[:end]])] = 10
                 rows.append(row)
         self.most_cells = max(self.most_cells, self.num_used)
         assert self.num_used <= self.num_cells
@@ -85,8 +93,16 @@ class ScriptedDecoder:
         assert 0 < count <= len(self.cells[source])
         self.cells[slot] = self.cells[source][:count]
 
+    def truncate(self, slot: int, count: int) -> None:
+        assert 0 < count < len(self.cells[slot])
+        # Another list, for a slot that shares these cells keeps them.
+        self.cells[slot] = self.cells[slot][:count]
+
     def forget(self, slot: int) -> None:
         self.cells.pop(slot, None)
+
+    def attach(self, adapter: str, path: Path) -> None:
+        self.attached[adapter] = path
 
     def close(self) -> None:
         self.is_closed = True

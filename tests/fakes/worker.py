@@ -58,11 +58,11 @@ class FaultyDecoder(ScriptedDecoder):
         super().__init__(count_up, context_length=100_000, num_cells=1_000_000)
         self._fault = fault
 
-    def forward(self, chunks: Sequence[Chunk]) -> Logits:
+    def forward(self, chunks: Sequence[Chunk], adapter: str | None = None) -> Logits:
         time.sleep(0.002)
         if len(self.steps) == 2:
             self._go_wrong()
-        return super().forward(chunks)
+        return super().forward(chunks, adapter)
 
     def _go_wrong(self) -> None:
         match self._fault:

@@ -100,17 +100,54 @@ def write_tiny_gguf(
         width_kv=heads_kv * head_size,
         vocabulary=vocabulary_size,
     )
+    _write(path, architecture, _kept(entries, metadata), _kept(weights, tensors))
+    return path
+
+
+def write_tiny_lora(
+    path: Path,
+    base: Path,
+    *,
+    targets: Sequence[str] = ("attn_q", "attn_v"),
+    rank: int = 4,
+    seed: int = 1,
+    metadata: Mapping[str, Any] | None = None,
+    tensors: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a random LoRA, strong enough to change answers, for the GGUF at `base`, and return its path.
+
+    It changes the matrices of every block that `targets` name. `metadata` and `tensors` are as for the model.
+    """
+    reader = gguf.GGUFReader(base)
+    architecture = str(reader.fields["general.architecture"].contents())
+    entries: dict[str, Any] = {
+        "general.architecture": architecture,
+        "general.type": "adapter",
+        "adapter.type": "lora",
+        "adapter.lora.alpha": float(rank),
+    }
+    random = np.random.default_rng(seed)
+    matrices: dict[str, Any] = {}
+    for tensor in reader.tensors:
+        if tensor.name.split(".")[-2] in targets:
+            columns, rows = (int(size) for size in tensor.shape)
+            matrices[f"{tensor.name}.lora_a"] = random.normal(0, columns**-0.5, (rank, columns)).astype(np.float32)
+            matrices[f"{tensor.name}.lora_b"] = random.normal(0, 1, (rows, rank)).astype(np.float32)
+    _write(path, architecture, _kept(entries, metadata), _kept(matrices, tensors))
+    return path
+
+
+def _write(path: Path, architecture: str, entries: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
     writer = gguf.GGUFWriter(path, architecture)
     writer.kv_data[0].clear()  # the writer's own general.architecture: ours stands in `entries`
-    for key, value in _kept(entries, metadata).items():
+    for key, value in entries.items():
         writer.add_key_value(key, *_typed(value))
-    for name, tensor in _kept(weights, tensors).items():
+    for name, tensor in tensors.items():
         writer.add_tensor(name, np.ascontiguousarray(tensor))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
 
 
 def _weights(

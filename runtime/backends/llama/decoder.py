@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import llama_cpp
 import numpy as np
@@ -53,6 +54,10 @@ class LlamaDecoder:
                 remedy="Ask for a smaller context.",
             )
         self._memory = llama_cpp.llama_get_memory(self._context)
+        self._model = model.handle
+        # llama.cpp frees them with the model.
+        self._adapters: dict[str, Any] = {}
+        self._adapter: str | None = None
         self.vocabulary_size = model.tokenizer.vocabulary_size
         # llama.cpp rounds sizes; what it made is what counts.
         self.num_cells = llama_cpp.llama_n_ctx(self._context)
@@ -81,8 +86,9 @@ class LlamaDecoder:
             logits=_pointer(self._wants, ctypes.c_int8),
         )
 
-    def forward(self, chunks: Sequence[Chunk]) -> Logits:
+    def forward(self, chunks: Sequence[Chunk], adapter: str | None = None) -> Logits:
         """See `Decoder.forward`."""
+        self._use(adapter)
         total = sum(len(chunk.tokens) for chunk in chunks)
         if not 0 < total <= self.batch_size:
             # llama.cpp would abort the process.
@@ -94,14 +100,14 @@ class LlamaDecoder:
             self._tokens[start:end] = chunk.tokens
             self._positions[start:end] = np.arange(chunk.position, chunk.position + end - start)
             self._slots[start:end] = chunk.slot
-            self._wants[end - 1] = chunk.wants_logits
+            self._wants[end - chunk.num_logits : end] = 1
             start = end
         self._batch.n_tokens = total
         self._set_threads()
         status = llama_cpp.llama_decode(self._context, self._batch)
         if status != 0:
             raise InferenceFailed(_explain(status, total))
-        num_rows = sum(chunk.wants_logits for chunk in chunks)
+        num_rows = sum(chunk.num_logits for chunk in chunks)
         if num_rows == 0:
             return np.empty((0, self.vocabulary_size), np.float32)
         return np.ctypeslib.as_array(llama_cpp.llama_get_logits(self._context), (num_rows, self.vocabulary_size))
@@ -117,9 +123,31 @@ class LlamaDecoder:
         """See `Decoder.share`."""
         llama_cpp.llama_memory_seq_cp(self._memory, source, slot, 0, count)
 
+    def truncate(self, slot: int, count: int) -> None:
+        """See `Decoder.truncate`."""
+        llama_cpp.llama_memory_seq_rm(self._memory, slot, count, -1)
+
     def forget(self, slot: int) -> None:
         """See `Decoder.forget`."""
         llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def attach(self, adapter: str, path: Path) -> None:
+        """See `Decoder.attach`."""
+        take_error()
+        handle = llama_cpp.llama_adapter_lora_init(self._model, bytes(path))
+        if not handle:
+            raise ModelLoadFailed(f"llama.cpp could not load the adapter {path}: {take_error() or 'no reason given'}.")
+        self._adapters[adapter] = handle
+
+    def _use(self, adapter: str | None) -> None:
+        """Compute with `adapter` from now on; a change costs llama.cpp a few milliseconds."""
+        if adapter == self._adapter:
+            return
+        handles = [] if adapter is None else [self._adapters[adapter]]
+        pointers = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(*handles)
+        if llama_cpp.llama_set_adapters_lora(self._context, pointers, len(handles), (ctypes.c_float * 1)(1.0)) != 0:
+            raise InferenceFailed(f"llama.cpp could not change to the adapter {adapter}.")
+        self._adapter = adapter
 
     def close(self) -> None:
         """See `Decoder.close`."""

@@ -54,9 +54,9 @@ def rows(logits: Logits) -> Logits:
 
 def test_a_prompt_in_one_step_or_in_chunks_gives_the_same_logits(decoder: LlamaDecoder) -> None:
     tokens = PROMPTS[0]
-    whole = rows(decoder.forward([Chunk(0, 0, tokens, wants_logits=True)]))
-    assert decoder.forward([Chunk(1, 0, tokens[:4], wants_logits=False)]).shape == (0, decoder.vocabulary_size)
-    parts = decoder.forward([Chunk(1, 4, tokens[4:], wants_logits=True)])
+    whole = rows(decoder.forward([Chunk(0, 0, tokens, num_logits=1)]))
+    assert decoder.forward([Chunk(1, 0, tokens[:4], num_logits=0)]).shape == (0, decoder.vocabulary_size)
+    parts = decoder.forward([Chunk(1, 4, tokens[4:], num_logits=1)])
     np.testing.assert_allclose(whole, parts, atol=2e-2)
     assert whole.argmax() == parts.argmax()
 
@@ -64,50 +64,50 @@ def test_a_prompt_in_one_step_or_in_chunks_gives_the_same_logits(decoder: LlamaD
 def test_sequences_of_one_step_do_not_see_each_other(decoder: LlamaDecoder) -> None:
     alone = []
     for tokens in PROMPTS:
-        alone.append(rows(decoder.forward([Chunk(0, 0, tokens, wants_logits=True)]))[0])
+        alone.append(rows(decoder.forward([Chunk(0, 0, tokens, num_logits=1)]))[0])
         decoder.forget(0)
-    together = decoder.forward([Chunk(slot, 0, tokens, wants_logits=True) for slot, tokens in enumerate(PROMPTS)])
+    together = decoder.forward([Chunk(slot, 0, tokens, num_logits=1) for slot, tokens in enumerate(PROMPTS)])
     assert together.shape == (3, decoder.vocabulary_size)
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-2)
 
 
 def test_rows_come_in_the_order_of_the_chunks_that_want_them(decoder: LlamaDecoder) -> None:
-    chunks = [Chunk(slot, 0, tokens, wants_logits=slot != 1) for slot, tokens in enumerate(PROMPTS)]
+    chunks = [Chunk(slot, 0, tokens, num_logits=int(slot != 1)) for slot, tokens in enumerate(PROMPTS)]
     both = rows(decoder.forward(chunks))
     for slot in range(3):
         decoder.forget(slot)
-    all_three = decoder.forward([Chunk(slot, 0, tokens, wants_logits=True) for slot, tokens in enumerate(PROMPTS)])
+    all_three = decoder.forward([Chunk(slot, 0, tokens, num_logits=1) for slot, tokens in enumerate(PROMPTS)])
     np.testing.assert_allclose(both, all_three[[0, 2]], atol=1e-4)
 
 
 def test_a_forgotten_slot_starts_anew_and_leaves_the_others_alone(decoder: LlamaDecoder) -> None:
-    decoder.forward([Chunk(slot, 0, PROMPTS[0], wants_logits=False) for slot in (0, 1)])
-    before = rows(decoder.forward([Chunk(1, len(PROMPTS[0]), [3], wants_logits=True)]))
+    decoder.forward([Chunk(slot, 0, PROMPTS[0], num_logits=0) for slot in (0, 1)])
+    before = rows(decoder.forward([Chunk(1, len(PROMPTS[0]), [3], num_logits=1)]))
     decoder.forget(0)
     decoder.forget(1)
-    decoder.forward([Chunk(1, 0, PROMPTS[0], wants_logits=False)])
-    after = decoder.forward([Chunk(1, len(PROMPTS[0]), [3], wants_logits=True)])
+    decoder.forward([Chunk(1, 0, PROMPTS[0], num_logits=0)])
+    after = decoder.forward([Chunk(1, len(PROMPTS[0]), [3], num_logits=1)])
     np.testing.assert_allclose(before, after, atol=1e-3)
 
 
 def test_a_step_that_llama_cpp_would_abort_on_is_an_error_and_the_next_one_works(decoder: LlamaDecoder) -> None:
     for chunks in (
-        [Chunk(0, 0, [1] * (decoder.batch_size + 1), wants_logits=True)],
+        [Chunk(0, 0, [1] * (decoder.batch_size + 1), num_logits=1)],
         [],
-        [Chunk(0, 0, [10**6], wants_logits=True)],
-        [Chunk(0, 50, [1], wants_logits=True), Chunk(0, 3, [1], wants_logits=True)],
+        [Chunk(0, 0, [10**6], num_logits=1)],
+        [Chunk(0, 50, [1], num_logits=1), Chunk(0, 3, [1], num_logits=1)],
     ):
         with pytest.raises(InferenceFailed):
             decoder.forward(chunks)
         decoder.forget(0)
-    assert decoder.forward([Chunk(0, 0, [1], wants_logits=True)]).shape == (1, decoder.vocabulary_size)
+    assert decoder.forward([Chunk(0, 0, [1], num_logits=1)]).shape == (1, decoder.vocabulary_size)
 
 
 def test_a_full_cache_is_an_error_that_says_so(decoder: LlamaDecoder) -> None:
     with pytest.raises(InferenceFailed, match="no room"):
         for start in range(0, decoder.num_cells + 64, 64):
-            decoder.forward([Chunk(0, start, [1] * 64, wants_logits=False)])
+            decoder.forward([Chunk(0, start, [1] * 64, num_logits=0)])
 
 
 def test_a_file_that_llama_cpp_refuses_is_named_with_its_reason(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_long_prompt_is_read_in_chunks_no_larger_than_the_batch() -> None:
     desk.ask("a", "x" * 40 + "a", max_tokens=1)
     desk.run()
     assert [len(step[0].tokens) for step in decoder.steps] == [16, 16, 9]
-    assert [step[0].wants_logits for step in decoder.steps] == [False, False, True]
+    assert [step[0].num_logits for step in decoder.steps] == [0, 0, 1]
     assert desk.text("a") == "b"
 
 

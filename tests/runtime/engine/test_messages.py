@@ -13,12 +13,14 @@ from runtime.engine import messages
 from runtime.engine.messages import (
     LOADING,
     Abort,
+    Attached,
     Command,
     Delta,
     Failed,
     Finished,
     Generate,
     Load,
+    LoadAdapter,
     Progress,
     Pulse,
     Ready,
@@ -36,11 +38,13 @@ from runtime.engine.sampling import SamplingParams
 from tests.fakes.worker import PLAN
 
 COMMANDS: list[Command] = [
-    Load(b"/models/caf\xe9.gguf", PLAN, 64),
+    Load(b"/models/caf\xe9.gguf", PLAN, 64, 15),
     Generate(
         "a", "Здравей", SamplingParams(temperature=0.5, logit_bias={7: -100.0}, seed=2**64 - 1), 12, ("\n",), True
     ),
     Generate("b", (1, 2, 262_143), SamplingParams()),
+    Generate("b", "x", SamplingParams(), adapter="диалект"),
+    LoadAdapter("d", "диалект", b"/adapters/caf\xe9.gguf"),
     Tokenize("c", "текст"),
     Abort("a"),
     Shutdown(),
@@ -51,11 +55,13 @@ EVENTS: list[WorkerEvent] = [
     Pulse(1.5),
     Delta("a", "👩‍👩‍👧"),
     Finished("a", "stop", Usage(5, 7, 3), Timings(0.0, 0.1, 0.2)),
+    Attached("d"),
     Tokens("c", (1, 2, 3)),
 ]
 SAMPLES: dict[type[errors.DemoticError], errors.DemoticError] = {
     errors.InvalidRequest: errors.InvalidRequest("No.", remedy="Mend it.", param="top_p"),
     errors.ContextOverflow: errors.ContextOverflow(num_tokens=9, context_length=8, param="prompt"),
+    errors.AdapterNotFound: errors.AdapterNotFound("x", known=("y", "z")),
     errors.ModelNotFound: errors.ModelNotFound("x", nearest=("y", "z")),
     errors.QueueFull: errors.QueueFull(num_waiting=3, retry_after=2),
     errors.NoRoomForModel: errors.NoRoomForModel("x", retry_after=3),

@@ -17,6 +17,7 @@ from runtime.engine.client import Sink
 from runtime.engine.messages import Request
 from runtime.engine.pool import ModelPool
 from runtime.errors import (
+    AdapterNotFound,
     Cancelled,
     DemoticError,
     ModelFileInvalid,
@@ -71,6 +72,7 @@ class FakeLoader:
         self.memory = memory
         self.clients: list[FakeClient] = []
         self.names: list[str] = []
+        self.attached: list[tuple[str, str]] = []
         self.fault: DemoticError | None = None
         self.may_load = threading.Event()
         self.may_load.set()
@@ -97,6 +99,15 @@ class FakeLoader:
         self.clients.append(client)
         return Model(card, plan, client)
 
+    def adapters(self, name: str) -> tuple[str, ...]:
+        return ("dialect",) if name == "a" else ()
+
+    def attach(self, model: Model, adapter: str) -> None:
+        if adapter not in self.adapters(model.name):
+            raise AdapterNotFound(adapter, known=self.adapters(model.name))
+        self.attached.append((model.name, adapter))
+        model.adapters.add(adapter)
+
 
 def client_of(model: Model) -> FakeClient:
     assert isinstance(model.client, FakeClient)
@@ -107,6 +118,28 @@ async def until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not is_so():
             await asyncio.sleep(0.01)
+
+
+async def test_an_adapter_is_attached_when_it_is_first_asked_for_and_again_after_its_model_was_unloaded() -> None:
+    loader = FakeLoader()
+    pool = ModelPool(["a", "b"], loader, PoolConfig(max_models=1))
+    for _ in range(2):
+        await pool.get("a", "dialect")
+    assert loader.attached == [("a", "dialect")]
+    with pytest.raises(AdapterNotFound, match="It has none"):
+        await pool.get("b", "dialect")
+    await pool.get("a", "dialect")
+    assert loader.attached == [("a", "dialect")] * 2
+    await pool.close()
+
+
+def test_a_name_is_a_models_own_before_it_is_a_model_and_an_adapter() -> None:
+    pool = ModelPool(["a", "hf:org/repo:Q4_K_M"], FakeLoader())
+    assert pool.split("a") == ("a", None)
+    assert pool.split("a:dialect") == ("a", "dialect")
+    assert pool.split("hf:org/repo:Q4_K_M") == ("hf:org/repo:Q4_K_M", None)
+    assert pool.split("hf:org/repo:Q4_K_M:dialect") == ("hf:org/repo:Q4_K_M", "dialect")
+    assert pool.split("c:dialect") == ("c:dialect", None)
 
 
 async def test_concurrent_first_requests_load_a_model_once() -> None:

@@ -219,15 +219,30 @@ def test_slots_run_out_before_cells_and_the_oldest_kept_one_makes_way() -> None:
     decoder = decoder_of(max_sequences=2)
     cache = KVCache(decoder)
     for first in range(4):
-        slot, _ = cache.open(None)
+        slot, _ = cache.open(None, None)
         tokens = [first] * MIN_SHARED
-        decoder.forward([Chunk(slot, 0, tokens, wants_logits=False)])
+        decoder.forward([Chunk(slot, 0, tokens, num_logits=0)])
         cache.extend(slot, tokens)
         cache.keep(slot)
     assert cache.num_kept == 4
-    cache.open(None)
-    assert cache.match([0] * 99) is None
-    assert cache.match([1] * 99) is not None
+    cache.open(None, None)
+    assert cache.match([0] * 99, None) is None
+    assert cache.match([1] * 99, None) is not None
+
+
+def test_cells_of_one_adapter_are_no_match_for_another() -> None:
+    decoder = decoder_of(max_sequences=2)
+    decoder.attach("dialect", Path("dialect.gguf"))
+    cache = KVCache(decoder)
+    tokens = [1] * MIN_SHARED
+    for adapter in ("dialect", None):
+        slot, _ = cache.open(None, adapter)
+        decoder.forward([Chunk(slot, 0, tokens, num_logits=0)], adapter)
+        cache.extend(slot, tokens)
+        cache.keep(slot)
+    assert cache.num_kept == 2
+    assert cache.match([1] * 99, None) != cache.match([1] * 99, "dialect")
+    assert cache.match([1] * 99, "other") is None
 
 
 @pytest.fixture(scope="module")
@@ -265,9 +280,9 @@ def test_on_a_quantized_model_logits_after_a_shared_prefix_stay_close(gemma_path
     tokens = loaded.tokenizer.encode(SHARED * 3 + "The end", parse_special=False)
     decoder = loaded.decoder
     try:
-        whole = np.array(decoder.forward([Chunk(0, 0, tokens, wants_logits=True)])[0], np.float64)
+        whole = np.array(decoder.forward([Chunk(0, 0, tokens, num_logits=1)])[0], np.float64)
         decoder.share(0, 1, len(tokens) - 2)
-        shared = np.array(decoder.forward([Chunk(1, len(tokens) - 2, tokens[-2:], wants_logits=True)])[0], np.float64)
+        shared = np.array(decoder.forward([Chunk(1, len(tokens) - 2, tokens[-2:], num_logits=1)])[0], np.float64)
     finally:
         loaded.close()
     log_whole, log_shared = (row - row.max() - np.log(np.exp(row - row.max()).sum()) for row in (whole, shared))

@@ -21,7 +21,7 @@ from runtime.errors import Cancelled, DemoticError, InferenceFailed, InvalidRequ
 from tests.fakes.worker import PLAN, command
 
 GREEDY = SamplingParams(temperature=0)
-LOAD = Load(b"/nowhere/model.gguf", PLAN, max_waiting=4)
+LOAD = Load(b"/nowhere/model.gguf", PLAN, max_waiting=4, max_draft=0)
 QUICK = WorkerConfig(silence_seconds=3, step_seconds=2, close_seconds=3)
 PATIENCE = 60.0
 
