@@ -133,7 +133,8 @@ def measure(
     """
     # Prompts may come out a little longer than asked for, where a model's tokenizer adds tokens of its own.
     longest = max(plan.prompt_tokens) + plan.output_tokens + 16
-    limits = dataclasses.replace(EngineConfig(), max_context=max(longest, MIN_CONTEXT), max_sequences=1)
+    # How fast tokens are guessed says more about the text than about the machine.
+    limits = dataclasses.replace(EngineConfig(), max_context=max(longest, MIN_CONTEXT), max_sequences=1, max_draft=0)
     with PeakMemory() as memory:
         started = time.perf_counter()
         with start(card, limits, lambda _share: not interrupt.is_set) as model:

@@ -6,25 +6,29 @@ from fastapi import APIRouter, Request, Response
 
 from runtime.api.schemas.models import Health, HealthStatus, ModelBody, ModelList
 from runtime.engine.pool import ModelPool
-from runtime.errors import ModelNotFound
+from runtime.errors import AdapterNotFound, ModelNotFound
 
 router = APIRouter(tags=["models"])
 
 
 @router.get("/v1/models")
 async def list_models(http: Request) -> ModelList:
-    """The models that this server serves."""
+    """The models that this server serves, each followed by its adapters."""
     pool: ModelPool = http.app.state.pool
-    return ModelList(data=[_body(name, pool) for name in pool.names])
+    return ModelList(data=[body for name in pool.names for body in _bodies(name, pool)])
 
 
 @router.get("/v1/models/{name:path}")
 async def get_model(name: str, http: Request) -> ModelBody:
-    """One served model."""
+    """One served model, or one of its adapters."""
     pool: ModelPool = http.app.state.pool
-    if name not in pool.names:
+    model, _ = pool.split(name)
+    if model not in pool.names:
         raise ModelNotFound(name, nearest=pool.nearest(name))
-    return _body(name, pool)
+    for body in _bodies(model, pool):
+        if body.id == name:
+            return body
+    raise AdapterNotFound(name.removeprefix(f"{model}:"), known=pool.adapters(model))
 
 
 @router.get("/health", responses={503: {"model": Health}})
@@ -44,5 +48,9 @@ async def health(http: Request, response: Response) -> Health:
     return Health(status=status, models=states)
 
 
-def _body(name: str, pool: ModelPool) -> ModelBody:
-    return ModelBody(id=name, created=pool.started, owned_by="demotic")
+def _bodies(name: str, pool: ModelPool) -> list[ModelBody]:
+    model = ModelBody(id=name, created=pool.started, owned_by="demotic")
+    return [
+        model,
+        *(model.model_copy(update={"id": f"{name}:{adapter}", "parent": name}) for adapter in pool.adapters(name)),
+    ]

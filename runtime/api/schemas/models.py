@@ -12,12 +12,13 @@ HealthStatus = Literal["ok", "loading", "failed"]
 
 
 class ModelBody(BaseModel):
-    """A served model."""
+    """A served model, or one of its adapters, whose `parent` is that model."""
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str
+    parent: str | None = None
 
 
 class ModelList(BaseModel):

@@ -95,6 +95,25 @@ def test_requests_at_the_same_time_wait_for_the_one_that_reads_their_beginning()
     assert sorted(desk.cached(letter) for letter in "abcdefgh") == [0] + [len(SHARED)] * 7
 
 
+def test_the_same_short_prompt_at_the_same_time_is_computed_once() -> None:
+    desk = Desk(decoder_of())
+    for name in "abcd":
+        desk.ask(name, "short")
+    desk.run()
+    assert {desk.text(name) for name in "abcd"} == {"uvw"}
+    # The prompt once; of each other request its last token, whose logits it needs; and two tokens more for each.
+    assert desk.num_computed == len("short") + 3 + 4 * 2
+    assert sorted(desk.cached(name) for name in "abcd") == [0] + [len("shor")] * 3
+
+
+def test_prompts_of_one_token_do_not_wait_for_each_other() -> None:
+    desk = Desk(decoder_of())
+    for name in "abcd":
+        desk.ask(name, "x")
+    desk.run()
+    assert {desk.text(name) for name in "abcd"} == {"yz{"}
+
+
 def test_a_request_that_begins_otherwise_passes_those_that_wait() -> None:
     desk = Desk(decoder_of(batch_size=16))
     desk.ask("a", SHARED + "a")
