@@ -163,8 +163,13 @@ def start(card: ModelCard, limits: EngineConfig, progress: Callable[[float], boo
     chosen = plan(probe(), card.header.shape(), limits)
     loaded = load_decoder(card.file.path, chosen, progress=progress)
     client = InProcessClient(
-        lambda emit: Engine(
-            loaded.decoder, loaded.tokenizer, max_waiting=limits.max_waiting, max_draft=limits.max_draft, emit=emit
+        lambda emit, wake: Engine(
+            loaded.decoder,
+            loaded.tokenizer,
+            max_waiting=limits.max_waiting,
+            max_draft=limits.max_draft,
+            emit=emit,
+            wake=wake,
         ),
         close_backend=loaded.close,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from runtime.engine.engine import Engine
-from runtime.engine.loop import Emit, EngineLoop, Inbox, unloaded
+from runtime.engine.loop import Emit, EngineLoop, Inbox, Wake, unloaded
 from runtime.engine.messages import (
     Abort,
     Delta,
@@ -176,8 +176,8 @@ def _give(sink: Sink, event: Event) -> None:
 class InProcessClient:
     """Runs an engine in a thread of this process."""
 
-    def __init__(self, make_engine: Callable[[Emit], Engine], *, close_backend: Callable[[], None]) -> None:
-        """`make_engine` is given the function that the engine emits its events to."""
+    def __init__(self, make_engine: Callable[[Emit, Wake], Engine], *, close_backend: Callable[[], None]) -> None:
+        """`make_engine` is given the function that the engine emits its events to, and the one that wakes it."""
         self._sinks = Sinks()
         self._inbox: Inbox = queue.SimpleQueue()
         loop = EngineLoop(make_engine, self._inbox, self._sinks.deliver)

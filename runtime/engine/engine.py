@@ -8,10 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from runtime.backends.base import Chunk, Decoder, Logits
-from runtime.engine.messages import Abort, Event, Failed, FinishReason, Generate
+from runtime.engine.constraints import ConstraintCompiler, Matcher, restrict_rows
+from runtime.engine.messages import Abort, Event, Failed, Finished, FinishReason, Generate, Timings, Usage
+from runtime.engine.preparation import Preparation
 from runtime.engine.request import Sequence
 from runtime.engine.scheduler import Scheduler, Share, slot_of
-from runtime.errors import AdapterNotFound, DemoticError, InferenceFailed
+from runtime.errors import AdapterNotFound, DemoticError, InferenceFailed, QueueFull
 from runtime.text.tokenizer import Tokenizer
 
 
@@ -26,10 +28,18 @@ class Engine:
         max_waiting: int,
         emit: Callable[[Event], None],
         max_draft: int = 0,
+        wake: Callable[[], None] | None = None,
     ) -> None:
+        """Emit the events of requests to `emit`.
+
+        `wake` is called from another thread when `take_prepared` has something to do; without it everything is done
+        in the thread that calls.
+        """
         self.decoder = decoder
         self.tokenizer = tokenizer
         self._emit = emit
+        self._preparation = Preparation(ConstraintCompiler(tokenizer), wake)
+        self._max_waiting = max_waiting
         self._adapters: set[str] = set()
         self._scheduler = Scheduler(decoder, max_waiting=max_waiting, max_draft=max_draft)
 
@@ -48,9 +58,28 @@ class Engine:
         try:
             if request.adapter is not None and request.adapter not in self._adapters:
                 raise AdapterNotFound(request.adapter, known=tuple(self._adapters))
-            self._scheduler.add(Sequence(request, self.tokenizer, self.decoder.context_length))
+            if request.constraint is None:
+                self._queue(request)
+            elif len(self._preparation.requests) >= self._max_waiting:
+                raise QueueFull(num_waiting=self._max_waiting)
+            else:
+                self._preparation.begin(request)
+                self.take_prepared()
         except DemoticError as error:
             self._emit(Failed(request.request_id, error))
+
+    def take_prepared(self) -> None:
+        """Queue the requests whose constraints are ready to be followed."""
+        for request, result in self._preparation.take():
+            try:
+                if isinstance(result, DemoticError):
+                    raise result
+                self._queue(request, result)
+            except DemoticError as error:
+                self._emit(Failed(request.request_id, error))
+
+    def _queue(self, request: Generate, matcher: Matcher | None = None) -> None:
+        self._scheduler.add(Sequence(request, self.tokenizer, self.decoder.context_length, matcher))
 
     def attach(self, adapter: str, path: Path) -> None:
         """Load the LoRA at `path`, for requests that name it `adapter`; one of that name that is there already stays.
@@ -67,6 +96,8 @@ class Engine:
         sequence = self._scheduler.find(message.request_id)
         if sequence is not None:
             self._finish(sequence, sequence.text.finish(), "cancelled")
+        elif self._preparation.drop(message.request_id) is not None:
+            self._emit(Finished(message.request_id, "cancelled", Usage(0, 0), Timings(0.0, 0.0, 0.0)))
 
     def step(self) -> None:
         """Advance the running sequences: schedule, forward, update."""
@@ -84,6 +115,13 @@ class Engine:
         """Answer every request in flight with `error`: the way out when the engine itself is at fault, or closes."""
         for sequence in (*self._scheduler.running, *self._scheduler.waiting):
             self._fail(sequence, error)
+        for request in self._preparation.requests:
+            self._preparation.drop(request.request_id)
+            self._emit(Failed(request.request_id, error))
+
+    def close(self) -> None:
+        """Wait until no other thread uses the tokenizer."""
+        self._preparation.close()
 
     def _forward(self, shares: list[Share]) -> Logits:
         chunks = []
@@ -96,12 +134,17 @@ class Engine:
 
     def _update(self, shares: list[Share], logits: Logits, started: float) -> None:
         first = 0
+        sampled: list[tuple[Share, Logits]] = []
         for share in shares:
             if share.num_tokens < share.sequence.num_pending:
                 self._scheduler.advance(share.sequence, share.num_tokens)
-                continue
-            rows = logits[first : first + 1 + len(share.draft)]
-            first += len(rows)
+            else:
+                sampled.append((share, logits[first : first + 1 + len(share.draft)]))
+                first += 1 + len(share.draft)
+        restrict_rows(
+            (share.sequence.matcher, rows[0]) for share, rows in sampled if share.sequence.matcher is not None
+        )
+        for share, rows in sampled:
             try:
                 num_right = self._accept(share, rows)
             except InferenceFailed as error:

@@ -30,7 +30,14 @@ from runtime.errors import DemoticError, InferenceFailed
 _log = logging.getLogger("demotic.engine")
 
 Emit = Callable[[Event], None]
-Inbox = queue.SimpleQueue[Request | Abort | Shutdown]
+Wake = Callable[[], None]
+
+
+class Woken:
+    """Stands among the commands: the engine has prepared something."""
+
+
+Inbox = queue.SimpleQueue[Request | Abort | Shutdown | Woken]
 
 
 def unloaded() -> InferenceFailed:
@@ -43,16 +50,17 @@ class EngineLoop:
 
     def __init__(
         self,
-        make_engine: Callable[[Emit], Engine],
+        make_engine: Callable[[Emit, Wake], Engine],
         inbox: Inbox,
         emit: Emit,
         flush: Callable[[], None] = lambda: None,
     ) -> None:
-        """Commands come from `inbox`; `emit` is given every event, and `make_engine` that same function.
+        """Commands come from `inbox`; `emit` is given every event.
 
-        `flush` is called when a step's events, or those of commands, are all out.
+        `make_engine` is given `emit` and what wakes this loop. `flush` is called when a step's events, or those of
+        commands, are all out.
         """
-        self.engine = make_engine(emit)
+        self.engine = make_engine(emit, lambda: inbox.put(Woken()))
         self._inbox = inbox
         self._emit = emit
         self._flush = flush
@@ -76,6 +84,7 @@ class EngineLoop:
             self._step_started = None
         self.engine.fail_all(unloaded())
         self._flush()
+        self.engine.close()
 
     def _take_commands(self) -> bool:
         """Carry out all commands that have come, waiting for one when there is nothing else to do."""
@@ -90,6 +99,8 @@ class EngineLoop:
                     return False
                 case Abort():
                     self.engine.abort(command)
+                case Woken():
+                    self.engine.take_prepared()
                 case request:
                     self._begin(request)
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from runtime.engine.constraints import Constraint
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import DemoticError, InvalidRequest
 from runtime.hardware.plan import Plan
@@ -38,6 +39,7 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
 
     `parse_special` reads names of control tokens in a text prompt as those tokens (a rendered chat template needs
     it). `max_tokens` None means as far as the context reaches. `adapter` is the name of a LoRA that was attached.
+    `constraint` is what the answer must match.
     """
 
     request_id: str
@@ -47,6 +49,7 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     stop: tuple[str, ...] = ()
     parse_special: bool = False
     adapter: str | None = None
+    constraint: Constraint | None = None
 
 
 class LoadAdapter(msgspec.Struct, frozen=True, tag=True):

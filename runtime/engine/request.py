@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from runtime.engine.constraints import Matcher
 from runtime.engine.messages import Delta, Finished, FinishReason, Generate, Timings, Usage
 from runtime.engine.sampling import Sampler
 from runtime.errors import ContextOverflow, InvalidRequest
@@ -14,8 +15,10 @@ from runtime.text.tokenizer import Tokenizer
 class Sequence:
     """One request's tokens, how many of them the KV cache holds, and the state of its sampling and its text."""
 
-    def __init__(self, request: Generate, tokenizer: Tokenizer, context_length: int) -> None:
-        """Tokenise the prompt and check that prompt and answer fit.
+    def __init__(
+        self, request: Generate, tokenizer: Tokenizer, context_length: int, matcher: Matcher | None = None
+    ) -> None:
+        """Tokenise the prompt and check that prompt and answer fit; `matcher` is that of the request's constraint.
 
         Raises:
             InvalidRequest: the prompt is empty, or a value is out of its range.
@@ -41,8 +44,10 @@ class Sequence:
         self.num_cached_tokens = 0
         self.num_drafted = 0
         self.num_accepted = 0
-        # Guesses change the shape of the batch, and with it the last bits of a quantized model's logits.
-        self.may_draft = request.sampling.seed is None
+        self.matcher = matcher
+        # Guesses change the shape of the batch, and with it the last bits of a quantized model's logits. Where the
+        # answer is constrained, what can be foretold is known without guessing.
+        self.may_draft = request.sampling.seed is None and matcher is None
         self._arrived = time.perf_counter()
         self._started: float | None = None
         self._first: float | None = None
@@ -65,7 +70,26 @@ class Sequence:
             self.num_cached_tokens = num_cached
 
     def accept(self, token: int, tokenizer: Tokenizer) -> tuple[str, FinishReason | None]:
-        """Take the sampled token; return the text it makes certain, and the reason when it is the last."""
+        """Take the sampled token, and those that its constraint leaves no choice about.
+
+        Returns:
+            The text that they make certain, and the reason when the last of them ends the answer.
+
+        Raises:
+            InferenceFailed: the constraint cannot be followed any further.
+        """
+        text, reason = self._append(token, tokenizer)
+        if reason is not None or self.matcher is None:
+            return text, reason
+        for forced in self.matcher.accept(token):
+            self.sampler.note(forced)
+            more, reason = self._append(forced, tokenizer)
+            text += more
+            if reason is not None:
+                return text, reason
+        return (text + self.text.finish(), "stop") if self.matcher.is_complete else (text, None)
+
+    def _append(self, token: int, tokenizer: Tokenizer) -> tuple[str, FinishReason | None]:
         self._last = time.perf_counter()
         self._first = self._first or self._last
         if tokenizer.is_end(token):

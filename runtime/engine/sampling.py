@@ -119,10 +119,14 @@ class Sampler:
         if not math.isfinite(row[best]):
             raise InferenceFailed("The model computed values that are not numbers.", remedy="Its file may be damaged.")
         token = best if self._params.temperature < _GREEDY_BELOW else self._draw(row, float(row[best]))
+        self.note(token)
+        return token
+
+    def note(self, token: int) -> None:
+        """Remember a token of the answer, for the penalties."""
         self._generated[token] += 1
         if self._params.repetition_penalty != 1:
             self._seen[token] = None
-        return token
 
     def _penalise(self, row: Logits) -> None:
         params = self._params

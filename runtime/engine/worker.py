@@ -62,8 +62,13 @@ def main() -> None:
         emit(Failed(LOADING, error))
         return
     loop = EngineLoop(
-        lambda emit: Engine(
-            loaded.decoder, loaded.tokenizer, max_waiting=load.max_waiting, max_draft=load.max_draft, emit=emit
+        lambda emit, wake: Engine(
+            loaded.decoder,
+            loaded.tokenizer,
+            max_waiting=load.max_waiting,
+            max_draft=load.max_draft,
+            emit=emit,
+            wake=wake,
         ),
         inbox,
         outbox.add,

@@ -10,8 +10,8 @@ class Tokenizer(Protocol):
 
     vocabulary_size: int
 
-    def encode(self, text: str, *, parse_special: bool) -> list[int]:
-        """Token ids of `text`, with the beginning-of-sequence token where the model wants one.
+    def encode(self, text: str, *, parse_special: bool, is_beginning: bool = True) -> list[int]:
+        """Token ids of `text`, with what the model wants at the beginning of a sequence, unless it goes on from others.
 
         `parse_special` reads the names of control tokens in the text as those tokens: right for a rendered chat
         template, wrong for text from outside. A beginning token that the text already begins with is not doubled.

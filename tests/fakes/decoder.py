@@ -20,7 +20,7 @@ class ByteTokenizer:
 
     vocabulary_size = 257
 
-    def encode(self, text: str, *, parse_special: bool) -> list[int]:
+    def encode(self, text: str, *, parse_special: bool, is_beginning: bool = True) -> list[int]:
         return [byte + 1 for byte in text.encode()]
 
     def token_bytes(self, token: int) -> bytes:

@@ -17,7 +17,7 @@ def make_client() -> Iterator[Callable[..., InProcessClient]]:
 
     def make(decoder: ScriptedDecoder, max_waiting: int = 8) -> InProcessClient:
         client = InProcessClient(
-            lambda emit: Engine(decoder, ByteTokenizer(), max_waiting=max_waiting, emit=emit),
+            lambda emit, wake: Engine(decoder, ByteTokenizer(), max_waiting=max_waiting, emit=emit, wake=wake),
             close_backend=decoder.close,
         )
         clients.append(client)

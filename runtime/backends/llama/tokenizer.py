@@ -8,6 +8,9 @@ import llama_cpp
 
 from runtime.errors import InvalidRequest
 
+# A character that no vocabulary joins to others.
+_STAND_IN = "\x02"
+
 
 class LlamaTokenizer:
     """`Tokenizer` over a loaded model's vocabulary. It must not outlive the model."""
@@ -17,10 +20,20 @@ class LlamaTokenizer:
         self.vocabulary_size = llama_cpp.llama_vocab_n_tokens(vocabulary)
         self._bos = llama_cpp.llama_vocab_bos(vocabulary)
         self._bytes: dict[int, bytes] = {}
-        self._piece = ctypes.create_string_buffer(256)
 
-    def encode(self, text: str, *, parse_special: bool) -> list[int]:
+    def encode(self, text: str, *, parse_special: bool, is_beginning: bool = True) -> list[int]:
         """See `Tokenizer.encode`."""
+        if not is_beginning:
+            # Some vocabularies put a space before the first word: here that is before a character that is cut off.
+            tokens = self._tokenize(_STAND_IN + text, parse_special=parse_special, add_special=False)
+            before = b""
+            while not before.endswith(_STAND_IN.encode()):
+                before += self.token_bytes(tokens.pop(0))
+            return tokens
+        starts_with_bos = parse_special and self._bos >= 0 and text.startswith(self.token_text(self._bos))
+        return self._tokenize(text, parse_special=parse_special, add_special=not starts_with_bos)
+
+    def _tokenize(self, text: str, *, parse_special: bool, add_special: bool) -> list[int]:
         try:
             # Strict, because llama.cpp aborts the process on byte sequences that are not UTF-8.
             data = text.encode("utf-8")
@@ -29,17 +42,16 @@ class LlamaTokenizer:
                 f"The text has a lone surrogate at character {fault.start}, which is not a character.",
                 remedy="Send valid Unicode.",
             ) from fault
-        starts_with_bos = parse_special and self._bos >= 0 and text.startswith(self.token_text(self._bos))
         capacity = len(data) + 2
         tokens = (llama_cpp.llama_token * capacity)()
         count = llama_cpp.llama_tokenize(
-            self._vocabulary, data, len(data), tokens, capacity, not starts_with_bos, parse_special
+            self._vocabulary, data, len(data), tokens, capacity, add_special, parse_special
         )
         if count < 0:
             capacity = -count
             tokens = (llama_cpp.llama_token * capacity)()
             count = llama_cpp.llama_tokenize(
-                self._vocabulary, data, len(data), tokens, capacity, not starts_with_bos, parse_special
+                self._vocabulary, data, len(data), tokens, capacity, add_special, parse_special
             )
         return tokens[:count]
 
@@ -61,7 +73,8 @@ class LlamaTokenizer:
     def _read_piece(self, token: int, *, special: bool) -> bytes:
         if not 0 <= token < self.vocabulary_size:
             raise InvalidRequest(f"There is no token {token}: the vocabulary has {self.vocabulary_size}.")
-        buffer = self._piece
+        # One for each call: a grammar reads the vocabulary in a thread of its own.
+        buffer = ctypes.create_string_buffer(256)
         size = llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, special)
         if size < 0:
             buffer = ctypes.create_string_buffer(-size)

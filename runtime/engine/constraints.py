@@ -1,0 +1,264 @@
+"""What an answer may be, as a mask over the vocabulary for each next token, and the tokens that leave no choice.
+
+Grammars (JSON schemas, regular expressions, Lark, GBNF) are llguidance's. A list of choices is a trie over token ids
+that unfolds as an answer goes along it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
+import numpy as np
+
+from runtime.backends.base import Logits
+from runtime.errors import InferenceFailed, InvalidRequest
+from runtime.text.tokenizer import Tokenizer
+from runtime.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from llguidance import LLExecutor, LLMatcher, LLTokenizer
+
+ConstraintKind = Literal["json_schema", "regex", "choice", "lark", "gbnf"]
+
+MAX_SOURCE_CHARS = 256 * 1024
+MAX_CHOICES = 4096
+# Deeper brackets could overflow the stack of a parser that is not ours, and end the process.
+MAX_NESTING = 100
+
+
+class Constraint(msgspec.Struct, frozen=True):
+    """The answer must match `source`, which is JSON for a schema and for a list of choices."""
+
+    kind: ConstraintKind
+    source: str
+
+
+class Matcher(Protocol):
+    """Where an answer stands in what it may be."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing can follow but the end."""
+
+    def restrict(self, row: Logits) -> None:
+        """Set the logits of all tokens that may not follow to -inf."""
+
+    def accept(self, token: int) -> list[int]:
+        """Go on by `token`, which was allowed, and by those that must follow it, which are returned.
+
+        Raises:
+            InferenceFailed: a grammar outgrew its bounds; what it allowed last means nothing.
+        """
+
+
+class ConstraintCompiler:
+    """Makes matchers over one vocabulary; the first one takes up to seconds where that is large."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def compile(self, constraint: Constraint) -> Matcher:
+        """The matcher of an answer that has not begun.
+
+        Raises:
+            InvalidRequest: the source is not what its kind says, or asks for what cannot be enforced.
+        """
+        if len(constraint.source) > MAX_SOURCE_CHARS:
+            raise _refusal(f"has {len(constraint.source)} characters, and at most {MAX_SOURCE_CHARS} are taken")
+        if _nesting(constraint.source) > MAX_NESTING:
+            raise _refusal(f"is nested deeper than {MAX_NESTING} levels")
+        if constraint.kind == "choice":
+            return ChoiceMatcher(_read_choices(constraint.source), self._vocabulary)
+        from llguidance import LLMatcher
+
+        matcher = LLMatcher(self._ll_tokenizer, _to_grammar(constraint), log_level=0)
+        if matcher.is_error():
+            raise _refusal(f"cannot be enforced: {_explain(matcher.get_error())}")
+        return GrammarMatcher(matcher, self._tokenizer)
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self._tokenizer)
+
+    @cached_property
+    def _ll_tokenizer(self) -> LLTokenizer:
+        from llguidance import LLTokenizer, TokenizerWrapper
+
+        source = TokenizerWrapper(_LlVocabulary(self._vocabulary))
+        return LLTokenizer(source, n_vocab=len(self._vocabulary.pieces), eos_token=self._vocabulary.ends)
+
+
+class GrammarMatcher:
+    """`Matcher` over a grammar."""
+
+    def __init__(self, matcher: LLMatcher, tokenizer: Tokenizer) -> None:
+        self.matcher = matcher
+        self._tokenizer = tokenizer
+
+    @property
+    def is_complete(self) -> bool:
+        """See `Matcher.is_complete`."""
+        return self.matcher.is_stopped()
+
+    def restrict(self, row: Logits) -> None:
+        """See `Matcher.restrict`."""
+        restrict_rows([(self, row)])
+
+    def accept(self, token: int) -> list[int]:
+        """See `Matcher.accept`."""
+        forced: list[int] = []
+        if not self._tokenizer.is_end(token):
+            self.matcher.consume_token(token)
+            forced = self.matcher.compute_ff_tokens()
+            self.matcher.consume_tokens(forced)
+        if self.matcher.is_error():
+            raise InferenceFailed(f"The answer's grammar cannot be followed: {_explain(self.matcher.get_error())}.")
+        return forced
+
+
+class ChoiceMatcher:
+    """`Matcher` over a list of texts; each may be spelled in tokens in any way."""
+
+    def __init__(self, choices: Sequence[bytes], vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        # What is left of each text that the answer can still become.
+        self._left = list(choices)
+
+    @property
+    def is_complete(self) -> bool:
+        """See `Matcher.is_complete`."""
+        return not any(self._left)
+
+    def restrict(self, row: Logits) -> None:
+        """See `Matcher.restrict`."""
+        allowed = {token for left in self._left for token in self._vocabulary.beginnings(left)}
+        if b"" in self._left:
+            allowed.update(self._vocabulary.ends)
+        ids = np.fromiter(allowed, np.int64)
+        kept = row[ids]
+        row.fill(-np.inf)
+        row[ids] = kept
+
+    def accept(self, token: int) -> list[int]:
+        """See `Matcher.accept`."""
+        piece = self._vocabulary.pieces[token]
+        self._left = [left[len(piece) :] for left in self._left if left.startswith(piece)]
+        if len(self._left) > 1 or not any(self._left):
+            return []
+        forced = self._vocabulary.spell(self._left[0])
+        self._left = [b""]
+        return forced
+
+
+def restrict_rows(pairs: Iterable[tuple[Matcher, Logits]]) -> None:
+    """Restrict each row for its matcher; the masks of grammars are computed side by side."""
+    grammars: list[tuple[GrammarMatcher, Logits]] = []
+    for matcher, row in pairs:
+        if isinstance(matcher, GrammarMatcher):
+            grammars.append((matcher, row))
+        else:
+            matcher.restrict(row)
+    if not grammars:
+        return
+    from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask_par
+
+    masks = allocate_token_bitmask(len(grammars), len(grammars[0][1]))
+    fill_next_token_bitmask_par(_executor(), [(grammar.matcher, at) for at, (grammar, _) in enumerate(grammars)], masks)
+    for (_, row), mask in zip(grammars, masks, strict=True):
+        allowed = np.unpackbits(mask.view(np.uint8), bitorder="little", count=len(row)).view(np.bool_)
+        np.copyto(row, -np.inf, where=~allowed)
+
+
+class _LlVocabulary:
+    """A vocabulary as llguidance wants it; control tokens are marked by a byte that no text has."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        name = vocabulary.tokenizer.token_text
+        self.tokens = [piece or b"\xff" + name(token).encode() for token, piece in enumerate(vocabulary.pieces)]
+        self.special_token_ids = [token for token, piece in enumerate(vocabulary.pieces) if not piece]
+        self.eos_token_id = vocabulary.ends[0]
+        self.bos_token_id = None
+        self._spell = vocabulary.spell
+
+    def __call__(self, text: str) -> list[int]:
+        return self._spell(text.encode())
+
+
+@cache
+def _executor() -> LLExecutor:
+    from llguidance import LLExecutor
+
+    return LLExecutor()
+
+
+def _to_grammar(constraint: Constraint) -> str:
+    from llguidance import LLMatcher
+    from llguidance.gbnf_to_lark import GbnfToLarkError, gbnf_to_lark
+
+    match constraint.kind:
+        case "regex":
+            return LLMatcher.grammar_from_regex(constraint.source)
+        case "lark":
+            return LLMatcher.grammar_from_lark(constraint.source)
+        case "gbnf":
+            try:
+                return LLMatcher.grammar_from_lark(gbnf_to_lark(constraint.source))
+            except GbnfToLarkError as fault:
+                raise _refusal(f"is no GBNF: {fault}") from fault
+        case _:
+            schema = _read_json(constraint.source)
+            if not isinstance(schema, dict):
+                raise _refusal("is no JSON schema: that is an object")
+            return LLMatcher.grammar_from_json_schema(
+                constraint.source,
+                overrides={
+                    # No free choice of white space: keys and punctuation are forced, and cost no step of the model.
+                    "whitespace_flexible": False,
+                    "item_separator": ", ",
+                    "key_separator": ": ",
+                    # Texts in any script are written as they are.
+                    "json_allowed_escapes": 'bfnrt"\\',
+                },
+            )
+
+
+def _read_choices(source: str) -> list[bytes]:
+    choices = _read_json(source)
+    if not isinstance(choices, list) or not choices or not all(isinstance(text, str) and text for text in choices):
+        raise _refusal("must be a list of texts, none of them empty")
+    if len(choices) > MAX_CHOICES:
+        raise _refusal(f"has {len(choices)} choices, and at most {MAX_CHOICES} are taken")
+    return list(dict.fromkeys(text.encode() for text in choices))
+
+
+def _read_json(source: str) -> object:
+    try:
+        return json.loads(source)
+    except ValueError as fault:
+        raise _refusal(f"is no JSON: {fault}") from fault
+
+
+def _nesting(source: str) -> int:
+    depth = deepest = 0
+    for char in source:
+        if char in "{[(":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "}])":
+            depth -= 1
+    return deepest
+
+
+def _explain(message: str) -> str:
+    """The first line of a message of llguidance, and, where a parser drew a picture of the fault, its verdict."""
+    first, *others = message.strip().splitlines()
+    verdict = [line.removeprefix("error:") for line in others if line.startswith("error:")]
+    return "".join([first, *verdict[:1]]).rstrip(".")
+
+
+def _refusal(fault: str) -> InvalidRequest:
+    return InvalidRequest(f"What the answer must match {fault}.", param="response_format")

@@ -1,0 +1,46 @@
+"""A tokenizer's whole vocabulary at once: the bytes of every token, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from runtime.text.tokenizer import Tokenizer
+
+
+class Vocabulary:
+    """What each token stands for; reading it takes about a second for 262,144 tokens, once."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.pieces = [tokenizer.token_bytes(token) for token in range(tokenizer.vocabulary_size)]
+        self.ends = [token for token in range(tokenizer.vocabulary_size) if tokenizer.is_end(token)]
+
+    @cached_property
+    def _tokens(self) -> dict[bytes, int]:
+        """Tokens by their bytes; of several with the same ones, the first."""
+        tokens: dict[bytes, int] = {}
+        for token, piece in enumerate(self.pieces):
+            tokens.setdefault(piece, token)
+        tokens.pop(b"", None)
+        return tokens
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self._tokens))
+
+    def beginnings(self, text: bytes) -> Iterator[int]:
+        """Every token that `text` begins with, the shortest first."""
+        for length in range(1, min(len(text), self._longest) + 1):
+            token = self._tokens.get(text[:length])
+            if token is not None:
+                yield token
+
+    def spell(self, text: bytes) -> list[int]:
+        """Tokens for `text`, which goes on from others, as the tokenizer would write them where it is whole UTF-8."""
+        try:
+            return self.tokenizer.encode(text.decode(), parse_special=False, is_beginning=False)
+        except UnicodeDecodeError:
+            *_, token = self.beginnings(text)
+            rest = text[len(self.pieces[token]) :]
+            return [token, *(self.spell(rest) if rest else [])]
