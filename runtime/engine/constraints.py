@@ -47,8 +47,8 @@ class Matcher(Protocol):
     def restrict(self, row: Logits) -> None:
         """Set the logits of all tokens that may not follow to -inf."""
 
-    def accept(self, token: int) -> list[int]:
-        """Go on by `token`, which was allowed, and by those that must follow it, which are returned.
+    def accept(self, token: int, *, may_foretell: bool = True) -> list[int]:
+        """Go on by `token`, which was allowed; if it `may_foretell`, also by those that must follow, and return these.
 
         Raises:
             InferenceFailed: a grammar outgrew its bounds; what it allowed last means nothing.
@@ -108,12 +108,12 @@ class GrammarMatcher:
         """See `Matcher.restrict`."""
         restrict_rows([(self, row)])
 
-    def accept(self, token: int) -> list[int]:
+    def accept(self, token: int, *, may_foretell: bool = True) -> list[int]:
         """See `Matcher.accept`."""
         forced: list[int] = []
         if not self._tokenizer.is_end(token):
             self.matcher.consume_token(token)
-            forced = self.matcher.compute_ff_tokens()
+            forced = self.matcher.compute_ff_tokens() if may_foretell else []
             self.matcher.consume_tokens(forced)
         if self.matcher.is_error():
             raise InferenceFailed(f"The answer's grammar cannot be followed: {_explain(self.matcher.get_error())}.")
@@ -143,11 +143,11 @@ class ChoiceMatcher:
         row.fill(-np.inf)
         row[ids] = kept
 
-    def accept(self, token: int) -> list[int]:
+    def accept(self, token: int, *, may_foretell: bool = True) -> list[int]:
         """See `Matcher.accept`."""
         piece = self._vocabulary.pieces[token]
         self._left = [left[len(piece) :] for left in self._left if left.startswith(piece)]
-        if len(self._left) > 1 or not any(self._left):
+        if len(self._left) > 1 or not any(self._left) or not may_foretell:
             return []
         forced = self._vocabulary.spell(self._left[0])
         self._left = [b""]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from runtime.backends.base import Chunk, Decoder, Logits
 from runtime.engine.constraints import ConstraintCompiler, Matcher, restrict_rows
-from runtime.engine.messages import Abort, Event, Failed, Finished, FinishReason, Generate, Timings, Usage
+from runtime.engine.logprobs import token_logprob
+from runtime.engine.messages import Abort, Delta, Event, Failed, Finished, FinishReason, Generate, Timings, Usage
 from runtime.engine.preparation import Preparation
 from runtime.engine.request import Sequence
 from runtime.engine.scheduler import Scheduler, Share, slot_of
@@ -125,28 +126,32 @@ class Engine:
 
     def _forward(self, shares: list[Share]) -> Logits:
         chunks = []
-        for sequence, num_tokens, draft in shares:
-            start, end = sequence.num_computed, sequence.num_computed + num_tokens
-            tokens = (*sequence.tokens[start:end], *draft)
-            num_logits = 1 + len(draft) if end == len(sequence.tokens) else 0
-            chunks.append(Chunk(slot=slot_of(sequence), position=start, tokens=tokens, num_logits=num_logits))
+        for share in shares:
+            sequence, start = share.sequence, share.sequence.num_computed
+            tokens = (*sequence.tokens[start : start + share.num_tokens], *share.draft)
+            chunks.append(Chunk(slot=slot_of(sequence), position=start, tokens=tokens, num_logits=share.num_logits))
         return self.decoder.forward(chunks, shares[0].sequence.adapter)
 
     def _update(self, shares: list[Share], logits: Logits, started: float) -> None:
         first = 0
-        sampled: list[tuple[Share, Logits]] = []
+        sampled: list[tuple[Share, Logits, Logits | None]] = []
         for share in shares:
+            rows = logits[first : first + share.num_logits]
+            first += len(rows)
+            if share.sequence.wants_prompt_logprobs:
+                self._tell_prompt(share, rows)
+                rows = rows[-1:]
             if share.num_tokens < share.sequence.num_pending:
                 self._scheduler.advance(share.sequence, share.num_tokens)
             else:
-                sampled.append((share, logits[first : first + 1 + len(share.draft)]))
-                first += 1 + len(share.draft)
+                # Logprobs are the model's own, and both constraint and sampler write into the rows.
+                sampled.append((share, rows, None if share.sequence.num_logprobs is None else rows.copy()))
         restrict_rows(
-            (share.sequence.matcher, rows[0]) for share, rows in sampled if share.sequence.matcher is not None
+            (share.sequence.matcher, rows[0]) for share, rows, _ in sampled if share.sequence.matcher is not None
         )
-        for share, rows in sampled:
+        for share, rows, originals in sampled:
             try:
-                num_right = self._accept(share, rows)
+                num_right = self._accept(share, rows, originals)
             except InferenceFailed as error:
                 self._fail(share.sequence, error)
                 continue
@@ -154,12 +159,33 @@ class Engine:
                 seconds = time.perf_counter() - started
                 self._scheduler.speculation.observe(len(share.draft), num_right, seconds)
 
-    def _accept(self, share: Share, rows: Logits) -> int:
-        """Sample from `rows`, one after each guess, for as long as the guesses are right; the number of those."""
+    def _tell_prompt(self, share: Share, rows: Logits) -> None:
+        """Tell the logprobs of the prompt's tokens that follow those of `share`."""
+        sequence, told = share.sequence, []
+        for row, position in zip(rows, range(sequence.num_computed + 1, sequence.num_prompt_tokens), strict=False):
+            # One that was preempted reads its prompt a second time.
+            if position == sequence.next_prompt_logprob:
+                token = sequence.tokens[position]
+                told.append(token_logprob(row, token, sequence.num_logprobs or 0, self.tokenizer))
+                sequence.next_prompt_logprob += 1
+        self._emit(Delta(sequence.request_id, "", tuple(told), is_prompt=True))
+
+    def _accept(self, share: Share, rows: Logits, originals: Logits | None) -> int:
+        """Sample from `rows`, one after each guess, for as long as the guesses are right; the number of those.
+
+        `originals` are the rows before anything was written into them, where logprobs are wanted.
+        """
         sequence, texts = share.sequence, []
+        if sequence.num_left == 0:
+            self._scheduler.advance(sequence, share.num_tokens)
+            self._finish(sequence, "", "length")
+            return 0
         num_right = 0
         for row, guess in zip(rows, (*share.draft, None), strict=True):
             token = sequence.sampler.sample(row)
+            if originals is not None and not self.tokenizer.is_end(token):
+                original = originals[num_right]
+                sequence.logprobs.append(token_logprob(original, token, sequence.num_logprobs or 0, self.tokenizer))
             text, reason = sequence.accept(token, self.tokenizer)
             texts.append(text)
             if reason is not None or token != guess:
@@ -181,7 +207,7 @@ class Engine:
         # Made before the sequence is let go: should that fail, `fail_all` still finds it, and it is answered.
         last = sequence.finished(reason)
         self._scheduler.finish(sequence)
-        if text:
+        if text or sequence.logprobs:
             self._emit(sequence.delta(text))
         self._emit(last)
 

@@ -39,7 +39,9 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
 
     `parse_special` reads names of control tokens in a text prompt as those tokens (a rendered chat template needs
     it). `max_tokens` None means as far as the context reaches. `adapter` is the name of a LoRA that was attached.
-    `constraint` is what the answer must match.
+    `constraint` is what the answer must match. `logprobs` asks for those of the answer's tokens, each with so many of
+    the likeliest; `prompt_logprobs` for those of the prompt as well, whose first token has none. `max_tokens` may then
+    be 0.
     """
 
     request_id: str
@@ -50,6 +52,8 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     parse_special: bool = False
     adapter: str | None = None
     constraint: Constraint | None = None
+    logprobs: int | None = None
+    prompt_logprobs: bool = False
 
 
 class LoadAdapter(msgspec.Struct, frozen=True, tag=True):
@@ -96,11 +100,34 @@ class Pulse(msgspec.Struct, frozen=True, tag=True):
     step_seconds: float
 
 
+class Alternative(msgspec.Struct, frozen=True):
+    """A token that might have come: its id, its bytes, and the logarithm of its probability."""
+
+    token: int
+    data: bytes
+    logprob: float
+
+
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """A token, its bytes, the logarithm of its probability, and the likeliest tokens in its place."""
+
+    token: int
+    data: bytes
+    logprob: float | None
+    top: tuple[Alternative, ...] = ()
+
+
 class Delta(msgspec.Struct, frozen=True, tag=True):
-    """The next piece of the answer: whole grapheme clusters."""
+    """The next piece of the answer: whole grapheme clusters.
+
+    `logprobs`, where they were asked for, are of the tokens since the piece before; those may not be the tokens of
+    `text`, which is held back while a character is not whole. `is_prompt`: they are of the prompt; there is no text.
+    """
 
     request_id: str
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+    is_prompt: bool = False
 
 
 class Usage(msgspec.Struct, frozen=True):

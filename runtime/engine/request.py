@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from runtime.engine.constraints import Matcher
-from runtime.engine.messages import Delta, Finished, FinishReason, Generate, Timings, Usage
+from runtime.engine.messages import Delta, Finished, FinishReason, Generate, Timings, TokenLogprob, Usage
 from runtime.engine.sampling import Sampler
 from runtime.errors import ContextOverflow, InvalidRequest
 from runtime.text.stream import TextStream
@@ -26,16 +26,17 @@ class Sequence:
         """
         request.sampling.check(tokenizer.vocabulary_size)
         prompt = _prompt_tokens(request, tokenizer)
-        if request.max_tokens is not None and request.max_tokens < 1:
-            raise InvalidRequest(f"max_tokens must be at least 1, not {request.max_tokens}.", param="max_tokens")
-        num_tokens = len(prompt) + (request.max_tokens or 1)
+        least = 0 if request.prompt_logprobs else 1
+        if request.max_tokens is not None and request.max_tokens < least:
+            raise InvalidRequest(f"max_tokens must be at least {least}, not {request.max_tokens}.", param="max_tokens")
+        num_tokens = len(prompt) + (1 if request.max_tokens is None else request.max_tokens)
         if num_tokens > context_length:
             raise ContextOverflow(num_tokens=num_tokens, context_length=context_length)
         self.request_id = request.request_id
         self.adapter = request.adapter
         self.tokens = prompt
         self.num_prompt_tokens = len(prompt)
-        self.max_length = num_tokens if request.max_tokens else context_length
+        self.max_length = context_length if request.max_tokens is None else num_tokens
         self.num_computed = 0
         self.slot: int | None = None
         self.sampler = Sampler(request.sampling, prompt)
@@ -45,6 +46,10 @@ class Sequence:
         self.num_drafted = 0
         self.num_accepted = 0
         self.matcher = matcher
+        self.num_logprobs = request.logprobs
+        # Tokens of the prompt that still want a logprob: all but the first, where they were asked for.
+        self.next_prompt_logprob = 1 if request.prompt_logprobs else len(prompt)
+        self.logprobs: list[TokenLogprob] = []
         # Guesses change the shape of the batch, and with it the last bits of a quantized model's logits. Where the
         # answer is constrained, what can be foretold is known without guessing.
         self.may_draft = request.sampling.seed is None and matcher is None
@@ -81,7 +86,8 @@ class Sequence:
         text, reason = self._append(token, tokenizer)
         if reason is not None or self.matcher is None:
             return text, reason
-        for forced in self.matcher.accept(token):
+        # A token that costs no step has no logits either.
+        for forced in self.matcher.accept(token, may_foretell=self.num_logprobs is None):
             self.sampler.note(forced)
             more, reason = self._append(forced, tokenizer)
             text += more
@@ -104,9 +110,15 @@ class Sequence:
             return text, "stop"
         return text, "length" if is_full else None
 
+    @property
+    def wants_prompt_logprobs(self) -> bool:
+        """Whether the logits after each token of its prompt are still wanted."""
+        return self.next_prompt_logprob < self.num_prompt_tokens
+
     def delta(self, text: str) -> Delta:
-        """Message that carries `text`."""
-        return Delta(self.request_id, text)
+        """Message that carries `text`, and the logprobs that have not been sent."""
+        logprobs, self.logprobs = tuple(self.logprobs), []
+        return Delta(self.request_id, text, logprobs)
 
     def finished(self, reason: FinishReason) -> Finished:
         """Message that closes the request."""

@@ -26,6 +26,8 @@ from runtime.errors import QueueFull
 
 # A change of the adapter costs llama.cpp about a third of a small model's step; longer turns make streams stutter.
 _TURN_STEPS = 4
+# A row of logits takes a megabyte where the vocabulary has 262,144 tokens.
+_MOST_ROWS = 16
 
 
 class Share(NamedTuple):
@@ -34,6 +36,13 @@ class Share(NamedTuple):
     sequence: Sequence
     num_tokens: int
     draft: tuple[int, ...] = ()
+
+    @property
+    def num_logits(self) -> int:
+        """Rows of logits that are wanted, after the last tokens of this part."""
+        if self.sequence.wants_prompt_logprobs:
+            return self.num_tokens
+        return 1 + len(self.draft) if self.num_tokens == self.sequence.num_pending else 0
 
 
 class Scheduler:
@@ -77,7 +86,8 @@ class Scheduler:
         for sequence in list(self.waiting):
             if len(self.running) >= self._max_sequences:
                 break
-            match = self.cache.match(sequence.tokens, sequence.adapter)
+            # What is not computed has no logits.
+            match = None if sequence.wants_prompt_logprobs else self.cache.match(sequence.tokens, sequence.adapter)
             if self._should_wait(sequence, match):
                 continue
             needed = self._num_pending() + len(sequence.tokens) - (match.length if match else 0)
@@ -94,7 +104,7 @@ class Scheduler:
         adapter = self._choose_adapter()
         group = [sequence for sequence in self.running if sequence.adapter == adapter]
         for sequence in sorted(group, key=lambda sequence: sequence.num_pending > 1):
-            count = min(sequence.num_pending, budget)
+            count = min(sequence.num_pending, budget, _MOST_ROWS if sequence.wants_prompt_logprobs else budget)
             if count:
                 step.append(Share(sequence, count))
                 budget -= count

@@ -36,6 +36,7 @@ def test_a_refused_request_raises_in_the_caller(make_client: Callable[..., InPro
 
 def test_leaving_a_stream_early_frees_its_cells(make_client: Callable[..., InProcessClient]) -> None:
     decoder = ScriptedDecoder(count_up, context_length=100_000, num_cells=100_000)
+    decoder.num_slots = decoder.max_sequences  # so that nothing is kept on purpose
     client = make_client(decoder)
     events = stream(client, Generate("a", "a", GREEDY))
     next(events)
