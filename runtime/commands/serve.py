@@ -54,9 +54,8 @@ def serve(
                 f"{host} can be reached from other machines, and there is no API key.",
                 remedy="Give one with --api-key, or listen on 127.0.0.1.",
             )
-        asyncio.run(
-            _serve(listener, ModelPool(list(files), WorkerLoader(files, limits), pool_config), config, api_keys)
-        )
+        pool = ModelPool(list(files), WorkerLoader(files, limits), pool_config, max_waiting=limits.max_waiting)
+        asyncio.run(_serve(listener, pool, config, api_keys))
 
 
 async def _serve(listener: socket.socket, pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...]) -> None:
