@@ -19,8 +19,6 @@ from runtime.errors import DemoticError
 
 StreamedChunk = ChatCompletionChunk | Completion
 
-_POLL_SECONDS = 0.1
-
 
 async def generate(client: EngineClient, message: Generate, http: Request) -> AsyncIterator[Delta | Finished]:
     """Events of one request, which is taken back as soon as the client has gone."""
@@ -56,8 +54,9 @@ async def stream_async(client: EngineClient, message: Generate) -> AsyncGenerato
 
 
 async def _abort_when_gone(client: EngineClient, request_id: str, http: Request) -> None:
-    while not await http.is_disconnected():
-        await asyncio.sleep(_POLL_SECONDS)
+    # The body has been read already, so that nothing else is to come.
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
     client.abort(request_id)
 
 
