@@ -1,14 +1,15 @@
-"""`/v1/chat/completions`: OpenAI's body to a prompt, the engine's events to chunks, and their fold."""
+"""`/v1/chat/completions`: answer a conversation."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
+from runtime.api.choices import JoinedChoice, respond
 from runtime.api.schemas.chat import (
     AnswerMessage,
     ChatChoice,
@@ -18,12 +19,9 @@ from runtime.api.schemas.chat import (
     ChatCompletionRequest,
     ChatDelta,
 )
-from runtime.api.schemas.common import ErrorBody, UsageBody
-from runtime.api.streaming import generate, sse_response
+from runtime.api.schemas.common import ErrorBody, FinishReasonBody, UsageBody
 from runtime.engine.messages import Delta, Generate
 from runtime.engine.pool import ModelPool
-from runtime.errors import InferenceFailed
-from runtime.model import Model
 
 router = APIRouter(tags=["completions"])
 
@@ -32,59 +30,50 @@ router = APIRouter(tags=["completions"])
 async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> Response:
     """Answer a conversation."""
     pool: ModelPool = http.app.state.pool
-    model = await pool.get(body.model)
-    message = Generate(
-        request_id=f"chatcmpl-{uuid.uuid4().hex}",
-        prompt=model.card.template.render([turn.to_message() for turn in body.messages]),
-        sampling=body.sampling(),
-        max_tokens=body.max_completion_tokens or body.max_tokens,
-        stop=body.stops + model.card.template.stop,
-        parse_special=True,
-    )
-    chunks = _chunks(model, message, http)
-    if body.stream:
-        return await sse_response(chunks, wants_usage=body.wants_usage, headers=body.response_headers)
-    answer = await _fold(chunks)
-    return JSONResponse(answer.model_dump(mode="json"), headers=body.response_headers)
-
-
-async def _chunks(model: Model, message: Generate, http: Request) -> AsyncIterator[ChatCompletionChunk]:
-    """The answer as OpenAI's chunks: the role, the text, the reason it ended, the token counts."""
-    created = int(time.time())
-
-    def chunk(*choices: ChatChunkChoice, usage: UsageBody | None = None) -> ChatCompletionChunk:
-        return ChatCompletionChunk(
-            id=message.request_id, created=created, model=model.name, choices=list(choices), usage=usage
+    async with pool.hold(body.model, body.adapter) as (model, adapter):
+        shape = ChatShape(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), body.model or model.name)
+        prompt = Generate(
+            request_id=shape.id,
+            prompt=model.card.template.render([turn.to_message() for turn in body.messages]),
+            sampling=body.sampling(),
+            max_tokens=body.max_completion_tokens or body.max_tokens,
+            stop=body.stops + model.card.template.stop,
+            parse_special=True,
+            adapter=adapter,
         )
-
-    is_first = True
-    async for event in generate(model.client, message, http):
-        if is_first:
-            yield chunk(ChatChunkChoice(delta=ChatDelta(role="assistant", content="")))
-            is_first = False
-        if isinstance(event, Delta):
-            yield chunk(ChatChunkChoice(delta=ChatDelta(content=event.text)))
-        elif event.reason != "cancelled":
-            yield chunk(ChatChunkChoice(delta=ChatDelta(), finish_reason=event.reason))
-            yield chunk(usage=UsageBody.from_finished(event))
+        return await respond(shape, body, [prompt], model.client, http)
 
 
-async def _fold(chunks: AsyncIterator[ChatCompletionChunk]) -> ChatCompletion:
-    """The whole answer, from the very chunks a streaming client would get."""
-    texts: list[str] = []
-    reason, usage, last = None, None, None
-    async for chunk in chunks:
-        last = chunk
-        usage = chunk.usage
-        for choice in chunk.choices:
-            texts.append(choice.delta.content or "")
-            reason = choice.finish_reason or reason
-    if last is None or reason is None or usage is None:
-        raise InferenceFailed("The answer was cut off before its end.")
-    return ChatCompletion(
-        id=last.id,
-        created=last.created,
-        model=last.model,
-        choices=[ChatChoice(message=AnswerMessage(content="".join(texts)), finish_reason=reason)],
-        usage=usage,
-    )
+@dataclass(frozen=True)
+class ChatShape:
+    """`runtime.api.choices.Shape` of a chat completion: each choice says its role first."""
+
+    id: str
+    created: int
+    model: str
+
+    def begin(self, index: int) -> list[ChatChunkChoice]:
+        """See `Shape.begin`."""
+        return [ChatChunkChoice(index=index, delta=ChatDelta(role="assistant", content=""))]
+
+    def say(self, index: int, delta: Delta) -> ChatChunkChoice:
+        """See `Shape.say`."""
+        return ChatChunkChoice(index=index, delta=ChatDelta(content=delta.text))
+
+    def end(self, index: int, reason: FinishReasonBody) -> ChatChunkChoice:
+        """See `Shape.end`."""
+        return ChatChunkChoice(index=index, delta=ChatDelta(), finish_reason=reason)
+
+    def chunk(self, pieces: list[ChatChunkChoice], usage: UsageBody | None = None) -> ChatCompletionChunk:
+        """See `Shape.chunk`."""
+        return ChatCompletionChunk(id=self.id, created=self.created, model=self.model, choices=pieces, usage=usage)
+
+    def whole(self, choices: list[JoinedChoice], usage: UsageBody) -> ChatCompletion:
+        """See `Shape.whole`."""
+        answers = [
+            ChatChoice(
+                index=choice.index, message=AnswerMessage(content=choice.text), finish_reason=choice.finish_reason
+            )
+            for choice in choices
+        ]
+        return ChatCompletion(id=self.id, created=self.created, model=self.model, choices=answers, usage=usage)

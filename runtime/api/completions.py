@@ -1,67 +1,72 @@
-"""`/v1/completions`: continue a text."""
+"""`/v1/completions`: continue a text, or several."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
-from runtime.api.schemas.common import ErrorBody, UsageBody
+from runtime.api.choices import JoinedChoice, respond
+from runtime.api.schemas.common import ErrorBody, FinishReasonBody, UsageBody
 from runtime.api.schemas.completions import DEFAULT_MAX_TOKENS, Completion, CompletionChoice, CompletionRequest
-from runtime.api.streaming import generate, sse_response
 from runtime.engine.messages import Delta, Generate
 from runtime.engine.pool import ModelPool
-from runtime.errors import InferenceFailed
-from runtime.model import Model
 
 router = APIRouter(tags=["completions"])
 
 
 @router.post("/v1/completions", response_model=Completion, responses={400: {"model": ErrorBody}})
 async def create_completion(body: CompletionRequest, http: Request) -> Response:
-    """Continue a text."""
+    """Continue a text, or each of several."""
     pool: ModelPool = http.app.state.pool
-    model = await pool.get(body.model)
-    message = Generate(
-        request_id=f"cmpl-{uuid.uuid4().hex}",
-        prompt=body.prompt if isinstance(body.prompt, str) else tuple(body.prompt),
-        sampling=body.sampling(),
-        max_tokens=body.max_completion_tokens or body.max_tokens or DEFAULT_MAX_TOKENS,
-        stop=body.stops,
-    )
-    chunks = _chunks(model, message, http)
-    if body.stream:
-        return await sse_response(chunks, wants_usage=body.wants_usage, headers=body.response_headers)
-    text = await _fold(chunks)
-    return JSONResponse(text.model_dump(mode="json"), headers=body.response_headers)
+    async with pool.hold(body.model, body.adapter) as (model, adapter):
+        shape = CompletionShape(f"cmpl-{uuid.uuid4().hex}", int(time.time()), body.model or model.name)
+        sampling = body.sampling()
+        prompts = [
+            Generate(
+                request_id=shape.id,
+                prompt=prompt,
+                sampling=sampling,
+                max_tokens=body.max_completion_tokens or body.max_tokens or DEFAULT_MAX_TOKENS,
+                stop=body.stops,
+                adapter=adapter,
+            )
+            for prompt in body.prompts
+        ]
+        return await respond(shape, body, prompts, model.client, http)
 
 
-async def _chunks(model: Model, message: Generate, http: Request) -> AsyncIterator[Completion]:
-    created = int(time.time())
+@dataclass(frozen=True)
+class CompletionShape:
+    """`runtime.api.choices.Shape` of a text completion: a chunk and the whole have the same shape."""
 
-    def chunk(*choices: CompletionChoice, usage: UsageBody | None = None) -> Completion:
-        return Completion(id=message.request_id, created=created, model=model.name, choices=list(choices), usage=usage)
+    id: str
+    created: int
+    model: str
 
-    async for event in generate(model.client, message, http):
-        if isinstance(event, Delta):
-            yield chunk(CompletionChoice(text=event.text, finish_reason=None))
-        elif event.reason != "cancelled":
-            yield chunk(CompletionChoice(text="", finish_reason=event.reason))
-            yield chunk(usage=UsageBody.from_finished(event))
+    def begin(self, index: int) -> list[CompletionChoice]:  # noqa: ARG002  # nothing comes before a text
+        """See `Shape.begin`."""
+        return []
 
+    def say(self, index: int, delta: Delta) -> CompletionChoice:
+        """See `Shape.say`."""
+        return CompletionChoice(index=index, text=delta.text, finish_reason=None)
 
-async def _fold(chunks: AsyncIterator[Completion]) -> Completion:
-    """The whole text, from the very chunks a streaming client would get."""
-    texts: list[str] = []
-    reason, last = None, None
-    async for chunk in chunks:
-        last = chunk
-        for choice in chunk.choices:
-            texts.append(choice.text)
-            reason = choice.finish_reason or reason
-    if last is None or reason is None or last.usage is None:
-        raise InferenceFailed("The text was cut off before its end.")
-    return last.model_copy(update={"choices": [CompletionChoice(text="".join(texts), finish_reason=reason)]})
+    def end(self, index: int, reason: FinishReasonBody) -> CompletionChoice:
+        """See `Shape.end`."""
+        return CompletionChoice(index=index, text="", finish_reason=reason)
+
+    def chunk(self, pieces: list[CompletionChoice], usage: UsageBody | None = None) -> Completion:
+        """See `Shape.chunk`."""
+        return Completion(id=self.id, created=self.created, model=self.model, choices=pieces, usage=usage)
+
+    def whole(self, choices: list[JoinedChoice], usage: UsageBody) -> Completion:
+        """See `Shape.whole`."""
+        texts = [
+            CompletionChoice(index=choice.index, text=choice.text, finish_reason=choice.finish_reason)
+            for choice in choices
+        ]
+        return self.chunk(texts, usage)

@@ -98,6 +98,11 @@ class ChatChunkChoice(BaseModel):
     logprobs: None = None
     finish_reason: FinishReasonBody | None = None
 
+    @property
+    def text(self) -> str:
+        """What the piece adds to the text."""
+        return self.delta.content or ""
+
 
 class ChatCompletionChunk(BaseModel):
     """One server-sent event of a streamed answer."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from runtime.config import SamplingDefaults
+from runtime.config import ChoiceLimits, SamplingDefaults
 from runtime.engine.messages import Finished
 from runtime.engine.sampling import SamplingParams
 
 _DEFAULTS = SamplingDefaults()
+_LIMITS = ChoiceLimits()
 _MAX_STOPS = 4
 _MAX_HEADER = 1024
 
@@ -33,7 +35,6 @@ _UNSUPPORTED: dict[str, tuple[object, ...]] = {
     "guided_regex": (None, ""),
     "logprobs": (None, False, 0),
     "modalities": (None, ["text"]),
-    "n": (None, 1),
     "prediction": (None,),
     "reasoning_effort": (None, "none"),
     "response_format": (None, {"type": "text"}),
@@ -60,9 +61,11 @@ class GenerationRequest(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow")
 
-    model: str | None = Field(None, description="A served model's name; without it, the first one.")
+    model: str | None = Field(None, description="A served model's name, or MODEL:ADAPTER; without it, the first one.")
+    adapter: str | None = Field(None, description="One of the model's adapters.")
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1, description="Newer name of `max_tokens`; it wins.")
+    n: int | None = Field(None, ge=1, le=_LIMITS.max_n, description="Answers to each prompt; 1 where it is not given.")
     stop: str | list[str] | None = Field(None, description="Up to four strings that end the answer; not part of it.")
     stream: bool | None = False
     stream_options: StreamOptions | None = None
@@ -80,14 +83,14 @@ class GenerationRequest(BaseModel):
     def _refuse_unsupported(self) -> GenerationRequest:
         for name, value in (self.model_extra or {}).items():
             if name in _UNSUPPORTED and value not in _UNSUPPORTED[name]:
-                raise _refusal(name, "is not supported by this server")
+                raise refusal(name, "is not supported by this server")
         if isinstance(self.stop, list) and len(self.stop) > _MAX_STOPS:
-            raise _refusal("stop", f"may hold at most {_MAX_STOPS} strings")
+            raise refusal("stop", f"may hold at most {_MAX_STOPS} strings")
         if self.stream_options is not None and not self.stream:
-            raise _refusal("stream_options", "needs 'stream': true")
+            raise refusal("stream_options", "needs 'stream': true")
         for token in self.logit_bias or {}:
             if not token.isascii() or not token.isdigit():
-                raise _refusal("logit_bias", f"must be keyed by token ids, not '{token}'")
+                raise refusal("logit_bias", f"must be keyed by token ids, not '{token}'")
         return self
 
     @property
@@ -95,6 +98,11 @@ class GenerationRequest(BaseModel):
         """Headers of the answer: the names of the fields that this server does not know."""
         ignored = sorted(ascii(name)[1:-1] for name in set(self.model_extra or {}) - _ACCEPTED)
         return {"x-demotic-ignored": ", ".join(ignored)[:_MAX_HEADER]} if ignored else {}
+
+    @property
+    def num_choices(self) -> int:
+        """Answers to each prompt."""
+        return self.n or 1
 
     @property
     def wants_usage(self) -> bool:
@@ -118,7 +126,7 @@ class GenerationRequest(BaseModel):
         return SamplingParams(**sent, logit_bias=bias, seed=seed)
 
 
-def _refusal(param: str, reason: str) -> PydanticCustomError:
+def refusal(param: str, reason: str) -> PydanticCustomError:
     """Fault of one field that only shows when the whole body is looked at."""
     return PydanticCustomError("refused", "{reason}", {"param": param, "reason": reason})
 
@@ -129,6 +137,13 @@ class PromptTokensDetails(BaseModel):
     cached_tokens: int
 
 
+class CompletionTokensDetails(BaseModel):
+    """Tokens that were guessed ahead, and are in the answer or not."""
+
+    accepted_prediction_tokens: int
+    rejected_prediction_tokens: int
+
+
 class UsageBody(BaseModel):
     """Token counts."""
 
@@ -136,16 +151,27 @@ class UsageBody(BaseModel):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
 
     @classmethod
-    def from_finished(cls, finished: Finished) -> UsageBody:
-        """Counts of a finished request."""
-        prompt, completion = finished.usage.prompt_tokens, finished.usage.completion_tokens
+    def from_finished(cls, finished: Sequence[Finished], num_choices: int) -> UsageBody:
+        """Counts of an answer whose choices end so, in the order of their indices, `num_choices` to a prompt.
+
+        A prompt counts once, and as its first choice found it: the others share what that one computes.
+        """
+        firsts = [first.usage for first in finished[::num_choices]]
+        prompt = sum(first.prompt_tokens for first in firsts)
+        completion = sum(choice.usage.completion_tokens for choice in finished)
+        drafted = sum(choice.usage.drafted_tokens for choice in finished)
+        accepted = sum(choice.usage.accepted_tokens for choice in finished)
         return cls(
             prompt_tokens=prompt,
             completion_tokens=completion,
             total_tokens=prompt + completion,
-            prompt_tokens_details=PromptTokensDetails(cached_tokens=finished.usage.cached_tokens),
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=sum(first.cached_tokens for first in firsts)),
+            completion_tokens_details=CompletionTokensDetails(
+                accepted_prediction_tokens=accepted, rejected_prediction_tokens=drafted - accepted
+            ),
         )
 
 
