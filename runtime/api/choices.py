@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from fastapi import Request
@@ -26,32 +25,23 @@ from runtime.errors import Cancelled, InferenceFailed
 PieceT = TypeVar("PieceT", ChatChunkChoice, CompletionChoice)
 
 
-@dataclass(frozen=True)
-class JoinedChoice:
-    """A choice put together from its pieces."""
-
-    index: int
-    text: str
-    finish_reason: FinishReasonBody
-
-
 class Shape(Protocol[PieceT]):
     """How one answer looks in the shapes of its endpoint."""
 
     def begin(self, index: int) -> list[PieceT]:
         """Pieces that come before all others of the choice `index`."""
 
-    def say(self, index: int, delta: Delta) -> PieceT:
-        """The next piece of a choice."""
+    def say(self, index: int, delta: Delta) -> list[PieceT]:
+        """The next pieces of a choice; none where the text is held back."""
 
-    def end(self, index: int, reason: FinishReasonBody) -> PieceT:
-        """The last piece of a choice."""
+    def end(self, index: int, reason: FinishReasonBody) -> list[PieceT]:
+        """The last pieces of a choice; the last one has the reason."""
 
     def chunk(self, pieces: list[PieceT], usage: UsageBody | None = None) -> StreamedChunk:
         """A server-sent event that carries pieces, or the token counts."""
 
-    def whole(self, choices: list[JoinedChoice], usage: UsageBody) -> BaseModel:
-        """The answer in one object."""
+    def whole(self, choices: list[list[PieceT]], usage: UsageBody) -> BaseModel:
+        """The answer in one object, from the pieces of each choice."""
 
 
 async def respond(
@@ -62,7 +52,7 @@ async def respond(
     Raises:
         DemoticError: a choice failed, before the first event of a stream.
     """
-    chunks = _chunks(shape, prompts, body.num_choices, client, http)
+    chunks = _chunks(shape, prompts, body.num_written, client, http)
     if body.stream:
         return await sse_response(chunks, wants_usage=body.wants_usage, headers=body.response_headers)
     answer = shape.whole(*await _fold(chunks))
@@ -100,26 +90,25 @@ async def _chunks(
                 for piece in shape.begin(index):
                     yield shape.chunk([piece])
             if isinstance(event, Delta):
-                yield shape.chunk([shape.say(index, event)])
+                for piece in shape.say(index, event):
+                    yield shape.chunk([piece])
             elif event.reason == "cancelled":
                 raise Cancelled("The client has gone.")
             else:
                 finished[index] = event
-                yield shape.chunk([shape.end(index, event.reason)])
+                for piece in shape.end(index, event.reason):
+                    yield shape.chunk([piece])
     yield shape.chunk([], UsageBody.from_finished([finished[index] for index in sorted(finished)], num_choices))
 
 
-async def _fold(chunks: AsyncIterator[StreamedChunk]) -> tuple[list[JoinedChoice], UsageBody]:
-    """The whole answer, from the very chunks that a streaming client would get."""
-    texts: dict[int, list[str]] = {}
-    reasons: dict[int, FinishReasonBody] = {}
+async def _fold(chunks: AsyncIterator[StreamedChunk]) -> tuple[list[list[Any]], UsageBody]:
+    """The pieces of each choice, in the order of their indices, from the very chunks that a streaming client gets."""
+    pieces: dict[int, list[Any]] = {}
     usage = None
     async for chunk in chunks:
         usage = chunk.usage
         for piece in chunk.choices:
-            texts.setdefault(piece.index, []).append(piece.text)
-            if piece.finish_reason is not None:
-                reasons[piece.index] = piece.finish_reason
+            pieces.setdefault(piece.index, []).append(piece)
     if usage is None:
         raise InferenceFailed("The answer was cut off before its end.")
-    return [JoinedChoice(index, "".join(texts[index]), reasons[index]) for index in sorted(texts)], usage
+    return [pieces[index] for index in sorted(pieces)], usage

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from runtime.api.choices import JoinedChoice, respond
+from runtime.api.choices import respond
 from runtime.api.schemas.common import ErrorBody, FinishReasonBody, UsageBody
 from runtime.api.schemas.completions import DEFAULT_MAX_TOKENS, Completion, CompletionChoice, CompletionRequest
-from runtime.engine.messages import Delta, Generate
+from runtime.api.schemas.logprobs import CompletionLogprobs, CompletionLogprobsWriter
+from runtime.engine.messages import Delta, Generate, TokenLogprob
 from runtime.engine.pool import ModelPool
 
 router = APIRouter(tags=["completions"])
@@ -23,18 +26,24 @@ async def create_completion(body: CompletionRequest, http: Request) -> Response:
     """Continue a text, or each of several."""
     pool: ModelPool = http.app.state.pool
     async with pool.hold(body.model, body.adapter) as (model, adapter):
-        shape = CompletionShape(f"cmpl-{uuid.uuid4().hex}", int(time.time()), body.model or model.name)
-        sampling = body.sampling()
+        shape = CompletionShape(f"cmpl-{uuid.uuid4().hex}", int(time.time()), body.model or model.name, body)
+        max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+        request = Generate(
+            request_id=shape.id,
+            prompt="",
+            sampling=body.sampling(),
+            max_tokens=DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens,
+            stop=body.stops,
+            adapter=adapter,
+            constraint=body.constraint(),
+            logprobs=body.num_logprobs,
+        )
+        replace = msgspec.structs.replace
+        if body.suffix and isinstance(body.prompt, str):
+            infill = model.card.infill(body.prompt, body.suffix)
+            return await respond(shape, body, [replace(request, prompt=infill, parse_special=True)], model.client, http)
         prompts = [
-            Generate(
-                request_id=shape.id,
-                prompt=prompt,
-                sampling=sampling,
-                max_tokens=body.max_completion_tokens or body.max_tokens or DEFAULT_MAX_TOKENS,
-                stop=body.stops,
-                adapter=adapter,
-            )
-            for prompt in body.prompts
+            replace(request, prompt=prompt, prompt_logprobs=body.tells_prompt(prompt)) for prompt in body.prompts
         ]
         return await respond(shape, body, prompts, model.client, http)
 
@@ -46,27 +55,70 @@ class CompletionShape:
     id: str
     created: int
     model: str
+    body: CompletionRequest
+    writers: dict[int, CompletionLogprobsWriter] = field(default_factory=dict)
 
-    def begin(self, index: int) -> list[CompletionChoice]:  # noqa: ARG002  # nothing comes before a text
-        """See `Shape.begin`."""
-        return []
+    def begin(self, index: int) -> list[CompletionChoice]:
+        """See `Shape.begin`: a prompt that is text is echoed as it was sent."""
+        self.writers[index] = CompletionLogprobsWriter()
+        prompt = self._prompt(index)
+        return [CompletionChoice(index=index, text=prompt)] if self.body.echo and isinstance(prompt, str) else []
 
-    def say(self, index: int, delta: Delta) -> CompletionChoice:
-        """See `Shape.say`."""
-        return CompletionChoice(index=index, text=delta.text, finish_reason=None)
+    def say(self, index: int, delta: Delta) -> list[CompletionChoice]:
+        """See `Shape.say`: a prompt of token ids is echoed as the engine tells what they are."""
+        text, tokens = delta.text, delta.logprobs
+        prompt = self._prompt(index)
+        if delta.is_prompt and isinstance(prompt, str) and not _is_beginning(tokens, prompt):
+            tokens = tokens[1:]
+        logprobs, told = self.writers[index].write(tokens)
+        if delta.is_prompt and not isinstance(prompt, str):
+            text = told
+        wants = self.body.num_logprobs is not None and tokens
+        return [CompletionChoice(index=index, text=text, logprobs=logprobs if wants else None)] if text or wants else []
 
-    def end(self, index: int, reason: FinishReasonBody) -> CompletionChoice:
+    def end(self, index: int, reason: FinishReasonBody) -> list[CompletionChoice]:
         """See `Shape.end`."""
-        return CompletionChoice(index=index, text="", finish_reason=reason)
+        return [CompletionChoice(index=index, text="", finish_reason=reason)]
 
     def chunk(self, pieces: list[CompletionChoice], usage: UsageBody | None = None) -> Completion:
         """See `Shape.chunk`."""
         return Completion(id=self.id, created=self.created, model=self.model, choices=pieces, usage=usage)
 
-    def whole(self, choices: list[JoinedChoice], usage: UsageBody) -> Completion:
-        """See `Shape.whole`."""
-        texts = [
-            CompletionChoice(index=choice.index, text=choice.text, finish_reason=choice.finish_reason)
-            for choice in choices
-        ]
-        return self.chunk(texts, usage)
+    def whole(self, choices: list[list[CompletionChoice]], usage: UsageBody) -> Completion:
+        """See `Shape.whole`: where more were written than are wanted, the likeliest of each prompt."""
+        texts = [_join(pieces) for pieces in choices]
+        written, wanted = self.body.num_written, self.body.num_choices
+        best: list[CompletionChoice] = []
+        for first in range(0, len(texts), written):
+            group = texts[first : first + written]
+            best += sorted(group, key=_mean_logprob, reverse=True)[:wanted] if written > wanted else group
+        for index, choice in enumerate(best):
+            choice.index = index
+            if self.body.logprobs is None:
+                choice.logprobs = None
+        return self.chunk(best, usage)
+
+    def _prompt(self, index: int) -> str | tuple[int, ...]:
+        return self.body.prompts[index // self.body.num_written]
+
+
+def _is_beginning(tokens: Sequence[TokenLogprob], prompt: str) -> bool:
+    """Whether the first token is of the text, and not what the model wants before every text."""
+    if not tokens or tokens[0].logprob is not None:
+        return True
+    return f" {prompt}".encode().startswith(tokens[0].data) or prompt.encode().startswith(tokens[0].data)
+
+
+def _join(pieces: list[CompletionChoice]) -> CompletionChoice:
+    told = [piece.logprobs for piece in pieces if piece.logprobs is not None]
+    return CompletionChoice(
+        index=pieces[0].index,
+        text="".join(piece.text for piece in pieces),
+        logprobs=CompletionLogprobs.joined(told) if told else None,
+        finish_reason=pieces[-1].finish_reason,
+    )
+
+
+def _mean_logprob(choice: CompletionChoice) -> float:
+    known = [] if choice.logprobs is None else [value for value in choice.logprobs.token_logprobs if value is not None]
+    return sum(known) / len(known) if known else 0.0

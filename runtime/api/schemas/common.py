@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from runtime.config import ChoiceLimits, SamplingDefaults
+from runtime.engine.constraints import Constraint, ConstraintKind
 from runtime.engine.messages import Finished
 from runtime.engine.sampling import SamplingParams
 
@@ -25,23 +27,12 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 # Fields that would change the answer and cannot be honoured yet, with the values that ask for nothing.
 _UNSUPPORTED: dict[str, tuple[object, ...]] = {
     "audio": (None,),
-    "best_of": (None, 1),
-    "echo": (None, False),
     "function_call": (None, "none"),
     "functions": (None, []),
-    "grammar": (None, ""),
-    "guided_choice": (None, []),
-    "guided_json": (None,),
-    "guided_regex": (None, ""),
-    "logprobs": (None, False, 0),
     "modalities": (None, ["text"]),
     "prediction": (None,),
-    "reasoning_effort": (None, "none"),
-    "response_format": (None, {"type": "text"}),
-    "suffix": (None, ""),
     "tool_choice": (None, "none"),
     "tools": (None, []),
-    "top_logprobs": (None, 0),
     "web_search_options": (None,),
 }
 # Fields that ask for nothing this server does differently.
@@ -54,6 +45,38 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(strict=True)
 
     include_usage: bool = False
+
+
+class JsonSchema(BaseModel):
+    """A schema and its name; it is kept whether `strict` is true or not."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str = Field("answer", max_length=64)
+    description: str | None = None
+    schema_: dict[str, Any] = Field({}, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """What the answer must be: any text, any JSON object, or JSON that matches a schema."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _schema_where_it_belongs(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise refusal("response_format", "has a 'json_schema' where its type is 'json_schema', and only there")
+        return self
+
+    def to_schema(self) -> dict[str, Any] | None:
+        """The JSON schema of the answer; None for any text."""
+        if self.json_schema is not None:
+            return self.json_schema.schema_
+        return {"type": "object"} if self.type == "json_object" else None
 
 
 class GenerationRequest(BaseModel):
@@ -78,6 +101,12 @@ class GenerationRequest(BaseModel):
     presence_penalty: Number | None = Field(None, ge=-2, le=2)
     logit_bias: dict[str, Number] | None = None
     seed: int | None = None
+    response_format: ResponseFormat | None = Field(None, description="What the answer must be.")
+    guided_json: dict[str, Any] | str | None = Field(None, description="A JSON schema that the answer must match.")
+    guided_regex: str | None = Field(None, description="A regular expression that the answer must match.")
+    guided_choice: list[str] | None = Field(None, description="The texts of which the answer must be one.")
+    guided_grammar: str | None = Field(None, description="A grammar for the answer, in GBNF or in Lark.")
+    grammar: str | None = Field(None, description="Another name of `guided_grammar`.")
 
     @model_validator(mode="after")
     def _refuse_unsupported(self) -> GenerationRequest:
@@ -88,6 +117,8 @@ class GenerationRequest(BaseModel):
             raise refusal("stop", f"may hold at most {_MAX_STOPS} strings")
         if self.stream_options is not None and not self.stream:
             raise refusal("stream_options", "needs 'stream': true")
+        if len(self._constraints()) > 1:
+            raise refusal("response_format", "and the fields that guide the answer exclude each other: send one")
         for token in self.logit_bias or {}:
             if not token.isascii() or not token.isdigit():
                 raise refusal("logit_bias", f"must be keyed by token ids, not '{token}'")
@@ -98,6 +129,30 @@ class GenerationRequest(BaseModel):
         """Headers of the answer: the names of the fields that this server does not know."""
         ignored = sorted(ascii(name)[1:-1] for name in set(self.model_extra or {}) - _ACCEPTED)
         return {"x-demotic-ignored": ", ".join(ignored)[:_MAX_HEADER]} if ignored else {}
+
+    @property
+    def num_written(self) -> int:
+        """Answers that are written for each prompt; more than `num_choices` where the best of them are given."""
+        return self.num_choices
+
+    def constraint(self) -> Constraint | None:
+        """What the answer must match, if anything."""
+        return next(iter(self._constraints()), None)
+
+    def _constraints(self) -> list[Constraint]:
+        found: list[tuple[ConstraintKind, str]] = []
+        schema = None if self.response_format is None else self.response_format.to_schema()
+        if schema is not None:
+            found.append(("json_schema", _to_json(schema)))
+        if self.guided_json is not None:
+            found.append(("json_schema", _to_json(self.guided_json)))
+        if self.guided_regex:
+            found.append(("regex", self.guided_regex))
+        if self.guided_choice:
+            found.append(("choice", _to_json(self.guided_choice)))
+        grammars = [grammar for grammar in (self.guided_grammar, self.grammar) if grammar]
+        found += [("gbnf" if "::=" in grammar else "lark", grammar) for grammar in grammars]
+        return [Constraint(kind, source) for kind, source in found]
 
     @property
     def num_choices(self) -> int:
@@ -124,6 +179,10 @@ class GenerationRequest(BaseModel):
         # Seeds are any 64-bit integer in OpenAI's API, negative ones too.
         seed = None if self.seed is None else self.seed % 2**64
         return SamplingParams(**sent, logit_bias=bias, seed=seed)
+
+
+def _to_json(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def refusal(param: str, reason: str) -> PydanticCustomError:

@@ -49,12 +49,6 @@ BAD_CHATS: dict[str, tuple[dict[str, Any], str, str | None]] = {
         "is not supported",
         "tools",
     ),
-    "logprobs": ({"messages": USER, "logprobs": True}, "is not supported", "logprobs"),
-    "json mode": (
-        {"messages": USER, "response_format": {"type": "json_object"}},
-        "is not supported",
-        "response_format",
-    ),
     "lone surrogate": ({"messages": [{"role": "user", "content": "\ud800"}]}, "", None),
 }
 
