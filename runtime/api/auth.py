@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runtime.api.errors import error_response
 from runtime.errors import InvalidRequest, Unauthorized
 
-_PUBLIC_PATHS = frozenset({"/health"})
+# The page at / holds no figures of its own.
+_PUBLIC_PATHS = frozenset({"/", "/health"})
 
 
 class RequireApiKey:
