@@ -9,6 +9,7 @@ from runtime.backends.base import Chunk, Decoder, Logits
 from runtime.engine.messages import Abort, Event, Failed, FinishReason, Generate
 from runtime.engine.request import Sequence
 from runtime.engine.scheduler import Scheduler, Share, slot_of
+from runtime.engine.statistics import EngineStatistics, Totals
 from runtime.errors import DemoticError, InferenceFailed
 from runtime.text.tokenizer import Tokenizer
 
@@ -34,6 +35,19 @@ class Engine:
         """Finished sequences whose cells later requests may share."""
         return self._scheduler.cache.num_kept
 
+    @property
+    def statistics(self) -> EngineStatistics:
+        """What it has done, and what it holds at this moment. This alone may be asked from any thread."""
+        queues, cache = self._scheduler, self._scheduler.cache
+        return EngineStatistics(
+            totals=queues.totals,
+            num_waiting=len(queues.waiting),
+            num_running=len(queues.running),
+            num_kept=cache.num_kept,
+            num_cells=self.decoder.num_cells,
+            num_free_cells=cache.num_free_cells,
+        )
+
     def generate(self, request: Generate) -> None:
         """Take a request; a fault in it is answered with `Failed`."""
         try:
@@ -56,7 +70,14 @@ class Engine:
             for sequence, _ in shares:
                 self._fail(sequence, error)
             return
+        num_prefill, num_generated = _num_prefill(shares), _num_generated(shares)
         self._update(shares, logits)
+        self._scheduler.totals += Totals(
+            steps=1,
+            sequences=len(shares),
+            prefill_tokens=num_prefill,
+            decode_tokens=_num_generated(shares) - num_generated,
+        )
 
     def fail_all(self, error: DemoticError) -> None:
         """Answer every request in flight with `error`: the way out when the engine itself is at fault, or closes."""
@@ -107,3 +128,12 @@ class Engine:
         with suppress(InferenceFailed):
             self._scheduler.discard(sequence)
         self._emit(Failed(sequence.request_id, error))
+
+
+def _num_prefill(shares: list[Share]) -> int:
+    """Tokens of prompts among those of a step that is not noted yet."""
+    return sum(max(0, min(count, sequence.num_prompt_tokens - sequence.num_computed)) for sequence, count in shares)
+
+
+def _num_generated(shares: list[Share]) -> int:
+    return sum(sequence.num_generated for sequence, _ in shares)

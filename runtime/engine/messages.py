@@ -4,7 +4,7 @@ A client sends `Generate`, `Tokenize` and `Abort`. It gets back any number of `D
 `Tokens` or `Failed` for every `Generate` and `Tokenize`, whatever happens.
 
 A worker process is sent `Load` first. It answers with `Progress` and then `Ready`, or `Failed` with the request id
-LOADING. From then on it sends a `Pulse` every second. `Shutdown` ends it.
+LOADING. From then on it sends a `Pulse` every second, and a last one when `Shutdown` ends it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from runtime.engine.sampling import SamplingParams
+from runtime.engine.statistics import EngineStatistics
 from runtime.errors import DemoticError, InvalidRequest
 from runtime.hardware.plan import Plan
 
@@ -81,6 +82,7 @@ class Pulse(msgspec.Struct, frozen=True, tag=True):
     """The process runs. `step_seconds` is how long the engine has been in its present step, 0 where in none."""
 
     step_seconds: float
+    statistics: EngineStatistics
 
 
 class Delta(msgspec.Struct, frozen=True, tag=True):

@@ -18,6 +18,7 @@ from collections import deque
 from runtime.backends.base import Decoder
 from runtime.engine.prefix import MIN_SHARED, KVCache, Match, common_prefix
 from runtime.engine.request import Sequence
+from runtime.engine.statistics import Totals
 from runtime.errors import QueueFull
 
 Share = tuple[Sequence, int]
@@ -30,6 +31,7 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.cache = KVCache(decoder)
+        self.totals = Totals()
         self._batch_size = decoder.batch_size
         self._max_sequences = decoder.max_sequences
         self._max_waiting = max_waiting
@@ -55,6 +57,7 @@ class Scheduler:
             youngest = self.running.pop()
             self._vacate(youngest)
             self.waiting.appendleft(youngest)
+            self.totals += Totals(preemptions=1)
 
         for sequence in list(self.waiting):
             if len(self.running) >= self._max_sequences:
@@ -123,6 +126,7 @@ class Scheduler:
         self.waiting.remove(sequence)
         sequence.slot, sequence.num_computed = self.cache.open(match)
         sequence.mark_started(num_cached=sequence.num_computed)
+        self.totals += Totals(cached_tokens=sequence.num_computed)
         self.running.append(sequence)
 
     def _vacate(self, sequence: Sequence) -> None:
