@@ -17,7 +17,11 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 @router.get("/", include_in_schema=False)
 async def status_page() -> HTMLResponse:
     """The page; it holds no figures, which it asks for with the reader's key."""
-    headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+    headers = {
+        "Content-Security-Policy": _POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
     return HTMLResponse(_source(), headers=headers)
 
 

@@ -11,6 +11,7 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 
 from runtime.api.errors import error_body
+from runtime.api.metrics import Metrics
 from runtime.api.schemas.chat import ChatCompletionChunk
 from runtime.api.schemas.completions import Completion
 from runtime.engine.client import EngineClient, or_raise
@@ -55,11 +56,14 @@ async def generate_all(
 
 async def generate(client: EngineClient, message: Generate, http: Request) -> AsyncIterator[Delta | Finished]:
     """Events of one request, which is taken back as soon as the client has gone."""
+    metrics: Metrics = http.app.state.metrics
     watcher = asyncio.create_task(_abort_when_gone(client, message.request_id, http))
     try:
-        async with aclosing(stream_async(client, message)) as events:
-            async for event in events:
-                yield event
+        with metrics.record(client, http) as record:
+            async with aclosing(stream_async(client, message)) as events:
+                async for event in events:
+                    record.see(event)
+                    yield event
     finally:
         watcher.cancel()
 

@@ -25,6 +25,7 @@ from runtime.engine.messages import (
 from runtime.engine.preparation import Preparation
 from runtime.engine.request import Sequence
 from runtime.engine.scheduler import Scheduler, Share, slot_of
+from runtime.engine.statistics import EngineStatistics, Totals
 from runtime.errors import AdapterNotFound, DemoticError, InferenceFailed, QueueFull
 from runtime.text.tokenizer import Tokenizer
 
@@ -64,6 +65,19 @@ class Engine:
     def num_kept(self) -> int:
         """Finished sequences whose cells later requests may share."""
         return self._scheduler.cache.num_kept
+
+    @property
+    def statistics(self) -> EngineStatistics:
+        """What it has done, and what it holds at this moment. This alone may be asked from any thread."""
+        queues, cache = self._scheduler, self._scheduler.cache
+        return EngineStatistics(
+            totals=queues.totals,
+            num_waiting=len(queues.waiting),
+            num_running=len(queues.running),
+            num_kept=cache.num_kept,
+            num_cells=self.decoder.num_cells,
+            num_free_cells=cache.num_free_cells,
+        )
 
     def generate(self, request: Generate) -> None:
         """Take a request; a fault in it is answered with `Failed`."""
@@ -121,7 +135,16 @@ class Engine:
             for share in shares:
                 self._fail(share.sequence, error)
             return
+        before = [(share.sequence.num_generated, share.sequence.num_accepted, _num_prefill(share)) for share in shares]
         self._update(shares, logits, started)
+        self._scheduler.totals += Totals(
+            steps=1,
+            sequences=len(shares),
+            prefill_tokens=sum(prefill for _, _, prefill in before),
+            decode_tokens=sum(share.sequence.num_generated for share in shares) - sum(one for one, _, _ in before),
+            drafted_tokens=sum(len(share.draft) for share in shares),
+            accepted_tokens=sum(share.sequence.num_accepted for share in shares) - sum(one for _, one, _ in before),
+        )
 
     def fail_all(self, error: DemoticError) -> None:
         """Answer every request in flight with `error`: the way out when the engine itself is at fault, or closes."""
@@ -231,3 +254,9 @@ class Engine:
         with suppress(InferenceFailed):
             self._scheduler.discard(sequence)
         self._emit(Failed(sequence.request_id, error))
+
+
+def _num_prefill(share: Share) -> int:
+    """Tokens of the prompt in its part of a step that is not noted yet."""
+    left = share.sequence.num_prompt_tokens - share.sequence.num_computed
+    return max(0, min(share.num_tokens, left))

@@ -4,7 +4,7 @@ A client sends `Generate`, `LoadAdapter`, `Tokenize` and `Abort`. It gets back e
 of `Delta`s and one `Finished` for a `Generate`, `Attached` for a `LoadAdapter`, `Tokens` for a `Tokenize`.
 
 A worker process is sent `Load` first. It answers with `Progress` and then `Ready`, or `Failed` with the request id
-LOADING. From then on it sends a `Pulse` every second. `Shutdown` ends it.
+LOADING. From then on it sends a `Pulse` every second, and a last one when `Shutdown` ends it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 
 from runtime.engine.constraints import Constraint
 from runtime.engine.sampling import SamplingParams
+from runtime.engine.statistics import EngineStatistics
 from runtime.errors import DemoticError, InvalidRequest
 from runtime.hardware.plan import Plan
 
@@ -98,6 +99,7 @@ class Pulse(msgspec.Struct, frozen=True, tag=True):
     """The process runs. `step_seconds` is how long the engine has been in its present step, 0 where in none."""
 
     step_seconds: float
+    statistics: EngineStatistics
 
 
 class Alternative(msgspec.Struct, frozen=True):

@@ -14,11 +14,13 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from runtime.card import ModelCard
 from runtime.config import EngineConfig, PoolConfig
+from runtime.engine.client import EngineClient
+from runtime.engine.statistics import EngineStatistics, Totals
 from runtime.errors import (
     Cancelled,
     DemoticError,
@@ -56,13 +58,28 @@ class Loader(Protocol):
         """Load an adapter, which the model may have already; AdapterNotFound where there is none of that name."""
 
 
+@dataclass(frozen=True)
+class ModelStatistics:
+    """One served model: the `totals` of all processes that it has had, `engine` and `pid` of the present one.
+
+    `restarts` counts processes that were started because the one before had died.
+    """
+
+    state: ModelState
+    restarts: int
+    totals: Totals
+    engine: EngineStatistics | None
+    pid: int | None
+
+
 @dataclass
 class _Served:
     """One name, and what has become of its model.
 
     `claims` counts requests that ask for the model or hold it, `num_waiting` those that wait for it to be loaded,
     `deaths` those of its process in a row. `fault` is why it could not be loaded, or died; None when it is loaded
-    again.
+    again. `client` is that of the model, or of the one before, which is no more; `past` is what those before it have
+    counted.
     """
 
     name: str
@@ -74,6 +91,10 @@ class _Served:
     fault: DemoticError | None = None
     failed_at: float = 0.0
     deaths: int = 0
+    has_died: bool = False
+    restarts: int = 0
+    client: EngineClient | None = None
+    past: Totals = field(default_factory=Totals)
 
     @property
     def idle_seconds(self) -> float | None:
@@ -81,6 +102,18 @@ class _Served:
         if self.model is None or self.claims or (idle := self.model.client.idle_seconds) is None:
             return None
         return min(idle, time.monotonic() - self.loaded_at)
+
+    @property
+    def totals(self) -> Totals:
+        """What all its processes have counted."""
+        return self.past if self.client is None else self.past + self.client.statistics.totals
+
+    def take(self, model: Model) -> None:
+        """Note that the model is loaded."""
+        self.past = self.totals
+        self.model, self.client = model, model.client
+        self.loaded_at = time.monotonic()
+        self.fault = None
 
     def bury(self, stable_seconds: float) -> None:
         """Let go of the model where its process has died; nothing is left of it that could be closed."""
@@ -95,7 +128,9 @@ class _Served:
         """Note why there is no model."""
         self.fault = fault
         self.failed_at = at
-        self.deaths += isinstance(fault, WorkerDied)
+        if isinstance(fault, WorkerDied):
+            self.deaths += 1
+            self.has_died = True
 
 
 class ModelPool:
@@ -201,6 +236,14 @@ class ModelPool:
         """What has become of each model. "failed": it died, or could not be loaded; the next request tries again."""
         return {name: self._state(served) for name, served in self._served.items()}
 
+    def statistics(self) -> dict[str, ModelStatistics]:
+        """What each model's processes have done, and what the present one holds."""
+        return {name: self._statistics(served) for name, served in self._served.items()}
+
+    def name_of(self, client: EngineClient) -> str | None:
+        """The name under which `client` serves; None where it does no more, and another has come after it."""
+        return next((name for name, served in self._served.items() if served.client is client), None)
+
     async def close(self) -> None:
         """Unload everything; requests in flight are answered with an error first."""
         self._is_closing = True
@@ -220,6 +263,11 @@ class ModelPool:
         if self._living(served) is not None:
             return "ready"
         return "unloaded" if served.fault is None else "failed"
+
+    def _statistics(self, served: _Served) -> ModelStatistics:
+        state, model = self._state(served), served.model
+        engine, pid = (None, None) if model is None else (model.client.statistics, model.client.pid)
+        return ModelStatistics(state, served.restarts, served.totals, engine, pid)
 
     def _loaded(self) -> list[_Served]:
         return [served for served in self._served.values() if self._living(served) is not None]
@@ -244,11 +292,10 @@ class ModelPool:
                     raise Cancelled("The server is stopping.")
                 card = await asyncio.to_thread(self._loader.read, served.name)
                 plan = await self._make_room(served, card)
-                served.model = await asyncio.to_thread(
-                    self._loader.start, card, plan, lambda _share: not self._is_closing
-                )
-                served.loaded_at = time.monotonic()
-                served.fault = None
+                served.restarts += served.has_died
+                served.has_died = False
+                model = await asyncio.to_thread(self._loader.start, card, plan, lambda _share: not self._is_closing)
+                served.take(model)
         except DemoticError as fault:
             served.fail(fault, time.monotonic())
             raise

@@ -22,6 +22,7 @@ from runtime.backends.base import Decoder
 from runtime.engine.prefix import KVCache, Match, common_prefix, least_shared
 from runtime.engine.request import Sequence
 from runtime.engine.speculation import Speculation
+from runtime.engine.statistics import Totals
 from runtime.errors import QueueFull
 
 # A change of the adapter costs llama.cpp about a third of a small model's step; longer turns make streams stutter.
@@ -53,6 +54,7 @@ class Scheduler:
         self.running: list[Sequence] = []
         self.cache = KVCache(decoder)
         self.speculation = Speculation(max_draft)
+        self.totals = Totals()
         self._batch_size = decoder.batch_size
         self._max_sequences = decoder.max_sequences
         self._max_waiting = max_waiting
@@ -82,6 +84,7 @@ class Scheduler:
             youngest = self.running.pop()
             self._vacate(youngest)
             self.waiting.appendleft(youngest)
+            self.totals += Totals(preemptions=1)
 
         for sequence in list(self.waiting):
             if len(self.running) >= self._max_sequences:
@@ -173,6 +176,7 @@ class Scheduler:
         self.waiting.remove(sequence)
         sequence.slot, sequence.num_computed = self.cache.open(match, sequence.adapter)
         sequence.mark_started(num_cached=sequence.num_computed)
+        self.totals += Totals(cached_tokens=sequence.num_computed)
         self.running.append(sequence)
 
     def _vacate(self, sequence: Sequence) -> None:

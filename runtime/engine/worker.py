@@ -12,7 +12,6 @@ import queue
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,8 +74,12 @@ def main() -> None:
         outbox.flush,
     )
     emit(Ready(loaded.decoder.context_length, loaded.decoder.vocabulary_size))
-    threading.Thread(target=_pulse, args=(loop, emit), daemon=True).start()
+    is_over = threading.Event()
+    pulse = threading.Thread(target=_pulse, args=(loop, emit, is_over), daemon=True)
+    pulse.start()
     loop.run()
+    is_over.set()
+    pulse.join()
     loaded.close()
 
 
@@ -154,10 +157,15 @@ def _load(load: Load, emit: Callable[[WorkerEvent], None]) -> LoadedDecoder:
     return load_decoder(Path(os.fsdecode(load.path)), load.plan, progress=on_progress)
 
 
-def _pulse(loop: EngineLoop, emit: Callable[[WorkerEvent], None]) -> None:
-    while True:
-        time.sleep(_PULSE_SECONDS)
-        emit(Pulse(loop.step_seconds))
+def _pulse(loop: EngineLoop, emit: Callable[[WorkerEvent], None], is_over: threading.Event) -> None:
+    def beat() -> None:
+        emit(Pulse(loop.step_seconds, loop.engine.statistics))
+
+    beat()
+    while not is_over.wait(_PULSE_SECONDS):
+        beat()
+    # What was done since the one before is counted too.
+    beat()
 
 
 if __name__ == "__main__":

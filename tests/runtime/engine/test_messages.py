@@ -35,6 +35,7 @@ from runtime.engine.messages import (
     encode,
 )
 from runtime.engine.sampling import SamplingParams
+from runtime.engine.statistics import EngineStatistics, Totals
 from tests.fakes.worker import PLAN
 
 COMMANDS: list[Command] = [
@@ -52,7 +53,7 @@ COMMANDS: list[Command] = [
 EVENTS: list[WorkerEvent] = [
     Progress(0.5),
     Ready(2048, 262_144),
-    Pulse(1.5),
+    Pulse(1.5, EngineStatistics(Totals(1, 2, 3, 4, 5, 6), 7, 8, 9, 10, 11)),
     Delta("a", "👩‍👩‍👧"),
     Finished("a", "stop", Usage(5, 7, 3), Timings(0.0, 0.1, 0.2)),
     Attached("d"),

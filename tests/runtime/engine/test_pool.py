@@ -16,6 +16,7 @@ from runtime.config import PoolConfig
 from runtime.engine.client import Sink
 from runtime.engine.messages import Request
 from runtime.engine.pool import ModelPool
+from runtime.engine.statistics import EngineStatistics, Totals
 from runtime.errors import (
     AdapterNotFound,
     Cancelled,
@@ -40,12 +41,14 @@ class FakeClient:
     """An engine that is as idle, as busy or as dead as a test says."""
 
     context_length = 100
+    pid = 1
 
     def __init__(self) -> None:
         self.is_busy = False
         self.is_closed = False
         self.fault: DemoticError | None = None
         self.idle_since = time.monotonic()
+        self.statistics = EngineStatistics()
 
     @property
     def idle_seconds(self) -> float | None:
@@ -61,6 +64,10 @@ class FakeClient:
 
     def abort(self, request_id: str) -> None:
         raise NotImplementedError
+
+    def count(self, **totals: int) -> None:
+        """Have done so much."""
+        self.statistics = EngineStatistics(Totals(**totals))
 
     def close(self) -> None:
         self.is_closed = True
@@ -370,4 +377,74 @@ async def test_a_model_that_is_held_stays_until_it_is_let_go() -> None:
         assert not client_of(held).is_closed
     assert (await newcomer).name == "b"
     assert client_of(held).is_closed
+    await pool.close()
+
+
+async def test_what_a_model_s_processes_have_done_is_added_up_and_never_falls() -> None:
+    pool = ModelPool(["a", "b"], FakeLoader(), PoolConfig(max_models=1))
+
+    def steps() -> int:
+        return pool.statistics()["a"].totals.steps
+
+    first = client_of(await pool.get("a"))
+    first.count(steps=5)
+    assert steps() == 5
+    first.die()
+    assert steps() == 5
+    second = client_of(await pool.get("a"))
+    assert steps() == 5
+    second.count(steps=2)
+    assert steps() == 7
+    await pool.get("b")
+    assert second.is_closed
+    # It told of its last step when it was closed.
+    second.count(steps=3)
+    assert steps() == 8
+    await pool.get("a")
+    assert steps() == 8
+    await pool.close()
+    assert steps() == 8
+
+
+async def test_only_a_model_that_is_loaded_has_an_engine_and_a_process() -> None:
+    pool = ModelPool(["a"], FakeLoader())
+    assert (pool.statistics()["a"].engine, pool.statistics()["a"].pid) == (None, None)
+    client = client_of(await pool.get("a"))
+    assert (pool.statistics()["a"].engine, pool.statistics()["a"].pid) == (client.statistics, client.pid)
+    client.die()
+    assert (pool.statistics()["a"].engine, pool.statistics()["a"].pid) == (None, None)
+    await pool.close()
+
+
+async def test_a_restart_is_a_start_after_a_death_and_no_other() -> None:
+    loader = FakeLoader()
+    pool = ModelPool(["a", "b"], loader, PoolConfig(max_models=1, restart_delays=(0.0,)))
+
+    def restarts() -> int:
+        return pool.statistics()["a"].restarts
+
+    await pool.get("a")
+    await pool.get("b")
+    # Unloaded, not dead.
+    client_of(await pool.get("a")).die()
+    assert restarts() == 0
+    loader.fault = ModelFileInvalid("It is damaged.")
+    with pytest.raises(ModelFileInvalid):
+        await pool.get("a")
+    assert restarts() == 0
+    loader.fault = None
+    await pool.get("a")
+    assert restarts() == 1
+    assert pool.statistics()["b"].restarts == 0
+    await pool.close()
+
+
+async def test_a_client_is_known_by_the_name_it_serves_until_another_takes_its_place() -> None:
+    pool = ModelPool(["a", "b"], FakeLoader())
+    first, other = client_of(await pool.get("a")), client_of(await pool.get("b"))
+    assert (pool.name_of(first), pool.name_of(other)) == ("a", "b")
+    first.die()
+    assert pool.name_of(first) == "a"
+    second = client_of(await pool.get("a"))
+    assert (pool.name_of(first), pool.name_of(second)) == (None, "a")
     await pool.close()
