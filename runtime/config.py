@@ -87,10 +87,16 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """The HTTP endpoint. Loopback unless the user says otherwise."""
+    """The HTTP endpoint. Loopback unless the user says otherwise.
+
+    cors_origins: origins of web pages that may read answers; "*" is all. is_open: whoever reaches it may use it, under
+    whatever name.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8177
+    cors_origins: tuple[str, ...] = ()
+    is_open: bool = False
     max_body_bytes: int = 8 * 1024 * 1024
     shutdown_seconds: float = 10.0
 

@@ -6,12 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from runtime.api import chat, completions, errors, models
 from runtime.api.auth import RefuseForeignHosts, RequireApiKey
 from runtime.api.limits import LimitBody
 from runtime.config import ServerConfig
 from runtime.engine.pool import ModelPool
+
+# What a web page may read of an answer beside its body.
+_EXPOSED_HEADERS = ("retry-after", "x-demotic-ignored", "x-request-id")
 
 
 def create_app(pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...] = ()) -> FastAPI:
@@ -31,9 +35,19 @@ def create_app(pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...] 
     app.include_router(models.router)
     errors.install(app)
     app.add_middleware(LimitBody, max_bytes=config.max_body_bytes)
+    # From here on each stands outside those before it: nobody without a key makes the server read a body.
     if api_keys:
-        # Outermost, so that nobody without a key makes the server read a body.
         app.add_middleware(RequireApiKey, keys=api_keys)
-    else:
+    elif not config.is_open:
         app.add_middleware(RefuseForeignHosts)
+    app.add_middleware(errors.AnswerFaults)
+    if config.cors_origins:
+        # Outside of the keys: a browser asks for permission without one, and reads an error only with these headers.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=config.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("*",),
+            expose_headers=_EXPOSED_HEADERS,
+        )
     return app

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import ipaddress
 import logging
 import signal
 import socket
@@ -17,6 +16,7 @@ from types import FrameType
 from runtime.api.app import create_app
 from runtime.api.server import DrainingServer
 from runtime.card import ModelCard
+from runtime.commands.access import check_origins, gather_keys, is_open
 from runtime.commands.notice import tell_licence
 from runtime.config import EngineConfig, PoolConfig, ServerConfig
 from runtime.engine.loader import WorkerLoader
@@ -29,19 +29,19 @@ from runtime.models.store import Store
 def serve(
     references: Sequence[str],
     *,
-    host: str,
-    port: int,
-    api_keys: tuple[str, ...],
+    config: ServerConfig,
+    api_keys: Sequence[str],
+    api_key_file: Path | None,
+    insecure: bool,
     adapters: Sequence[str],
     adapter_dir: Path | None,
     context: int | None,
     pool_config: PoolConfig,
 ) -> None:
-    """Serve the models of `references` (none: the default model) at `host` and `port` (0: any free one)."""
+    """Serve the models of `references` (none: the default model) as `config` says; port 0 is any free one."""
     logging.basicConfig(format="demotic: %(message)s", level=logging.WARNING)
-    config = dataclasses.replace(ServerConfig(), host=host, port=port)
-    if any(not key.strip() for key in api_keys):
-        raise ConfigurationInvalid("An API key is empty.")
+    keys = gather_keys(api_keys, api_key_file)
+    check_origins(config.cors_origins, has_keys=bool(keys))
     limits = EngineConfig()
     if context is not None:
         limits = dataclasses.replace(limits, max_context=context)
@@ -55,17 +55,13 @@ def serve(
     files = {name: card.file for name, card in cards.items()}
     shelf = AdapterFiles(_read_adapters(adapters, cards), _checked_folder(adapter_dir))
     with _bind(config) as listener:
-        if not api_keys and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
-            raise ConfigurationInvalid(
-                f"{host} can be reached from other machines, and there is no API key.",
-                remedy="Give one with --api-key, or listen on 127.0.0.1.",
-            )
+        reachable = is_open(listener.getsockname()[:2], has_keys=bool(keys), insecure=insecure)
         asyncio.run(
             _serve(
                 listener,
                 ModelPool(list(files), WorkerLoader(files, limits, adapters=shelf), pool_config),
-                config,
-                api_keys,
+                dataclasses.replace(config, is_open=reachable),
+                keys,
             )
         )
 
