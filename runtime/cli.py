@@ -135,6 +135,13 @@ def _serve(
             help="Let web pages of this origin use it (http://localhost:3000, or with a key *); may be repeated.",
         ),
     ] = None,
+    access_log: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write one JSON line a request, without prompts; -: to standard error."),
+    ] = None,
+    log_prompts: Annotated[
+        bool, typer.Option("--log-prompts", help="Write the bodies of requests into the access log as well.")
+    ] = False,
     adapter: Annotated[
         list[str] | None,
         typer.Option(
@@ -167,6 +174,8 @@ def _serve(
         api_keys=api_key or [],
         api_key_file=api_key_file,
         insecure=insecure,
+        access_log=access_log,
+        log_prompts=log_prompts,
         adapters=adapter or [],
         adapter_dir=adapter_dir,
         context=context,

@@ -9,8 +9,10 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from runtime.api import chat, completions, errors, models
+from runtime.api.access_log import AccessLog, LogAccess
 from runtime.api.auth import RefuseForeignHosts, RequireApiKey
 from runtime.api.limits import LimitBody
+from runtime.api.request_id import IdentifyRequests
 from runtime.config import ServerConfig
 from runtime.engine.pool import ModelPool
 
@@ -18,8 +20,13 @@ from runtime.engine.pool import ModelPool
 _EXPOSED_HEADERS = ("retry-after", "x-demotic-ignored", "x-request-id")
 
 
-def create_app(pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...] = ()) -> FastAPI:
-    """The endpoint over `pool`'s models; with `api_keys`, only for requests that carry one of them."""
+def create_app(
+    pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...] = (), access_log: AccessLog | None = None
+) -> FastAPI:
+    """The endpoint over `pool`'s models; with `api_keys`, only for requests that carry one of them.
+
+    What became of each request goes into `access_log`.
+    """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -50,4 +57,7 @@ def create_app(pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...] 
             allow_headers=("*",),
             expose_headers=_EXPOSED_HEADERS,
         )
+    if access_log is not None:
+        app.add_middleware(LogAccess, log=access_log)
+    app.add_middleware(IdentifyRequests)
     return app

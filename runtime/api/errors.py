@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from runtime.api.request_id import request_id_of
 from runtime.errors import (
     AdapterNotFound,
     Cancelled,
@@ -114,7 +115,7 @@ class AnswerFaults:
         except Exception:
             if scope["type"] != "http" or has_begun:
                 raise
-            _log.exception("a request failed")
+            _log.exception("the request %s failed", request_id_of(scope))
             await error_response(DemoticError("The server failed; its log says more."))(scope, receive, send)
 
 

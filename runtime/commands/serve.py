@@ -9,10 +9,11 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 
+from runtime.api.access_log import AccessLog
 from runtime.api.app import create_app
 from runtime.api.server import DrainingServer
 from runtime.card import ModelCard
@@ -33,6 +34,8 @@ def serve(
     api_keys: Sequence[str],
     api_key_file: Path | None,
     insecure: bool,
+    access_log: str | None,
+    log_prompts: bool,
     adapters: Sequence[str],
     adapter_dir: Path | None,
     context: int | None,
@@ -54,7 +57,9 @@ def serve(
         cards[card.name] = card
     files = {name: card.file for name, card in cards.items()}
     shelf = AdapterFiles(_read_adapters(adapters, cards), _checked_folder(adapter_dir))
-    with _bind(config) as listener:
+    if log_prompts and access_log is None:
+        raise ConfigurationInvalid("There is no log that prompts could go into.", remedy="Name one with --access-log.")
+    with _bind(config) as listener, _open_log(access_log, log_prompts=log_prompts) as log:
         reachable = is_open(listener.getsockname()[:2], has_keys=bool(keys), insecure=insecure)
         asyncio.run(
             _serve(
@@ -62,6 +67,7 @@ def serve(
                 ModelPool(list(files), WorkerLoader(files, limits, adapters=shelf), pool_config),
                 dataclasses.replace(config, is_open=reachable),
                 keys,
+                log,
             )
         )
 
@@ -95,8 +101,19 @@ def _checked_folder(folder: Path | None) -> Path | None:
     return folder
 
 
-async def _serve(listener: socket.socket, pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...]) -> None:
-    server = DrainingServer(create_app(pool, config, api_keys), pool, drain_seconds=config.shutdown_seconds)
+def _open_log(target: str | None, *, log_prompts: bool) -> AbstractContextManager[AccessLog | None]:
+    return nullcontext() if target is None else AccessLog(target, log_prompts=log_prompts)
+
+
+async def _serve(
+    listener: socket.socket,
+    pool: ModelPool,
+    config: ServerConfig,
+    api_keys: tuple[str, ...],
+    access_log: AccessLog | None,
+) -> None:
+    app = create_app(pool, config, api_keys, access_log)
+    server = DrainingServer(app, pool, drain_seconds=config.shutdown_seconds)
 
     def on_stop(_signal: int, _frame: FrameType | None) -> None:
         server.should_exit = True
