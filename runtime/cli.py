@@ -142,6 +142,15 @@ def _serve(
     log_prompts: Annotated[
         bool, typer.Option("--log-prompts", help="Write the bodies of requests into the access log as well.")
     ] = False,
+    max_requests_per_client: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most requests that one key, or without keys one address, may have in flight."),
+    ] = _SERVER.max_requests_per_client,
+    max_tokens_per_request: Annotated[
+        int | None,
+        # A completion that names no length asks for 16.
+        typer.Option(min=16, help="Longest answer a request may ask for, in tokens, and gets if it asks for none."),
+    ] = None,
     adapter: Annotated[
         list[str] | None,
         typer.Option(
@@ -170,7 +179,13 @@ def _serve(
     pool = PoolConfig(keep_alive=keep_alive, max_models=max_models)
     serve(
         models or [],
-        config=replace(_SERVER, host=host, port=port, cors_origins=tuple(cors_origin or ())),
+        config=replace(
+            _SERVER,
+            host=host,
+            port=port,
+            cors_origins=tuple(cors_origin or ()),
+            max_requests_per_client=max_requests_per_client,
+        ),
         api_keys=api_key or [],
         api_key_file=api_key_file,
         insecure=insecure,
@@ -179,6 +194,7 @@ def _serve(
         adapters=adapter or [],
         adapter_dir=adapter_dir,
         context=context,
+        max_answer=max_tokens_per_request,
         pool_config=pool,
     )
 

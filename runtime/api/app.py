@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from runtime.api import chat, completions, errors, models
 from runtime.api.access_log import AccessLog, LogAccess
 from runtime.api.auth import RefuseForeignHosts, RequireApiKey
-from runtime.api.limits import LimitBody
+from runtime.api.limits import LimitBody, LimitClients
 from runtime.api.request_id import IdentifyRequests
 from runtime.config import ServerConfig
 from runtime.engine.pool import ModelPool
@@ -42,7 +42,10 @@ def create_app(
     app.include_router(models.router)
     errors.install(app)
     app.add_middleware(LimitBody, max_bytes=config.max_body_bytes)
-    # From here on each stands outside those before it: nobody without a key makes the server read a body.
+    # From here on each stands outside those before it: nobody without a key, or with too much in flight already, makes
+    # the server read a body.
+    if config.max_requests_per_client is not None:
+        app.add_middleware(LimitClients, limit=config.max_requests_per_client, has_keys=bool(api_keys))
     if api_keys:
         app.add_middleware(RequireApiKey, keys=api_keys)
     elif not config.is_open:

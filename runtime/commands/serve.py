@@ -39,13 +39,14 @@ def serve(
     adapters: Sequence[str],
     adapter_dir: Path | None,
     context: int | None,
+    max_answer: int | None,
     pool_config: PoolConfig,
 ) -> None:
     """Serve the models of `references` (none: the default model) as `config` says; port 0 is any free one."""
     logging.basicConfig(format="demotic: %(message)s", level=logging.WARNING)
     keys = gather_keys(api_keys, api_key_file)
     check_origins(config.cors_origins, has_keys=bool(keys))
-    limits = EngineConfig()
+    limits = EngineConfig(max_answer=max_answer)
     if context is not None:
         limits = dataclasses.replace(limits, max_context=context)
     store = Store()

@@ -32,6 +32,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     plan: Plan
     max_waiting: int
     max_draft: int
+    max_answer: int | None = None
 
 
 class Generate(msgspec.Struct, frozen=True, tag=True):

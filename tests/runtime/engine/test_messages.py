@@ -38,7 +38,7 @@ from runtime.engine.sampling import SamplingParams
 from tests.fakes.worker import PLAN
 
 COMMANDS: list[Command] = [
-    Load(b"/models/caf\xe9.gguf", PLAN, 64, 15),
+    Load(b"/models/caf\xe9.gguf", PLAN, 64, 15, 1000),
     Generate(
         "a", "Здравей", SamplingParams(temperature=0.5, logit_bias={7: -100.0}, seed=2**64 - 1), 12, ("\n",), True
     ),
@@ -64,6 +64,7 @@ SAMPLES: dict[type[errors.DemoticError], errors.DemoticError] = {
     errors.AdapterNotFound: errors.AdapterNotFound("x", known=("y", "z")),
     errors.ModelNotFound: errors.ModelNotFound("x", nearest=("y", "z")),
     errors.QueueFull: errors.QueueFull(num_waiting=3, retry_after=2),
+    errors.TooManyRequests: errors.TooManyRequests(limit=2),
     errors.NoRoomForModel: errors.NoRoomForModel("x", retry_after=3),
     errors.WorkerDied: errors.WorkerDied("x", "was ended by SIGSEGV", retry_after=4),
 }
