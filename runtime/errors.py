@@ -15,6 +15,7 @@
     ├── AddressInUse              another program listens there
     ├── QueueFull                 too many requests wait already
     ├── TooManyRequests           one client asks for too much at the same time
+    ├── ModelBusy                 the model cannot be unloaded now
     ├── NoRoomForModel            every loaded model is answering, so none can make room
     ├── WorkerDied                the process that runs the model has ended
     ├── Cancelled                 the caller took the request back
@@ -129,6 +130,13 @@ class TooManyRequests(DemoticError):
             remedy=f"Wait for one of them, or try again in {retry_after} s.",
         )
         self.retry_after = retry_after
+
+
+class ModelBusy(DemoticError):
+    """The model `name` cannot be unloaded now, and `why`."""
+
+    def __init__(self, name: str, why: str, *, remedy: str = "") -> None:
+        super().__init__(f"{name} is not unloaded: it {why}.", remedy=remedy)
 
 
 class NoRoomForModel(DemoticError):

@@ -65,7 +65,7 @@ def serve(
         asyncio.run(
             _serve(
                 listener,
-                ModelPool(list(files), WorkerLoader(files, limits, adapters=shelf), pool_config),
+                ModelPool(list(files), WorkerLoader(files, limits, adapters=shelf), pool_config, cards=cards),
                 dataclasses.replace(config, is_open=reachable),
                 keys,
                 log,

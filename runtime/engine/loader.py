@@ -51,8 +51,8 @@ class WorkerLoader:
     def start(self, card: ModelCard, plan: Plan, progress: Callable[[float], bool]) -> Model:
         """Load the model, and the adapters given for it, into a new process. Raises as `WorkerClient` does."""
         limits = self._limits
-        path = os.fsencode(card.file.path.absolute())
-        load = Load(path, plan, limits.max_waiting, limits.max_draft, limits.max_answer)
+        gguf = os.fsencode(card.file.path.absolute())
+        load = Load(gguf, plan, limits.max_waiting, limits.max_draft, limits.max_answer)
         model = Model(card, plan, WorkerClient(card.name, load, self._config, progress=progress))
         try:
             for adapter, path in self._adapters.given.get(card.name, {}).items():

@@ -12,13 +12,21 @@ import difflib
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from runtime.card import ModelCard
 from runtime.config import PoolConfig
-from runtime.errors import Cancelled, DemoticError, ModelLoadFailed, ModelNotFound, NoRoomForModel, WorkerDied
+from runtime.errors import (
+    Cancelled,
+    DemoticError,
+    ModelBusy,
+    ModelLoadFailed,
+    ModelNotFound,
+    NoRoomForModel,
+    WorkerDied,
+)
 from runtime.hardware.plan import Plan
 from runtime.model import Model
 
@@ -50,11 +58,13 @@ class Loader(Protocol):
 class _Served:
     """One name, and what has become of its model.
 
-    `claims` counts requests between asking for the model and getting it, `deaths` those of its process in a row.
-    `fault` is why it could not be loaded, or died; None when it is loaded again.
+    `card` is what was last known of its file. `claims` counts requests between asking for the model and getting it,
+    `deaths` those of its process in a row. `fault` is why it could not be loaded, or died; None when it is loaded
+    again.
     """
 
     name: str
+    card: ModelCard | None = None
     model: Model | None = None
     loading: asyncio.Task[None] | None = None
     claims: int = 0
@@ -89,10 +99,19 @@ class _Served:
 class ModelPool:
     """Belongs to one event loop: all methods are called there."""
 
-    def __init__(self, names: Sequence[str], loader: Loader, config: PoolConfig | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        loader: Loader,
+        config: PoolConfig | None = None,
+        *,
+        cards: Mapping[str, ModelCard] | None = None,
+    ) -> None:
+        """`cards` are those that are known already; the others are read when they are asked for."""
         self.names = tuple(names)
         self.started = int(time.time())
-        self._served = {name: _Served(name) for name in self.names}
+        known = cards or {}
+        self._served = {name: _Served(name, known.get(name)) for name in self.names}
         self._loader = loader
         self._config = config or PoolConfig()
         # Held while a model is loaded or unloaded.
@@ -114,6 +133,21 @@ class ModelPool:
         """Names of the adapters that a served model may be asked for."""
         return self._loader.adapters(name)
 
+    async def card(self, name: str) -> ModelCard:
+        """What is known of a served model, which need not be loaded: as of its last loading, or of the start.
+
+        Raises:
+            ModelFileInvalid, UnsupportedArchitecture: it was not known yet, and the file cannot be run.
+        """
+        served = self._served[name]
+        if served.card is None:
+            served.card = await asyncio.to_thread(self._loader.read, name)
+        return served.card
+
+    def loaded(self, name: str) -> Model | None:
+        """A served model where it is loaded; None where it is not."""
+        return self._living(self._served[name])
+
     async def get(self, name: str | None, adapter: str | None = None) -> Model:
         """The model served as `name`, the first one for None, with `adapter` attached.
 
@@ -126,10 +160,7 @@ class ModelPool:
             NoRoomForModel: other models were answering all the time.
             DemoticError: it could not be loaded; the next request tries again.
         """
-        name = self.names[0] if name is None else name
-        served = self._served.get(name)
-        if served is None:
-            raise ModelNotFound(name, nearest=self.nearest(name), remedy=f"This server has {', '.join(self.names)}.")
+        served = self._find(self.names[0] if name is None else name)
         if self._keeper is None and self._config.keep_alive is not None:
             self._keeper = asyncio.create_task(self._unload_idle(self._config.keep_alive))
         served.claims += 1
@@ -145,6 +176,23 @@ class ModelPool:
             return model
         finally:
             served.claims -= 1
+
+    async def unload(self, name: str, *, is_forced: bool = False) -> None:
+        """Unload a served model, if it is loaded; the next request for it loads it again.
+
+        Raises:
+            ModelNotFound: no model is served under that name.
+            ModelBusy: it has requests, and is not unloaded before they end unless `is_forced`; or it is being loaded.
+        """
+        served = self._find(name)
+        if served.loading is not None:
+            raise ModelBusy(name, "is being loaded", remedy="Wait until it is loaded.")
+        async with self._changing:
+            if self._living(served) is None:
+                return
+            if served.idle_seconds is None and not is_forced:
+                raise ModelBusy(name, "has requests in flight", remedy="Wait for them, or send 'force': true.")
+            await _unload(served)
 
     def nearest(self, name: str) -> tuple[str, ...]:
         """Served names that look like `name`."""
@@ -162,6 +210,12 @@ class ModelPool:
         loading = [served.loading for served in self._served.values() if served.loading is not None]
         await asyncio.gather(*loading, return_exceptions=True)
         await asyncio.gather(*(_unload(served) for served in self._served.values()))
+
+    def _find(self, name: str) -> _Served:
+        served = self._served.get(name)
+        if served is None:
+            raise ModelNotFound(name, nearest=self.nearest(name), remedy=f"This server has {', '.join(self.names)}.")
+        return served
 
     def _living(self, served: _Served) -> Model | None:
         served.bury(self._config.stable_seconds)
@@ -195,7 +249,7 @@ class ModelPool:
             async with self._changing:
                 if self._is_closing:
                     raise Cancelled("The server is stopping.")
-                card = await asyncio.to_thread(self._loader.read, served.name)
+                card = served.card = await asyncio.to_thread(self._loader.read, served.name)
                 plan = await self._make_room(served, card)
                 served.model = await asyncio.to_thread(
                     self._loader.start, card, plan, lambda _share: not self._is_closing

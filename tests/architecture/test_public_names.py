@@ -38,6 +38,7 @@ def test_every_error_that_a_request_can_meet_has_a_row_in_the_api_table() -> Non
 def test_every_row_makes_an_openai_error_object() -> None:
     samples: dict[type[errors.DemoticError], errors.DemoticError] = {
         errors.ContextOverflow: errors.ContextOverflow(num_tokens=9, context_length=8),
+        errors.ModelBusy: errors.ModelBusy("x", "has requests in flight"),
         errors.ModelNotFound: errors.ModelNotFound("x", nearest=("y",)),
         errors.QueueFull: errors.QueueFull(num_waiting=3),
         errors.TooManyRequests: errors.TooManyRequests(limit=2, retry_after=3),

@@ -64,6 +64,7 @@ SAMPLES: dict[type[errors.DemoticError], errors.DemoticError] = {
     errors.AdapterNotFound: errors.AdapterNotFound("x", known=("y", "z")),
     errors.ModelNotFound: errors.ModelNotFound("x", nearest=("y", "z")),
     errors.QueueFull: errors.QueueFull(num_waiting=3, retry_after=2),
+    errors.ModelBusy: errors.ModelBusy("x", "has requests in flight", remedy="Wait."),
     errors.TooManyRequests: errors.TooManyRequests(limit=2),
     errors.NoRoomForModel: errors.NoRoomForModel("x", retry_after=3),
     errors.WorkerDied: errors.WorkerDied("x", "was ended by SIGSEGV", retry_after=4),
