@@ -14,6 +14,8 @@
     ├── ConfigurationInvalid      a setting or a configuration file is wrong
     ├── AddressInUse              another program listens there
     ├── QueueFull                 too many requests wait already
+    ├── TooManyRequests           one client asks for too much at the same time
+    ├── ModelBusy                 the model cannot be unloaded now
     ├── NoRoomForModel            every loaded model is answering, so none can make room
     ├── WorkerDied                the process that runs the model has ended
     ├── Cancelled                 the caller took the request back
@@ -117,6 +119,24 @@ class QueueFull(DemoticError):
     def __init__(self, *, num_waiting: int, retry_after: int = 1) -> None:
         super().__init__(f"{num_waiting} requests wait already.", remedy=f"Try again in {retry_after} s.")
         self.retry_after = retry_after
+
+
+class TooManyRequests(DemoticError):
+    """One client has as many requests in flight as it may; try again after `retry_after` seconds."""
+
+    def __init__(self, *, limit: int, retry_after: int = 1) -> None:
+        super().__init__(
+            f"You have {limit} requests in flight, which is as many as one client may have.",
+            remedy=f"Wait for one of them, or try again in {retry_after} s.",
+        )
+        self.retry_after = retry_after
+
+
+class ModelBusy(DemoticError):
+    """The model `name` cannot be unloaded now, and `why`."""
+
+    def __init__(self, name: str, why: str, *, remedy: str = "") -> None:
+        super().__init__(f"{name} is not unloaded: it {why}.", remedy=remedy)
 
 
 class NoRoomForModel(DemoticError):

@@ -11,7 +11,7 @@ from runtime.api.errors import error_response
 from runtime.errors import InvalidRequest, Unauthorized
 
 # The page at / holds no figures of its own.
-_PUBLIC_PATHS = frozenset({"/", "/health"})
+PUBLIC_PATHS = frozenset({"/", "/health"})
 
 
 class RequireApiKey:
@@ -23,7 +23,7 @@ class RequireApiKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401, or let the request through."""
-        if scope["type"] != "http" or scope["path"] in _PUBLIC_PATHS or self._is_known(dict(scope["headers"])):
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or self._is_known(dict(scope["headers"])):
             await self._app(scope, receive, send)
             return
         error = Unauthorized(
@@ -32,10 +32,16 @@ class RequireApiKey:
         await error_response(error)(scope, receive, send)
 
     def _is_known(self, headers: dict[bytes, bytes]) -> bool:
-        scheme, _, sent = headers.get(b"authorization", b"").strip().partition(b" ")
+        sent = sent_key(headers)
         # Every key is compared, each in constant time, so that timing tells nothing about any of them.
-        matches = [hmac.compare_digest(sent.strip(), known) for known in self._keys]
-        return scheme.lower() == b"bearer" and any(matches)
+        matches = [hmac.compare_digest(sent, known) for known in self._keys]
+        return any(matches)
+
+
+def sent_key(headers: dict[bytes, bytes]) -> bytes:
+    """The key of an `Authorization: Bearer KEY`; empty where there is none, which is nobody's key."""
+    scheme, _, key = headers.get(b"authorization", b"").strip().partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else b""
 
 
 class RefuseForeignHosts:

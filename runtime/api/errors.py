@@ -9,7 +9,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from runtime.api.request_id import request_id_of
 from runtime.errors import (
     AdapterNotFound,
     Cancelled,
@@ -18,12 +20,14 @@ from runtime.errors import (
     DownloadFailed,
     InferenceFailed,
     InvalidRequest,
+    ModelBusy,
     ModelFileInvalid,
     ModelLoadFailed,
     ModelNotFound,
     NoRoomForModel,
     QueueFull,
     RequestTooLarge,
+    TooManyRequests,
     Unauthorized,
     UnsupportedArchitecture,
     WorkerDied,
@@ -40,6 +44,8 @@ TABLE: dict[type[DemoticError], tuple[int, str, str | None]] = {
     ModelNotFound: (404, "invalid_request_error", "model_not_found"),
     AdapterNotFound: (404, "invalid_request_error", "adapter_not_found"),
     QueueFull: (429, "rate_limit_error", "queue_full"),
+    TooManyRequests: (429, "rate_limit_error", "too_many_requests"),
+    ModelBusy: (409, "invalid_request_error", "model_busy"),
     NoRoomForModel: (503, "server_error", "no_room_for_model"),
     WorkerDied: (503, "server_error", "worker_died"),
     Cancelled: (499, "invalid_request_error", "cancelled"),
@@ -88,14 +94,33 @@ def install(app: FastAPI) -> None:
         body = {"message": f"{error.detail}.", "type": "invalid_request_error", "param": None, "code": None}
         return JSONResponse({"error": body}, error.status_code, error.headers)
 
-    async def on_unknown(_request: Request, error: Exception) -> JSONResponse:
-        _log.error("a request failed", exc_info=error)
-        return error_response(DemoticError("The server failed; its log says more."))
-
     app.add_exception_handler(DemoticError, on_known)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(Exception, on_unknown)
+
+
+class AnswerFaults:
+    """ASGI middleware that answers a fault of our own with a 500, inside those that add headers to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through, and answer it if nothing else does."""
+        has_begun = False
+
+        async def watch(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception:
+            if scope["type"] != "http" or has_begun:
+                raise
+            _log.exception("the request %s failed", request_id_of(scope))
+            await error_response(DemoticError("The server failed; its log says more."))(scope, receive, send)
 
 
 def from_validation(fault: RequestValidationError) -> InvalidRequest:

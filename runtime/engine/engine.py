@@ -41,10 +41,12 @@ class Engine:
         max_waiting: int,
         emit: Callable[[Event], None],
         max_draft: int = 0,
+        max_answer: int | None = None,
         wake: Callable[[], None] | None = None,
     ) -> None:
         """Emit the events of requests to `emit`.
 
+        `max_answer` is the most tokens that a request may ask for, and that one gets which asks for no length.
         `wake` is called from another thread when `take_prepared` has something to do; without it everything is done
         in the thread that calls.
         """
@@ -53,6 +55,7 @@ class Engine:
         self._emit = emit
         self._preparation = Preparation(ConstraintCompiler(tokenizer), wake)
         self._max_waiting = max_waiting
+        self._max_answer = max_answer
         self._adapters: set[str] = set()
         self._scheduler = Scheduler(decoder, max_waiting=max_waiting, max_draft=max_draft)
 
@@ -105,7 +108,8 @@ class Engine:
                 self._emit(Failed(request.request_id, error))
 
     def _queue(self, request: Generate, matcher: Matcher | None = None) -> None:
-        self._scheduler.add(Sequence(request, self.tokenizer, self.decoder.context_length, matcher))
+        length = self.decoder.context_length
+        self._scheduler.add(Sequence(request, self.tokenizer, length, matcher, max_answer=self._max_answer))
 
     def attach(self, adapter: str, path: Path) -> None:
         """Load the LoRA at `path`, for requests that name it `adapter`; one of that name that is there already stays.

@@ -51,7 +51,8 @@ class WorkerLoader:
     def start(self, card: ModelCard, plan: Plan, progress: Callable[[float], bool]) -> Model:
         """Load the model, and the adapters given for it, into a new process. Raises as `WorkerClient` does."""
         limits = self._limits
-        load = Load(os.fsencode(card.file.path.absolute()), plan, limits.max_waiting, limits.max_draft)
+        gguf = os.fsencode(card.file.path.absolute())
+        load = Load(gguf, plan, limits.max_waiting, limits.max_draft, limits.max_answer)
         model = Model(card, plan, WorkerClient(card.name, load, self._config, progress=progress))
         try:
             for adapter, path in self._adapters.given.get(card.name, {}).items():

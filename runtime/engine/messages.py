@@ -1,7 +1,8 @@
 """The closed vocabulary between an engine and its clients, in this process or another.
 
-A client sends `Generate`, `LoadAdapter`, `Tokenize` and `Abort`. It gets back exactly one `Failed`, or else any number
-of `Delta`s and one `Finished` for a `Generate`, `Attached` for a `LoadAdapter`, `Tokens` for a `Tokenize`.
+A client sends `Generate`, `LoadAdapter`, `Tokenize`, `Detokenize` and `Abort`. It gets back exactly one `Failed`, or
+else any number of `Delta`s and one `Finished` for a `Generate`, `Attached` for a `LoadAdapter`, `Tokens` for a
+`Tokenize`, `Text` for a `Detokenize`.
 
 A worker process is sent `Load` first. It answers with `Progress` and then `Ready`, or `Failed` with the request id
 LOADING. From then on it sends a `Pulse` every second, and a last one when `Shutdown` ends it.
@@ -33,6 +34,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     plan: Plan
     max_waiting: int
     max_draft: int
+    max_answer: int | None = None
 
 
 class Generate(msgspec.Struct, frozen=True, tag=True):
@@ -66,10 +68,24 @@ class LoadAdapter(msgspec.Struct, frozen=True, tag=True):
 
 
 class Tokenize(msgspec.Struct, frozen=True, tag=True):
-    """Tell the token ids of `text`, without names of control tokens read as such."""
+    """Tell the token ids of `text`, and with `with_pieces` what each of them stands for.
+
+    `add_special` adds what the model wants at the beginning of a sequence; without it the text goes on from others.
+    `parse_special` is that of `Generate`.
+    """
 
     request_id: str
     text: str
+    add_special: bool = True
+    parse_special: bool = False
+    with_pieces: bool = False
+
+
+class Detokenize(msgspec.Struct, frozen=True, tag=True):
+    """Tell the text that `tokens` stand for."""
+
+    request_id: str
+    tokens: tuple[int, ...]
 
 
 class Abort(msgspec.Struct, frozen=True, tag=True):
@@ -163,11 +179,26 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     timings: Timings
 
 
+class Piece(msgspec.Struct, frozen=True, array_like=True):
+    """A token as the vocabulary writes it, and its bytes in text, which are none for control tokens."""
+
+    text: str
+    data: bytes
+
+
 class Tokens(msgspec.Struct, frozen=True, tag=True):
-    """The token ids asked for with `Tokenize`."""
+    """The token ids asked for with `Tokenize`, and as many `pieces` where they were asked for."""
 
     request_id: str
     tokens: tuple[int, ...]
+    pieces: tuple[Piece, ...] = ()
+
+
+class Text(msgspec.Struct, frozen=True, tag=True):
+    """The text asked for with `Detokenize`; bytes that are no UTF-8 are U+FFFD."""
+
+    request_id: str
+    text: str
 
 
 class Attached(msgspec.Struct, frozen=True, tag=True):
@@ -183,10 +214,10 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     error: DemoticError
 
 
-Request = Generate | LoadAdapter | Tokenize
-Command = Load | Generate | LoadAdapter | Tokenize | Abort | Shutdown
-Event = Delta | Finished | Attached | Tokens | Failed
-WorkerEvent = Progress | Ready | Pulse | Delta | Finished | Attached | Tokens | Failed
+Request = Generate | LoadAdapter | Tokenize | Detokenize
+Command = Load | Generate | LoadAdapter | Tokenize | Detokenize | Abort | Shutdown
+Event = Delta | Finished | Attached | Tokens | Text | Failed
+WorkerEvent = Progress | Ready | Pulse | Delta | Finished | Attached | Tokens | Text | Failed
 
 
 def encode(message: Command | WorkerEvent) -> bytes:

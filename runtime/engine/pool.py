@@ -12,7 +12,7 @@ import difflib
 import functools
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -25,6 +25,7 @@ from runtime.errors import (
     Cancelled,
     DemoticError,
     InvalidRequest,
+    ModelBusy,
     ModelLoadFailed,
     ModelNotFound,
     NoRoomForModel,
@@ -76,6 +77,7 @@ class ModelStatistics:
 class _Served:
     """One name, and what has become of its model.
 
+    `card` is what was last known of its file.
     `claims` counts requests that ask for the model or hold it, `num_waiting` those that wait for it to be loaded,
     `deaths` those of its process in a row. `fault` is why it could not be loaded, or died; None when it is loaded
     again. `client` is that of the model, or of the one before, which is no more; `past` is what those before it have
@@ -83,6 +85,7 @@ class _Served:
     """
 
     name: str
+    card: ModelCard | None = None
     model: Model | None = None
     loading: asyncio.Task[None] | None = None
     claims: int = 0
@@ -143,11 +146,16 @@ class ModelPool:
         config: PoolConfig | None = None,
         *,
         max_waiting: int = EngineConfig.max_waiting,
+        cards: Mapping[str, ModelCard] | None = None,
     ) -> None:
-        """`max_waiting` is how many requests may wait for one model to be loaded."""
+        """`max_waiting` is how many requests may wait for one model to be loaded.
+
+        `cards` are those that are known already; the others are read when they are asked for.
+        """
         self.names = tuple(names)
         self.started = int(time.time())
-        self._served = {name: _Served(name) for name in self.names}
+        known = cards or {}
+        self._served = {name: _Served(name, known.get(name)) for name in self.names}
         self._loader = loader
         self._config = config or PoolConfig()
         self._max_waiting = max_waiting
@@ -189,6 +197,21 @@ class ModelPool:
         finally:
             served.claims -= 1
 
+    async def card(self, name: str) -> ModelCard:
+        """What is known of a served model, which need not be loaded: as of its last loading, or of the start.
+
+        Raises:
+            ModelFileInvalid, UnsupportedArchitecture: it was not known yet, and the file cannot be run.
+        """
+        served = self._served[name]
+        if served.card is None:
+            served.card = await asyncio.to_thread(self._loader.read, name)
+        return served.card
+
+    def loaded(self, name: str) -> Model | None:
+        """A served model where it is loaded; None where it is not."""
+        return self._living(self._served[name])
+
     async def get(self, name: str | None, adapter: str | None = None) -> Model:
         """The model served as `name`, the first one for None, with `adapter` attached.
 
@@ -202,10 +225,7 @@ class ModelPool:
             NoRoomForModel: other models were answering all the time.
             DemoticError: it could not be loaded; the next request tries again.
         """
-        name = self.names[0] if name is None else name
-        served = self._served.get(name)
-        if served is None:
-            raise ModelNotFound(name, nearest=self.nearest(name), remedy=f"This server has {', '.join(self.names)}.")
+        served = self._find(self.names[0] if name is None else name)
         if self._keeper is None and self._config.keep_alive is not None:
             self._keeper = asyncio.create_task(self._unload_idle(self._config.keep_alive))
         served.claims += 1
@@ -227,6 +247,23 @@ class ModelPool:
             return model
         finally:
             served.claims -= 1
+
+    async def unload(self, name: str, *, is_forced: bool = False) -> None:
+        """Unload a served model, if it is loaded; the next request for it loads it again.
+
+        Raises:
+            ModelNotFound: no model is served under that name.
+            ModelBusy: it has requests, and is not unloaded before they end unless `is_forced`; or it is being loaded.
+        """
+        served = self._find(name)
+        if served.loading is not None:
+            raise ModelBusy(name, "is being loaded", remedy="Wait until it is loaded.")
+        async with self._changing:
+            if self._living(served) is None:
+                return
+            if served.idle_seconds is None and not is_forced:
+                raise ModelBusy(name, "has requests in flight", remedy="Wait for them, or send 'force': true.")
+            await _unload(served)
 
     def nearest(self, name: str) -> tuple[str, ...]:
         """Served names that look like `name`."""
@@ -252,6 +289,12 @@ class ModelPool:
         loading = [served.loading for served in self._served.values() if served.loading is not None]
         await asyncio.gather(*loading, return_exceptions=True)
         await asyncio.gather(*(_unload(served) for served in self._served.values()))
+
+    def _find(self, name: str) -> _Served:
+        served = self._served.get(name)
+        if served is None:
+            raise ModelNotFound(name, nearest=self.nearest(name), remedy=f"This server has {', '.join(self.names)}.")
+        return served
 
     def _living(self, served: _Served) -> Model | None:
         served.bury(self._config.stable_seconds)
@@ -290,7 +333,7 @@ class ModelPool:
             async with self._changing:
                 if self._is_closing:
                     raise Cancelled("The server is stopping.")
-                card = await asyncio.to_thread(self._loader.read, served.name)
+                card = served.card = await asyncio.to_thread(self._loader.read, served.name)
                 plan = await self._make_room(served, card)
                 served.restarts += served.has_died
                 served.has_died = False

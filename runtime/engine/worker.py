@@ -66,6 +66,7 @@ def main() -> None:
             loaded.tokenizer,
             max_waiting=load.max_waiting,
             max_draft=load.max_draft,
+            max_answer=load.max_answer,
             emit=emit,
             wake=wake,
         ),

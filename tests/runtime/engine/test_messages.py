@@ -16,15 +16,18 @@ from runtime.engine.messages import (
     Attached,
     Command,
     Delta,
+    Detokenize,
     Failed,
     Finished,
     Generate,
     Load,
     LoadAdapter,
+    Piece,
     Progress,
     Pulse,
     Ready,
     Shutdown,
+    Text,
     Timings,
     Tokenize,
     Tokens,
@@ -39,14 +42,15 @@ from runtime.engine.statistics import EngineStatistics, Totals
 from tests.fakes.worker import PLAN
 
 COMMANDS: list[Command] = [
-    Load(b"/models/caf\xe9.gguf", PLAN, 64, 15),
+    Load(b"/models/caf\xe9.gguf", PLAN, 64, 15, 1000),
     Generate(
         "a", "Здравей", SamplingParams(temperature=0.5, logit_bias={7: -100.0}, seed=2**64 - 1), 12, ("\n",), True
     ),
     Generate("b", (1, 2, 262_143), SamplingParams()),
     Generate("b", "x", SamplingParams(), adapter="диалект"),
     LoadAdapter("d", "диалект", b"/adapters/caf\xe9.gguf"),
-    Tokenize("c", "текст"),
+    Tokenize("c", "текст", add_special=False, parse_special=True, with_pieces=True),
+    Detokenize("e", (1, 2, 262_143)),
     Abort("a"),
     Shutdown(),
 ]
@@ -57,7 +61,8 @@ EVENTS: list[WorkerEvent] = [
     Delta("a", "👩‍👩‍👧"),
     Finished("a", "stop", Usage(5, 7, 3), Timings(0.0, 0.1, 0.2)),
     Attached("d"),
-    Tokens("c", (1, 2, 3)),
+    Tokens("c", (1, 2), (Piece("<s>", b""), Piece("\ufffd", b"\xd0"))),
+    Text("e", "текст"),
 ]
 SAMPLES: dict[type[errors.DemoticError], errors.DemoticError] = {
     errors.InvalidRequest: errors.InvalidRequest("No.", remedy="Mend it.", param="top_p"),
@@ -65,6 +70,8 @@ SAMPLES: dict[type[errors.DemoticError], errors.DemoticError] = {
     errors.AdapterNotFound: errors.AdapterNotFound("x", known=("y", "z")),
     errors.ModelNotFound: errors.ModelNotFound("x", nearest=("y", "z")),
     errors.QueueFull: errors.QueueFull(num_waiting=3, retry_after=2),
+    errors.ModelBusy: errors.ModelBusy("x", "has requests in flight", remedy="Wait."),
+    errors.TooManyRequests: errors.TooManyRequests(limit=2),
     errors.NoRoomForModel: errors.NoRoomForModel("x", retry_after=3),
     errors.WorkerDied: errors.WorkerDied("x", "was ended by SIGSEGV", retry_after=4),
 }

@@ -21,6 +21,7 @@ from runtime.errors import (
     AdapterNotFound,
     Cancelled,
     DemoticError,
+    ModelBusy,
     ModelFileInvalid,
     ModelLoadFailed,
     ModelNotFound,
@@ -80,6 +81,7 @@ class FakeLoader:
         self.memory = memory
         self.clients: list[FakeClient] = []
         self.names: list[str] = []
+        self.num_read = 0
         self.attached: list[tuple[str, str]] = []
         self.fault: DemoticError | None = None
         self.may_load = threading.Event()
@@ -88,6 +90,7 @@ class FakeLoader:
     def read(self, name: str) -> ModelCard:
         if self.fault:
             raise self.fault
+        self.num_read += 1
         return ModelCard(ModelFile(name, Path(name), None, "path", None), Header.__new__(Header))
 
     def plan(self, card: ModelCard, *, spare_bytes: int = 0) -> Plan:
@@ -179,6 +182,76 @@ async def test_at_the_start_only_as_many_are_loaded_as_may_be() -> None:
     pool = ModelPool(["a", "b", "c"], loader, PoolConfig(max_models=2))
     await pool.preload()
     assert loader.names == ["a", "b"]
+    await pool.close()
+
+
+async def test_a_model_is_unloaded_when_it_is_told_to_and_loaded_again_by_the_next_request() -> None:
+    pool = ModelPool(["a", "b"], FakeLoader())
+    first, other = client_of(await pool.get("a")), client_of(await pool.get("b"))
+    assert pool.loaded("a") is not None
+    await pool.unload("a")
+    assert first.is_closed
+    assert not other.is_closed
+    assert pool.loaded("a") is None
+    assert pool.states() == {"a": "unloaded", "b": "ready"}
+    await pool.unload("a")
+    assert client_of(await pool.get("a")) is not first
+    with pytest.raises(ModelNotFound):
+        await pool.unload("c")
+    await pool.close()
+
+
+async def test_a_model_with_requests_is_unloaded_only_by_force() -> None:
+    pool = ModelPool(["a"], FakeLoader())
+    busy = client_of(await pool.get("a"))
+    busy.is_busy = True
+    with pytest.raises(ModelBusy, match="requests in flight"):
+        await pool.unload("a")
+    assert pool.states() == {"a": "ready"}
+    await pool.unload("a", is_forced=True)
+    assert busy.is_closed
+    await pool.close()
+
+
+async def test_a_model_that_is_being_loaded_is_not_unloaded() -> None:
+    loader = FakeLoader()
+    loader.may_load.clear()
+    pool = ModelPool(["a"], loader)
+    waiting = asyncio.create_task(pool.get("a"))
+    await until(lambda: pool.states() == {"a": "loading"})
+    with pytest.raises(ModelBusy, match="being loaded"):
+        await pool.unload("a", is_forced=True)
+    loader.may_load.set()
+    assert not client_of(await waiting).is_closed
+    await pool.close()
+
+
+async def test_unloading_waits_for_what_is_being_loaded() -> None:
+    loader = FakeLoader()
+    pool = ModelPool(["a", "b"], loader)
+    first = client_of(await pool.get("a"))
+    loader.may_load.clear()
+    waiting = asyncio.create_task(pool.get("b"))
+    await until(lambda: pool.states()["b"] == "loading")
+    unloading = asyncio.create_task(pool.unload("a"))
+    await asyncio.sleep(0.1)
+    assert pool.states() == {"a": "ready", "b": "loading"}
+    loader.may_load.set()
+    await asyncio.gather(waiting, unloading)
+    assert first.is_closed
+    await pool.close()
+
+
+async def test_a_card_is_read_once_and_anew_when_its_model_is_loaded() -> None:
+    loader = FakeLoader()
+    known = loader.read("b")
+    pool = ModelPool(["a", "b"], loader, cards={"b": known})
+    assert await pool.card("b") is known
+    card = await pool.card("a")
+    assert await pool.card("a") is card
+    assert loader.num_read == 2
+    model = await pool.get("b")
+    assert await pool.card("b") is model.card is not known
     await pool.close()
 
 
