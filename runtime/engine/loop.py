@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from runtime.engine.encoding import EncodingEngine
 from runtime.engine.engine import Engine
 from runtime.engine.messages import (
     Abort,
     Attached,
+    Encode,
     Event,
     Failed,
     Generate,
@@ -31,6 +33,7 @@ _log = logging.getLogger("demotic.engine")
 
 Emit = Callable[[Event], None]
 Wake = Callable[[], None]
+AnyEngine = Engine | EncodingEngine
 
 
 class Woken:
@@ -50,7 +53,7 @@ class EngineLoop:
 
     def __init__(
         self,
-        make_engine: Callable[[Emit, Wake], Engine],
+        make_engine: Callable[[Emit, Wake], AnyEngine],
         inbox: Inbox,
         emit: Emit,
         flush: Callable[[], None] = lambda: None,
@@ -109,11 +112,15 @@ class EngineLoop:
             match request:
                 case Generate():
                     self.engine.generate(request)
+                case Encode():
+                    self.engine.encode(request)
                 case LoadAdapter():
                     self.engine.attach(request.adapter, Path(os.fsdecode(request.path)))
                     self._emit(Attached(request.request_id))
                 case Tokenize():
-                    tokens = self.engine.tokenizer.encode(request.text, parse_special=False)
+                    tokens = self.engine.tokenizer.encode(
+                        request.text, parse_special=request.parse_special, is_beginning=request.is_beginning
+                    )
                     self._emit(Tokens(request.request_id, tuple(tokens)))
         except DemoticError as error:
             self._emit(Failed(request.request_id, error))

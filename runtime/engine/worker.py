@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from runtime.backends.load import LoadedDecoder, load_decoder
+from runtime.backends.load import LoadedDecoder, LoadedEncoder, load_decoder, load_encoder
+from runtime.engine.encoding import EncodingEngine
 from runtime.engine.engine import Engine
 from runtime.engine.frames import read_frames, to_frame, write_all
-from runtime.engine.loop import EngineLoop, Inbox
+from runtime.engine.loop import AnyEngine, Emit, EngineLoop, Inbox, Wake
 from runtime.engine.messages import (
     LOADING,
     NATIVE_PREFIX,
@@ -62,22 +63,29 @@ def main() -> None:
         emit(Failed(LOADING, error))
         return
     loop = EngineLoop(
-        lambda emit, wake: Engine(
+        lambda emit, wake: _make_engine(load, loaded, emit, wake),
+        inbox,
+        outbox.add,
+        outbox.flush,
+    )
+    emit(Ready(loop.engine.context_length, loaded.tokenizer.vocabulary_size))
+    threading.Thread(target=_pulse, args=(loop, emit), daemon=True).start()
+    loop.run()
+    loaded.close()
+
+
+def _make_engine(load: Load, loaded: LoadedDecoder | LoadedEncoder, emit: Emit, wake: Wake) -> AnyEngine:
+    if isinstance(loaded, LoadedDecoder):
+        return Engine(
             loaded.decoder,
             loaded.tokenizer,
             max_waiting=load.max_waiting,
             max_draft=load.max_draft,
             emit=emit,
             wake=wake,
-        ),
-        inbox,
-        outbox.add,
-        outbox.flush,
-    )
-    emit(Ready(loaded.decoder.context_length, loaded.decoder.vocabulary_size))
-    threading.Thread(target=_pulse, args=(loop, emit), daemon=True).start()
-    loop.run()
-    loaded.close()
+        )
+    assert load.encoding is not None  # noqa: S101  # without it a decoder was loaded
+    return EncodingEngine(loaded.encoder, loaded.tokenizer, load.encoding, max_waiting=load.max_waiting, emit=emit)
 
 
 class Outbox:
@@ -141,7 +149,7 @@ def _receive(commands: Iterator[Command], inbox: Inbox) -> None:
     os._exit(0)
 
 
-def _load(load: Load, emit: Callable[[WorkerEvent], None]) -> LoadedDecoder:
+def _load(load: Load, emit: Callable[[WorkerEvent], None]) -> LoadedDecoder | LoadedEncoder:
     told = 0.0
 
     def on_progress(share: float) -> bool:
@@ -151,7 +159,10 @@ def _load(load: Load, emit: Callable[[WorkerEvent], None]) -> LoadedDecoder:
             told = share
         return True
 
-    return load_decoder(Path(os.fsdecode(load.path)), load.plan, progress=on_progress)
+    path = Path(os.fsdecode(load.path))
+    if load.encoding is not None:
+        return load_encoder(path, load.plan, load.encoding, progress=on_progress)
+    return load_decoder(path, load.plan, progress=on_progress)
 
 
 def _pulse(loop: EngineLoop, emit: Callable[[WorkerEvent], None]) -> None:
