@@ -13,6 +13,7 @@ from runtime.chat.instructions import embedding_prompt
 from runtime.chat.template import ChatTemplate, Message
 from runtime.engine.messages import Generate
 from runtime.engine.sampling import SamplingParams
+from runtime.errors import InvalidRequest
 from runtime.models.encoding import Encoding, encoding_of
 from runtime.models.inspect import Header, StringArray, check_loadable, read_header
 from runtime.models.store import ModelFile
@@ -120,6 +121,22 @@ class ModelCard:
             stop=options.get("stop", ()),
             adapter=options.get("adapter"),
         )
+
+    def infill(self, before: str, after: str) -> str:
+        """The prompt for a text between two others; names of control tokens in it are to be read as those.
+
+        Raises:
+            InvalidRequest: the model has no tokens for this.
+        """
+        marks = [self._token_text(f"tokenizer.ggml.fim_{part}_token_id") for part in ("pre", "suf", "mid")]
+        if not all(marks):
+            raise InvalidRequest(
+                f"{self.name} cannot write a text between two others.",
+                remedy="Leave 'suffix' out, or choose a model with tokens for this, such as a code model.",
+                param="suffix",
+            )
+        prefix, suffix, middle = marks
+        return f"{prefix}{before}{suffix}{after}{middle}"
 
     def _token_text(self, key: str) -> str:
         tokens, token = self.header.metadata.get("tokenizer.ggml.tokens"), self.header.metadata.get(key)

@@ -96,6 +96,17 @@ class ServerConfig:
 
 
 @dataclass(frozen=True)
+class ChoiceLimits:
+    """What one request to the endpoint may ask for: `max_n` answers to a prompt, and `max_choices` to all its prompts.
+
+    The latter is as many as may wait (`EngineConfig.max_waiting`), so that an idle model takes the largest request.
+    """
+
+    max_n: int = 16
+    max_choices: int = 64
+
+
+@dataclass(frozen=True)
 class ChatTemplateConfig:
     """Bounds on a model's own chat template, which is a program written by a stranger."""
 

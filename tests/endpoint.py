@@ -64,8 +64,9 @@ async def local_endpoint(
 ) -> AsyncIterator[LocalEndpoint]:
     """Serve the GGUFs of `models` by name, until the block is left."""
     files = {name: ModelFile(name, path, None, "path", None) for name, path in models.items()}
-    loader = WorkerLoader(files, limits or EngineConfig(max_context=2048), worker_config)
-    pool = ModelPool(list(models), loader, pool_config)
+    limits = limits or EngineConfig(max_context=2048)
+    loader = WorkerLoader(files, limits, worker_config)
+    pool = ModelPool(list(models), loader, pool_config, max_waiting=limits.max_waiting)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = DrainingServer(create_app(pool, ServerConfig()), pool, drain_seconds=DRAIN_SECONDS)

@@ -1,67 +1,124 @@
-"""`/v1/completions`: continue a text."""
+"""`/v1/completions`: continue a text, or several."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+import msgspec
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
-from runtime.api.schemas.common import ErrorBody, UsageBody
+from runtime.api.choices import respond
+from runtime.api.schemas.common import ErrorBody, FinishReasonBody, UsageBody
 from runtime.api.schemas.completions import DEFAULT_MAX_TOKENS, Completion, CompletionChoice, CompletionRequest
-from runtime.api.streaming import generate, sse_response
-from runtime.engine.messages import Delta, Generate
+from runtime.api.schemas.logprobs import CompletionLogprobs, CompletionLogprobsWriter
+from runtime.engine.messages import Delta, Generate, TokenLogprob
 from runtime.engine.pool import ModelPool
-from runtime.errors import InferenceFailed
-from runtime.model import Model
 
 router = APIRouter(tags=["completions"])
 
 
 @router.post("/v1/completions", response_model=Completion, responses={400: {"model": ErrorBody}})
 async def create_completion(body: CompletionRequest, http: Request) -> Response:
-    """Continue a text."""
+    """Continue a text, or each of several."""
     pool: ModelPool = http.app.state.pool
-    model = await pool.get(body.model)
-    message = Generate(
-        request_id=f"cmpl-{uuid.uuid4().hex}",
-        prompt=body.prompt if isinstance(body.prompt, str) else tuple(body.prompt),
-        sampling=body.sampling(),
-        max_tokens=body.max_completion_tokens or body.max_tokens or DEFAULT_MAX_TOKENS,
-        stop=body.stops,
+    async with pool.hold(body.model, body.adapter) as (model, adapter):
+        shape = CompletionShape(f"cmpl-{uuid.uuid4().hex}", int(time.time()), body.model or model.name, body)
+        max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+        request = Generate(
+            request_id=shape.id,
+            prompt="",
+            sampling=body.sampling(),
+            max_tokens=DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens,
+            stop=body.stops,
+            adapter=adapter,
+            constraint=body.constraint(),
+            logprobs=body.num_logprobs,
+        )
+        replace = msgspec.structs.replace
+        if body.suffix and isinstance(body.prompt, str):
+            infill = model.card.infill(body.prompt, body.suffix)
+            return await respond(shape, body, [replace(request, prompt=infill, parse_special=True)], model.client, http)
+        prompts = [
+            replace(request, prompt=prompt, prompt_logprobs=body.tells_prompt(prompt)) for prompt in body.prompts
+        ]
+        return await respond(shape, body, prompts, model.client, http)
+
+
+@dataclass(frozen=True)
+class CompletionShape:
+    """`runtime.api.choices.Shape` of a text completion: a chunk and the whole have the same shape."""
+
+    id: str
+    created: int
+    model: str
+    body: CompletionRequest
+    writers: dict[int, CompletionLogprobsWriter] = field(default_factory=dict)
+
+    def begin(self, index: int) -> list[CompletionChoice]:
+        """See `Shape.begin`: a prompt that is text is echoed as it was sent."""
+        self.writers[index] = CompletionLogprobsWriter()
+        prompt = self._prompt(index)
+        return [CompletionChoice(index=index, text=prompt)] if self.body.echo and isinstance(prompt, str) else []
+
+    def say(self, index: int, delta: Delta) -> list[CompletionChoice]:
+        """See `Shape.say`: a prompt of token ids is echoed as the engine tells what they are."""
+        text, tokens = delta.text, delta.logprobs
+        prompt = self._prompt(index)
+        if delta.is_prompt and isinstance(prompt, str) and not _is_beginning(tokens, prompt):
+            tokens = tokens[1:]
+        logprobs, told = self.writers[index].write(tokens)
+        if delta.is_prompt and not isinstance(prompt, str):
+            text = told
+        wants = self.body.num_logprobs is not None and tokens
+        return [CompletionChoice(index=index, text=text, logprobs=logprobs if wants else None)] if text or wants else []
+
+    def end(self, index: int, reason: FinishReasonBody) -> list[CompletionChoice]:
+        """See `Shape.end`."""
+        return [CompletionChoice(index=index, text="", finish_reason=reason)]
+
+    def chunk(self, pieces: list[CompletionChoice], usage: UsageBody | None = None) -> Completion:
+        """See `Shape.chunk`."""
+        return Completion(id=self.id, created=self.created, model=self.model, choices=pieces, usage=usage)
+
+    def whole(self, choices: list[list[CompletionChoice]], usage: UsageBody) -> Completion:
+        """See `Shape.whole`: where more were written than are wanted, the likeliest of each prompt."""
+        texts = [_join(pieces) for pieces in choices]
+        written, wanted = self.body.num_written, self.body.num_choices
+        best: list[CompletionChoice] = []
+        for first in range(0, len(texts), written):
+            group = texts[first : first + written]
+            best += sorted(group, key=_mean_logprob, reverse=True)[:wanted] if written > wanted else group
+        for index, choice in enumerate(best):
+            choice.index = index
+            if self.body.logprobs is None:
+                choice.logprobs = None
+        return self.chunk(best, usage)
+
+    def _prompt(self, index: int) -> str | tuple[int, ...]:
+        return self.body.prompts[index // self.body.num_written]
+
+
+def _is_beginning(tokens: Sequence[TokenLogprob], prompt: str) -> bool:
+    """Whether the first token is of the text, and not what the model wants before every text."""
+    if not tokens or tokens[0].logprob is not None:
+        return True
+    return f" {prompt}".encode().startswith(tokens[0].data) or prompt.encode().startswith(tokens[0].data)
+
+
+def _join(pieces: list[CompletionChoice]) -> CompletionChoice:
+    told = [piece.logprobs for piece in pieces if piece.logprobs is not None]
+    return CompletionChoice(
+        index=pieces[0].index,
+        text="".join(piece.text for piece in pieces),
+        logprobs=CompletionLogprobs.joined(told) if told else None,
+        finish_reason=pieces[-1].finish_reason,
     )
-    chunks = _chunks(model, message, http)
-    if body.stream:
-        return await sse_response(chunks, wants_usage=body.wants_usage, headers=body.response_headers)
-    text = await _fold(chunks)
-    return JSONResponse(text.model_dump(mode="json"), headers=body.response_headers)
 
 
-async def _chunks(model: Model, message: Generate, http: Request) -> AsyncIterator[Completion]:
-    created = int(time.time())
-
-    def chunk(*choices: CompletionChoice, usage: UsageBody | None = None) -> Completion:
-        return Completion(id=message.request_id, created=created, model=model.name, choices=list(choices), usage=usage)
-
-    async for event in generate(model.client, message, http):
-        if isinstance(event, Delta):
-            yield chunk(CompletionChoice(text=event.text, finish_reason=None))
-        elif event.reason != "cancelled":
-            yield chunk(CompletionChoice(text="", finish_reason=event.reason))
-            yield chunk(usage=UsageBody.from_finished(event))
-
-
-async def _fold(chunks: AsyncIterator[Completion]) -> Completion:
-    """The whole text, from the very chunks a streaming client would get."""
-    texts: list[str] = []
-    reason, last = None, None
-    async for chunk in chunks:
-        last = chunk
-        for choice in chunk.choices:
-            texts.append(choice.text)
-            reason = choice.finish_reason or reason
-    if last is None or reason is None or last.usage is None:
-        raise InferenceFailed("The text was cut off before its end.")
-    return last.model_copy(update={"choices": [CompletionChoice(text="".join(texts), finish_reason=reason)]})
+def _mean_logprob(choice: CompletionChoice) -> float:
+    known = [] if choice.logprobs is None else [value for value in choice.logprobs.token_logprobs if value is not None]
+    return sum(known) / len(known) if known else 0.0

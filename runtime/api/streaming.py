@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
 from fastapi import Request
@@ -19,7 +19,38 @@ from runtime.errors import DemoticError
 
 StreamedChunk = ChatCompletionChunk | Completion
 
-_POLL_SECONDS = 0.1
+
+async def generate_all(
+    client: EngineClient, messages: Sequence[Generate], http: Request
+) -> AsyncGenerator[tuple[int, Delta | Finished]]:
+    """Events of several requests as they come, each with its request's index in `messages`.
+
+    However it ends, all that are not done by then are taken back.
+
+    Raises:
+        DemoticError: one of them failed.
+    """
+    arrived: asyncio.Queue[tuple[int, Delta | Finished] | Exception] = asyncio.Queue()
+
+    async def read(index: int, message: Generate) -> None:
+        try:
+            async for event in generate(client, message, http):
+                arrived.put_nowait((index, event))
+        except Exception as error:  # noqa: BLE001  # raised below, where somebody waits for it
+            arrived.put_nowait(error)
+
+    readers = [asyncio.create_task(read(index, message)) for index, message in enumerate(messages)]
+    num_open = len(readers)
+    try:
+        while num_open:
+            event = await arrived.get()
+            if isinstance(event, Exception):
+                raise event
+            num_open -= isinstance(event[1], Finished)
+            yield event
+    finally:
+        for reader in readers:
+            reader.cancel()
 
 
 async def generate(client: EngineClient, message: Generate, http: Request) -> AsyncIterator[Delta | Finished]:
@@ -56,8 +87,9 @@ async def stream_async(client: EngineClient, message: Generate) -> AsyncGenerato
 
 
 async def _abort_when_gone(client: EngineClient, request_id: str, http: Request) -> None:
-    while not await http.is_disconnected():
-        await asyncio.sleep(_POLL_SECONDS)
+    # The body has been read already, so that nothing else is to come.
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
     client.abort(request_id)
 
 

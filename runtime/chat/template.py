@@ -8,7 +8,7 @@ names, which base models continue sensibly; it stops where the model would begin
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NoReturn
@@ -58,8 +58,14 @@ class ChatTemplate:
         """Strings that end the answer, beside the model's own end tokens."""
         return () if self.source else PLAIN_STOP
 
-    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
-        """The prompt for `messages`.
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = True,
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The prompt for `messages`; `variables` are what else the template is told.
 
         Raises:
             InvalidRequest: no message, an unknown role, or an order of roles that the template refuses.
@@ -74,7 +80,11 @@ class ChatTemplate:
                 )
         if messages[0].role == "system" and len(messages) > 1 and not self._takes_system:
             messages = _fold_system(messages)
-        return self._render(messages, add_generation_prompt=add_generation_prompt)
+        return self._render(messages, add_generation_prompt=add_generation_prompt, more=variables)
+
+    def knows(self, name: str) -> bool:
+        """Whether the template speaks of a variable."""
+        return self.source is not None and name in self.source
 
     @cached_property
     def _takes_system(self) -> bool:
@@ -85,8 +95,10 @@ class ChatTemplate:
         except InvalidRequest:
             return False
 
-    def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
-        variables: dict[str, Any] = {
+    def _render(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool, more: Mapping[str, Any] | None = None
+    ) -> str:
+        variables: dict[str, Any] = dict(more or {}) | {
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "add_generation_prompt": add_generation_prompt,
             "bos_token": self.bos_token,

@@ -60,14 +60,9 @@ def serve(
                 f"{host} can be reached from other machines, and there is no API key.",
                 remedy="Give one with --api-key, or listen on 127.0.0.1.",
             )
-        asyncio.run(
-            _serve(
-                listener,
-                ModelPool(list(files), WorkerLoader(files, limits, adapters=shelf), pool_config),
-                config,
-                api_keys,
-            )
-        )
+        loader = WorkerLoader(files, limits, adapters=shelf)
+        pool = ModelPool(list(files), loader, pool_config, max_waiting=limits.max_waiting)
+        asyncio.run(_serve(listener, pool, config, api_keys))
 
 
 def _read_adapters(texts: Sequence[str], cards: Mapping[str, ModelCard]) -> dict[str, dict[str, Path]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runtime.backends.base import Chunk, Decoder, Logits
 from runtime.engine.constraints import ConstraintCompiler, Matcher, restrict_rows
-from runtime.engine.logprobs import token_logprob
+from runtime.engine.logprobs import token_data, token_logprob
 from runtime.engine.messages import (
     Abort,
     Delta,
@@ -179,7 +179,11 @@ class Engine:
 
     def _tell_prompt(self, share: Share, rows: Logits) -> None:
         """Tell the logprobs of the prompt's tokens that follow those of `share`."""
-        sequence, told = share.sequence, []
+        sequence, told = share.sequence, list[TokenLogprob]()
+        if sequence.next_prompt_logprob == 0:
+            first = sequence.tokens[0]
+            told.append(TokenLogprob(first, token_data(first, self.tokenizer), None))
+            sequence.next_prompt_logprob = 1
         for row, position in zip(rows, range(sequence.num_computed + 1, sequence.num_prompt_tokens), strict=False):
             # One that was preempted reads its prompt a second time.
             if position == sequence.next_prompt_logprob:

@@ -12,13 +12,23 @@ import difflib
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from runtime.card import ModelCard
-from runtime.config import PoolConfig
-from runtime.errors import Cancelled, DemoticError, ModelLoadFailed, ModelNotFound, NoRoomForModel, WorkerDied
+from runtime.config import EngineConfig, PoolConfig
+from runtime.errors import (
+    Cancelled,
+    DemoticError,
+    InvalidRequest,
+    ModelLoadFailed,
+    ModelNotFound,
+    NoRoomForModel,
+    QueueFull,
+    WorkerDied,
+)
 from runtime.hardware.plan import Plan
 from runtime.model import Model
 
@@ -50,14 +60,16 @@ class Loader(Protocol):
 class _Served:
     """One name, and what has become of its model.
 
-    `claims` counts requests between asking for the model and getting it, `deaths` those of its process in a row.
-    `fault` is why it could not be loaded, or died; None when it is loaded again.
+    `claims` counts requests that ask for the model or hold it, `num_waiting` those that wait for it to be loaded,
+    `deaths` those of its process in a row. `fault` is why it could not be loaded, or died; None when it is loaded
+    again.
     """
 
     name: str
     model: Model | None = None
     loading: asyncio.Task[None] | None = None
     claims: int = 0
+    num_waiting: int = 0
     loaded_at: float = 0.0
     fault: DemoticError | None = None
     failed_at: float = 0.0
@@ -89,12 +101,21 @@ class _Served:
 class ModelPool:
     """Belongs to one event loop: all methods are called there."""
 
-    def __init__(self, names: Sequence[str], loader: Loader, config: PoolConfig | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        loader: Loader,
+        config: PoolConfig | None = None,
+        *,
+        max_waiting: int = EngineConfig.max_waiting,
+    ) -> None:
+        """`max_waiting` is how many requests may wait for one model to be loaded."""
         self.names = tuple(names)
         self.started = int(time.time())
         self._served = {name: _Served(name) for name in self.names}
         self._loader = loader
         self._config = config or PoolConfig()
+        self._max_waiting = max_waiting
         # Held while a model is loaded or unloaded.
         self._changing = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None
@@ -114,6 +135,25 @@ class ModelPool:
         """Names of the adapters that a served model may be asked for."""
         return self._loader.adapters(name)
 
+    @asynccontextmanager
+    async def hold(self, name: str | None, adapter: str | None = None) -> AsyncIterator[tuple[Model, str | None]]:
+        """The model as `get` gives it, and the adapter that `name` or `adapter` asks for.
+
+        It stays loaded while the block runs. Raises as `get` does.
+        """
+        if name is not None:
+            name, named = self.split(name)
+            if adapter is not None and named not in {None, adapter}:
+                raise InvalidRequest(f"The request asks for two adapters, '{named}' and '{adapter}'.", param="adapter")
+            adapter = adapter or named
+        model = await self.get(name, adapter)
+        served = self._served[model.name]
+        served.claims += 1
+        try:
+            yield model, adapter
+        finally:
+            served.claims -= 1
+
     async def get(self, name: str | None, adapter: str | None = None) -> Model:
         """The model served as `name`, the first one for None, with `adapter` attached.
 
@@ -122,6 +162,7 @@ class ModelPool:
         Raises:
             ModelNotFound: no model is served under that name.
             AdapterNotFound: it has no such adapter.
+            QueueFull: as many requests wait for it to be loaded as may.
             WorkerDied: its process died again and again, and is not started yet.
             NoRoomForModel: other models were answering all the time.
             DemoticError: it could not be loaded; the next request tries again.
@@ -135,11 +176,17 @@ class ModelPool:
         served.claims += 1
         try:
             while (model := self._living(served)) is None:
+                if served.num_waiting >= self._max_waiting:
+                    raise QueueFull(num_waiting=served.num_waiting)
                 if served.loading is None:
                     self._check_delay(served)
                     served.loading = asyncio.create_task(self._load(served))
-                # One caller's leaving must not cancel the loading that others wait for.
-                await asyncio.shield(served.loading)
+                served.num_waiting += 1
+                try:
+                    # One caller's leaving must not cancel the loading that others wait for.
+                    await asyncio.shield(served.loading)
+                finally:
+                    served.num_waiting -= 1
             if adapter is not None and adapter not in model.adapters:
                 await asyncio.to_thread(self._loader.attach, model, adapter)
             return model

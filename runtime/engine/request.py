@@ -51,8 +51,8 @@ class Sequence:
         self.matcher = matcher
         self.num_logprobs = request.logprobs
         self.logprob_tokens = request.logprob_tokens
-        # Tokens of the prompt that still want a logprob: all but the first, where they were asked for.
-        self.next_prompt_logprob = 1 if request.prompt_logprobs else len(prompt)
+        # Position of the next token of the prompt to be told of; the first one has no logprob.
+        self.next_prompt_logprob = 0 if request.prompt_logprobs else len(prompt)
         self.logprobs: list[TokenLogprob] = []
         # Guesses change the shape of the batch, and with it the last bits of a quantized model's logits. Where the
         # answer is constrained, what can be foretold is known without guessing.

@@ -22,6 +22,7 @@ from runtime.api.schemas import common
 from runtime.api.schemas.chat import ChatCompletionRequest
 from runtime.api.schemas.completions import CompletionRequest
 from runtime.config import (
+    ChoiceLimits,
     EngineConfig,
     PoolConfig,
     RunConfig,
@@ -254,6 +255,10 @@ def test_the_defaults_in_the_docs_are_those_of_the_program() -> None:
     assert f"http://{server.host}:{server.port}/v1" in read("README.md")
     limits = f"At most {engine.max_sequences} requests run at a time on a model and {engine.max_waiting} wait."
     assert f"A body may have {server.max_body_bytes // 2**20} MiB. {limits}" in read("docs/api.md")
+    choices = ChoiceLimits()
+    assert f"answers to each prompt, 1 to {choices.max_n};" in read("docs/api.md")
+    for page in ("docs/api.md", "docs/safety.md"):
+        assert re.search(rf"may ask for (at most )?{choices.max_choices} choices", read(page))
     models = section(read("docs/api.md"), "Models in memory")
     worker, pool = WorkerConfig(), PoolConfig()
     first, *delays, last = pool.restart_delays

@@ -68,9 +68,7 @@ def byte_level() -> tokenizers.Tokenizer:
     tokenizer.add_special_tokens(list(control))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     end = control[0]
-    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
-        f"$A {end}", special_tokens=[(end, ids[end])]
-    )
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(f"$A {end}", special_tokens=[(end, ids[end])])
     return tokenizer
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from runtime.api.schemas.common import FinishReasonBody, GenerationRequest, UsageBody
-from runtime.chat.template import Message
+from runtime.api.schemas.common import FinishReasonBody, GenerationRequest, UsageBody, refusal
+from runtime.api.schemas.logprobs import MAX_TOP, ChatLogprobs
+from runtime.chat.template import ChatTemplate, Message
+from runtime.errors import InvalidRequest
+
+Effort = Literal["none", "minimal", "low", "medium", "high"]
+# What templates call it: Qwen3 and its kin the first, gpt-oss the second.
+_EFFORT_VARIABLES = ("enable_thinking", "reasoning_effort")
 
 
 class ContentPart(BaseModel):
@@ -49,6 +55,39 @@ class ChatCompletionRequest(GenerationRequest):
     messages: list[ChatMessage] = Field(
         min_length=1, examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]]
     )
+    logprobs: bool | None = Field(None, description="Tell the logprob of each token of the answer.")
+    top_logprobs: int | None = Field(
+        None, ge=0, le=MAX_TOP, description="And those of the likeliest; needs `logprobs`."
+    )
+    reasoning_effort: Effort | None = Field(None, description="How much a reasoning model thinks before it answers.")
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        None, description="More variables for the model's chat template, such as `enable_thinking`."
+    )
+
+    @model_validator(mode="after")
+    def _refuse_top_alone(self) -> ChatCompletionRequest:
+        if self.top_logprobs and not self.logprobs:
+            raise refusal("top_logprobs", "needs 'logprobs': true")
+        return self
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """How many of the likeliest tokens are told of; None where no logprobs are."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+    def template_variables(self, template: ChatTemplate) -> dict[str, Any]:
+        """What `template` is told beside the messages.
+
+        Raises:
+            InvalidRequest: an effort is asked for of a model that does not reason.
+        """
+        variables = dict(self.chat_template_kwargs or {})
+        effort = self.reasoning_effort
+        if effort is None:
+            return variables
+        if effort != "none" and not any(template.knows(name) for name in _EFFORT_VARIABLES):
+            raise InvalidRequest("This model's reasoning has no levels.", param="reasoning_effort")
+        return {"enable_thinking": effort != "none", "reasoning_effort": effort} | variables
 
 
 class AnswerMessage(BaseModel):
@@ -57,6 +96,7 @@ class AnswerMessage(BaseModel):
     role: Literal["assistant"] = "assistant"
     content: str
     refusal: None = None
+    reasoning_content: str | None = None
 
 
 class ChatChoice(BaseModel):
@@ -64,7 +104,7 @@ class ChatChoice(BaseModel):
 
     index: int = 0
     message: AnswerMessage
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: FinishReasonBody
 
 
@@ -84,6 +124,7 @@ class ChatDelta(BaseModel):
 
     role: Literal["assistant"] | None = None
     content: str | None = None
+    reasoning_content: str | None = None
 
     @model_serializer(mode="wrap")
     def _only_what_is_new(self, handler: SerializerFunctionWrapHandler) -> dict[str, str]:
@@ -95,7 +136,7 @@ class ChatChunkChoice(BaseModel):
 
     index: int = 0
     delta: ChatDelta
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: FinishReasonBody | None = None
 
 

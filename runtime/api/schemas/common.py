@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from runtime.config import SamplingDefaults
+from runtime.config import ChoiceLimits, SamplingDefaults
+from runtime.engine.constraints import Constraint, ConstraintKind
 from runtime.engine.messages import Finished
 from runtime.engine.sampling import SamplingParams
 
 _DEFAULTS = SamplingDefaults()
+_LIMITS = ChoiceLimits()
 _MAX_STOPS = 4
 _MAX_HEADER = 1024
 
@@ -23,24 +27,12 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 # Fields that would change the answer and cannot be honoured yet, with the values that ask for nothing.
 _UNSUPPORTED: dict[str, tuple[object, ...]] = {
     "audio": (None,),
-    "best_of": (None, 1),
-    "echo": (None, False),
     "function_call": (None, "none"),
     "functions": (None, []),
-    "grammar": (None, ""),
-    "guided_choice": (None, []),
-    "guided_json": (None,),
-    "guided_regex": (None, ""),
-    "logprobs": (None, False, 0),
     "modalities": (None, ["text"]),
-    "n": (None, 1),
     "prediction": (None,),
-    "reasoning_effort": (None, "none"),
-    "response_format": (None, {"type": "text"}),
-    "suffix": (None, ""),
     "tool_choice": (None, "none"),
     "tools": (None, []),
-    "top_logprobs": (None, 0),
     "web_search_options": (None,),
 }
 # Fields that ask for nothing this server does differently.
@@ -55,14 +47,48 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
+class JsonSchema(BaseModel):
+    """A schema and its name; it is kept whether `strict` is true or not."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str = Field("answer", max_length=64)
+    description: str | None = None
+    schema_: dict[str, Any] = Field({}, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """What the answer must be: any text, any JSON object, or JSON that matches a schema."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _schema_where_it_belongs(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise refusal("response_format", "has a 'json_schema' where its type is 'json_schema', and only there")
+        return self
+
+    def to_schema(self) -> dict[str, Any] | None:
+        """The JSON schema of the answer; None for any text."""
+        if self.json_schema is not None:
+            return self.json_schema.schema_
+        return {"type": "object"} if self.type == "json_object" else None
+
+
 class GenerationRequest(BaseModel):
     """Fields of both kinds of completion. Unknown ones are ignored, and named in the header `x-demotic-ignored`."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
-    model: str | None = Field(None, description="A served model's name; without it, the first one.")
+    model: str | None = Field(None, description="A served model's name, or MODEL:ADAPTER; without it, the first one.")
+    adapter: str | None = Field(None, description="One of the model's adapters.")
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1, description="Newer name of `max_tokens`; it wins.")
+    n: int | None = Field(None, ge=1, le=_LIMITS.max_n, description="Answers to each prompt; 1 where it is not given.")
     stop: str | list[str] | None = Field(None, description="Up to four strings that end the answer; not part of it.")
     stream: bool | None = False
     stream_options: StreamOptions | None = None
@@ -75,19 +101,27 @@ class GenerationRequest(BaseModel):
     presence_penalty: Number | None = Field(None, ge=-2, le=2)
     logit_bias: dict[str, Number] | None = None
     seed: int | None = None
+    response_format: ResponseFormat | None = Field(None, description="What the answer must be.")
+    guided_json: dict[str, Any] | str | None = Field(None, description="A JSON schema that the answer must match.")
+    guided_regex: str | None = Field(None, description="A regular expression that the answer must match.")
+    guided_choice: list[str] | None = Field(None, description="The texts of which the answer must be one.")
+    guided_grammar: str | None = Field(None, description="A grammar for the answer, in GBNF or in Lark.")
+    grammar: str | None = Field(None, description="Another name of `guided_grammar`.")
 
     @model_validator(mode="after")
     def _refuse_unsupported(self) -> GenerationRequest:
         for name, value in (self.model_extra or {}).items():
             if name in _UNSUPPORTED and value not in _UNSUPPORTED[name]:
-                raise _refusal(name, "is not supported by this server")
+                raise refusal(name, "is not supported by this server")
         if isinstance(self.stop, list) and len(self.stop) > _MAX_STOPS:
-            raise _refusal("stop", f"may hold at most {_MAX_STOPS} strings")
+            raise refusal("stop", f"may hold at most {_MAX_STOPS} strings")
         if self.stream_options is not None and not self.stream:
-            raise _refusal("stream_options", "needs 'stream': true")
+            raise refusal("stream_options", "needs 'stream': true")
+        if len(self._constraints()) > 1:
+            raise refusal("response_format", "and the fields that guide the answer exclude each other: send one")
         for token in self.logit_bias or {}:
             if not token.isascii() or not token.isdigit():
-                raise _refusal("logit_bias", f"must be keyed by token ids, not '{token}'")
+                raise refusal("logit_bias", f"must be keyed by token ids, not '{token}'")
         return self
 
     @property
@@ -95,6 +129,35 @@ class GenerationRequest(BaseModel):
         """Headers of the answer: the names of the fields that this server does not know."""
         ignored = sorted(ascii(name)[1:-1] for name in set(self.model_extra or {}) - _ACCEPTED)
         return {"x-demotic-ignored": ", ".join(ignored)[:_MAX_HEADER]} if ignored else {}
+
+    @property
+    def num_written(self) -> int:
+        """Answers that are written for each prompt; more than `num_choices` where the best of them are given."""
+        return self.num_choices
+
+    def constraint(self) -> Constraint | None:
+        """What the answer must match, if anything."""
+        return next(iter(self._constraints()), None)
+
+    def _constraints(self) -> list[Constraint]:
+        found: list[tuple[ConstraintKind, str]] = []
+        schema = None if self.response_format is None else self.response_format.to_schema()
+        if schema is not None:
+            found.append(("json_schema", _to_json(schema)))
+        if self.guided_json is not None:
+            found.append(("json_schema", _to_json(self.guided_json)))
+        if self.guided_regex:
+            found.append(("regex", self.guided_regex))
+        if self.guided_choice:
+            found.append(("choice", _to_json(self.guided_choice)))
+        grammars = [grammar for grammar in (self.guided_grammar, self.grammar) if grammar]
+        found += [("gbnf" if "::=" in grammar else "lark", grammar) for grammar in grammars]
+        return [Constraint(kind, source) for kind, source in found]
+
+    @property
+    def num_choices(self) -> int:
+        """Answers to each prompt."""
+        return self.n or 1
 
     @property
     def wants_usage(self) -> bool:
@@ -118,7 +181,11 @@ class GenerationRequest(BaseModel):
         return SamplingParams(**sent, logit_bias=bias, seed=seed)
 
 
-def _refusal(param: str, reason: str) -> PydanticCustomError:
+def _to_json(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def refusal(param: str, reason: str) -> PydanticCustomError:
     """Fault of one field that only shows when the whole body is looked at."""
     return PydanticCustomError("refused", "{reason}", {"param": param, "reason": reason})
 
@@ -129,6 +196,13 @@ class PromptTokensDetails(BaseModel):
     cached_tokens: int
 
 
+class CompletionTokensDetails(BaseModel):
+    """Tokens that were guessed ahead, and are in the answer or not."""
+
+    accepted_prediction_tokens: int
+    rejected_prediction_tokens: int
+
+
 class UsageBody(BaseModel):
     """Token counts."""
 
@@ -136,16 +210,27 @@ class UsageBody(BaseModel):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
 
     @classmethod
-    def from_finished(cls, finished: Finished) -> UsageBody:
-        """Counts of a finished request."""
-        prompt, completion = finished.usage.prompt_tokens, finished.usage.completion_tokens
+    def from_finished(cls, finished: Sequence[Finished], num_choices: int) -> UsageBody:
+        """Counts of an answer whose choices end so, in the order of their indices, `num_choices` to a prompt.
+
+        A prompt counts once, and as its first choice found it: the others share what that one computes.
+        """
+        firsts = [first.usage for first in finished[::num_choices]]
+        prompt = sum(first.prompt_tokens for first in firsts)
+        completion = sum(choice.usage.completion_tokens for choice in finished)
+        drafted = sum(choice.usage.drafted_tokens for choice in finished)
+        accepted = sum(choice.usage.accepted_tokens for choice in finished)
         return cls(
             prompt_tokens=prompt,
             completion_tokens=completion,
             total_tokens=prompt + completion,
-            prompt_tokens_details=PromptTokensDetails(cached_tokens=finished.usage.cached_tokens),
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=sum(first.cached_tokens for first in firsts)),
+            completion_tokens_details=CompletionTokensDetails(
+                accepted_prediction_tokens=accepted, rejected_prediction_tokens=drafted - accepted
+            ),
         )
 
 

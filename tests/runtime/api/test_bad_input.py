@@ -42,17 +42,12 @@ BAD_CHATS: dict[str, tuple[dict[str, Any], str, str | None]] = {
         "'stream': true",
         "stream_options",
     ),
-    "two answers": ({"messages": USER, "n": 2}, "is not supported", "n"),
+    "no answers": ({"messages": USER, "n": 0}, "greater than or equal to 1", "n"),
+    "too many answers": ({"messages": USER, "n": 17}, "less than or equal to 16", "n"),
     "tools": (
         {"messages": USER, "tools": [{"type": "function", "function": {"name": "f"}}]},
         "is not supported",
         "tools",
-    ),
-    "logprobs": ({"messages": USER, "logprobs": True}, "is not supported", "logprobs"),
-    "json mode": (
-        {"messages": USER, "response_format": {"type": "json_object"}},
-        "is not supported",
-        "response_format",
     ),
     "lone surrogate": ({"messages": [{"role": "user", "content": "\ud800"}]}, "", None),
 }

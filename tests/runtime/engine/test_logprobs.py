@@ -119,11 +119,12 @@ def test_logprobs_of_prompt_and_answer_are_those_of_the_model_also_over_several_
         for _ in range(2):
             prompt, answer, _ = run(engine, events, request)
             whole = [*tokens, *(logprob.token for logprob in answer)]
-            assert [logprob.token for logprob in prompt] == tokens[1:]
+            assert [logprob.token for logprob in prompt] == tokens
+            assert prompt[0].logprob is None
             assert len(answer) == max_tokens
             rows = np.array(reader.decoder.forward([Chunk(0, 0, whole, num_logits=len(whole))]))
             reader.decoder.forget(0)
-            for position, told in enumerate([*prompt, *answer], start=1):
+            for position, told in enumerate([*prompt[1:], *answer], start=1):
                 assert told.logprob == pytest.approx(reference(rows[position - 1])[whole[position]], abs=1e-4)
                 assert told.top[0].token == int(rows[position - 1].argmax())
     finally:
@@ -135,7 +136,7 @@ def test_a_prompt_alone_is_answered_and_frees_its_cells() -> None:
     engine, events, decoder = scripted("x", "prompt")
     request = Generate("a", "prompt", SamplingParams(), 0, logprobs=0, prompt_logprobs=True)
     prompt, answer, text = run(engine, events, request)
-    assert (len(prompt), answer, text) == (5, [], "")
+    assert (len(prompt), answer, text) == (6, [], "")
     last = events[-1]
     assert isinstance(last, Finished) and last.reason == "length" and last.usage.completion_tokens == 0
     assert decoder.num_used == 0

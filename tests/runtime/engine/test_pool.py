@@ -24,6 +24,7 @@ from runtime.errors import (
     ModelLoadFailed,
     ModelNotFound,
     NoRoomForModel,
+    QueueFull,
     WorkerDied,
 )
 from runtime.hardware.plan import Plan
@@ -337,3 +338,36 @@ async def test_closing_stops_what_is_being_loaded_and_loads_nothing_more() -> No
     with pytest.raises(Cancelled):
         await pool.get("a")
     assert loader.names == []
+
+
+async def test_as_many_requests_wait_for_a_model_as_may_and_the_next_is_told_to_come_again_at_once() -> None:
+    loader = FakeLoader()
+    loader.may_load.clear()
+    pool = ModelPool(["a", "b"], loader, max_waiting=3)
+    waiting = [asyncio.create_task(pool.get("a")) for _ in range(3)]
+    await until(lambda: pool.states() == {"a": "loading", "b": "unloaded"})
+    with pytest.raises(QueueFull, match="3 requests wait already") as refused:
+        await asyncio.wait_for(pool.get("a"), 1)
+    assert refused.value.retry_after >= 1
+    # One that leaves makes room for another, and other models have queues of their own.
+    waiting[0].cancel()
+    await asyncio.wait({waiting[0]})
+    waiting[0] = asyncio.create_task(pool.get("a"))
+    other = asyncio.create_task(pool.get("b"))
+    await asyncio.sleep(0.05)
+    loader.may_load.set()
+    assert {model.name for model in await asyncio.gather(*waiting, other)} == {"a", "b"}
+    # Nobody waits for a model that is there.
+    assert len(await asyncio.gather(*(pool.get("a") for _ in range(10)))) == 10
+    await pool.close()
+
+
+async def test_a_model_that_is_held_stays_until_it_is_let_go() -> None:
+    pool = ModelPool(["a", "b"], FakeLoader(), PoolConfig(max_models=1))
+    async with pool.hold("a") as (held, _):
+        newcomer = asyncio.create_task(pool.get("b"))
+        await asyncio.sleep(0.3)
+        assert not client_of(held).is_closed
+    assert (await newcomer).name == "b"
+    assert client_of(held).is_closed
+    await pool.close()

@@ -1,0 +1,114 @@
+"""From a request to its answer, the same way for all completions: one `Generate` a choice, their events as one stream.
+
+An endpoint makes a `Generate` of each prompt and says, with its `Shape`, how events look in its chunks and answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+
+from runtime.api.schemas.chat import ChatChunkChoice
+from runtime.api.schemas.common import FinishReasonBody, GenerationRequest, UsageBody
+from runtime.api.schemas.completions import CompletionChoice
+from runtime.api.streaming import StreamedChunk, generate_all, sse_response
+from runtime.engine.client import EngineClient
+from runtime.engine.messages import Delta, Finished, Generate
+from runtime.errors import Cancelled, InferenceFailed
+
+PieceT = TypeVar("PieceT", ChatChunkChoice, CompletionChoice)
+
+
+class Shape(Protocol[PieceT]):
+    """How one answer looks in the shapes of its endpoint."""
+
+    def begin(self, index: int) -> list[PieceT]:
+        """Pieces that come before all others of the choice `index`."""
+
+    def say(self, index: int, delta: Delta) -> list[PieceT]:
+        """The next pieces of a choice; none where the text is held back."""
+
+    def end(self, index: int, reason: FinishReasonBody) -> list[PieceT]:
+        """The last pieces of a choice; the last one has the reason."""
+
+    def chunk(self, pieces: list[PieceT], usage: UsageBody | None = None) -> StreamedChunk:
+        """A server-sent event that carries pieces, or the token counts."""
+
+    def whole(self, choices: list[list[PieceT]], usage: UsageBody) -> BaseModel:
+        """The answer in one object, from the pieces of each choice."""
+
+
+async def respond(
+    shape: Shape[PieceT], body: GenerationRequest, prompts: Sequence[Generate], client: EngineClient, http: Request
+) -> Response:
+    """Answer each of `prompts` with as many choices as `body` asks for, streamed if it asks for that.
+
+    Raises:
+        DemoticError: a choice failed, before the first event of a stream.
+    """
+    chunks = _chunks(shape, prompts, body.num_written, client, http)
+    if body.stream:
+        return await sse_response(chunks, wants_usage=body.wants_usage, headers=body.response_headers)
+    answer = shape.whole(*await _fold(chunks))
+    return JSONResponse(answer.model_dump(mode="json"), headers=body.response_headers)
+
+
+def choices_of(prompts: Sequence[Generate], num_choices: int) -> list[Generate]:
+    """Each of `prompts` so many times, in the order of OpenAI's indices, each with an id and a seed of its own."""
+    repeated = [prompt for prompt in prompts for _ in range(num_choices)]
+    return [
+        msgspec.structs.replace(
+            prompt,
+            request_id=f"{prompt.request_id}-{index}",
+            sampling=msgspec.structs.replace(prompt.sampling, seed=_seed(prompt.sampling.seed, index)),
+        )
+        for index, prompt in enumerate(repeated)
+    ]
+
+
+def _seed(seed: int | None, index: int) -> int | None:
+    """The seed of a choice: each has another one, and the same one each time."""
+    return None if seed is None else (seed + index) % 2**64
+
+
+async def _chunks(
+    shape: Shape[PieceT], prompts: Sequence[Generate], num_choices: int, client: EngineClient, http: Request
+) -> AsyncGenerator[StreamedChunk]:
+    """The answer as OpenAI's chunks: pieces of all choices as they come, and last the token counts."""
+    begun: set[int] = set()
+    finished: dict[int, Finished] = {}
+    async with aclosing(generate_all(client, choices_of(prompts, num_choices), http)) as events:
+        async for index, event in events:
+            if index not in begun:
+                begun.add(index)
+                for piece in shape.begin(index):
+                    yield shape.chunk([piece])
+            if isinstance(event, Delta):
+                for piece in shape.say(index, event):
+                    yield shape.chunk([piece])
+            elif event.reason == "cancelled":
+                raise Cancelled("The client has gone.")
+            else:
+                finished[index] = event
+                for piece in shape.end(index, event.reason):
+                    yield shape.chunk([piece])
+    yield shape.chunk([], UsageBody.from_finished([finished[index] for index in sorted(finished)], num_choices))
+
+
+async def _fold(chunks: AsyncIterator[StreamedChunk]) -> tuple[list[list[Any]], UsageBody]:
+    """The pieces of each choice, in the order of their indices, from the very chunks that a streaming client gets."""
+    pieces: dict[int, list[Any]] = {}
+    usage = None
+    async for chunk in chunks:
+        usage = chunk.usage
+        for piece in chunk.choices:
+            pieces.setdefault(piece.index, []).append(piece)
+    if usage is None:
+        raise InferenceFailed("The answer was cut off before its end.")
+    return [pieces[index] for index in sorted(pieces)], usage
