@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from runtime.api import chat, completions, errors, models
+from runtime.api import chat, completions, embeddings, errors, models, rerank
 from runtime.api.auth import RefuseForeignHosts, RequireApiKey
 from runtime.api.limits import LimitBody
 from runtime.config import ServerConfig
@@ -28,6 +28,8 @@ def create_app(pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...] 
     app.state.pool = pool
     app.include_router(chat.router)
     app.include_router(completions.router)
+    app.include_router(embeddings.router)
+    app.include_router(rerank.router)
     app.include_router(models.router)
     errors.install(app)
     app.add_middleware(LimitBody, max_bytes=config.max_body_bytes)

@@ -98,7 +98,7 @@ class EncodingEngine:
         """Refuse: this model generates no text."""
         self._emit(Failed(request.request_id, InvalidRequest(f"The model {self._encoding.purpose}.", param="model")))
 
-    def attach(self, adapter: str, path: Path) -> None:
+    def attach(self, adapter: str, path: Path) -> None:  # noqa: ARG002  # as `Engine.attach`
         """Refuse: adapters are of models that generate text."""
         raise InvalidRequest(f"The model takes no adapter such as {adapter}: it {self._encoding.purpose}.")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from runtime.errors import UnsupportedArchitecture
+from runtime.errors import DemoticError, UnsupportedArchitecture
 from runtime.models.gguf_format import StringArray
 from runtime.models.header import Header
 
@@ -58,7 +58,7 @@ class Encoding:
         """What the model is for, for a person who asked it for something else."""
         if not self.gives_scores:
             return "is an embedding model: it gives vectors (/v1/embeddings) and no text"
-        if self.is_causal or not self.labels:
+        if self.is_causal or len(self.labels) < 2:
             return "is a reranker: it gives scores (/v1/rerank, /v1/score) and no text"
         return "is a classifier: it gives the probabilities of labels (/v1/classify) and no text"
 
@@ -66,7 +66,8 @@ class Encoding:
 def encoding_of(header: Header) -> Encoding | None:
     """How the model encodes; None for one that generates text.
 
-    An encoder whose header does not name its pooling is pooled by the mean, as sentence-transformers does.
+    An encoder whose header does not name its pooling gives the scores of its head, where it has one; else it is pooled
+    by the mean, as sentence-transformers does.
 
     Raises:
         ModelFileInvalid: the header contradicts itself.
@@ -77,9 +78,10 @@ def encoding_of(header: Header) -> Encoding | None:
     is_causal = not is_encoder and header.metadata.get(header.key("attention.causal"), True) is True
     if number == 0 and not is_encoder:
         return None
-    pooling = _POOLING.get(number, "mean")
-    if pooling == "rank":
-        _check_head(header)
+    has_head = header.architecture in _WITH_HEAD and any(name in header.tensors for name in _HEADS)
+    pooling = _POOLING.get(number, "rank" if has_head else "mean")
+    if pooling == "rank" and not has_head:
+        raise _headless(header)
     return Encoding(
         pooling,
         is_causal,
@@ -89,14 +91,13 @@ def encoding_of(header: Header) -> Encoding | None:
     )
 
 
-def _check_head(header: Header) -> None:
-    if header.architecture not in _WITH_HEAD:
-        raise UnsupportedArchitecture(
-            f"{header.path} is a reranker of architecture '{header.architecture:.40}', whose head is not computed.",
-            remedy=f"Choose one of {', '.join(sorted(_WITH_HEAD))}.",
-        )
-    if not any(name in header.tensors for name in _HEADS):
-        raise header.fault("says that it gives scores, but has no classification head")
+def _headless(header: Header) -> DemoticError:
+    if header.architecture in _WITH_HEAD:
+        return header.fault("says that it gives scores, but has no classification head")
+    return UnsupportedArchitecture(
+        f"{header.path} is a reranker of architecture '{header.architecture:.40}', whose head is not computed.",
+        remedy=f"Choose one of {', '.join(sorted(_WITH_HEAD))}.",
+    )
 
 
 def _labels(header: Header) -> tuple[str, ...]:
