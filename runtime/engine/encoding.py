@@ -69,7 +69,7 @@ class EncodingEngine:
         self.tokenizer = tokenizer
         self.context_length = encoder.context_length
         self._encoding = encoding
-        self._windows = WindowMaker(tokenizer, encoder.context_length, num_separators=encoding.num_separators)
+        self._windows = WindowMaker(tokenizer, encoder.context_length, encoding)
         self._max_waiting = max_waiting
         self._emit = emit
         self._jobs: dict[str, _Job] = {}

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from runtime.backends.base import Vectors
 from runtime.engine.messages import Encode, Framed, Overflow, Pair
 from runtime.errors import ContextOverflow, InvalidRequest
+from runtime.models.encoding import Encoding
 from runtime.text.tokenizer import Tokenizer
 
 
@@ -25,14 +26,17 @@ class Window:
 class WindowMaker:
     """Puts the model's own tokens around texts, and cuts texts that are too long."""
 
-    def __init__(self, tokenizer: Tokenizer, context_length: int, *, num_separators: int = 1) -> None:
+    def __init__(self, tokenizer: Tokenizer, context_length: int, encoding: Encoding) -> None:
         self._tokenizer = tokenizer
         self._context_length = context_length
-        self._num_separators = num_separators
+        self._num_separators = encoding.num_separators
         around = tokenizer.encode("", parse_special=False)
         sample = tokenizer.encode("a", parse_special=False)
         num_head = next((i for i, (x, y) in enumerate(zip(around, sample, strict=False)) if x != y), len(around))
-        self._head, self._tail = tuple(around[:num_head]), tuple(around[num_head:])
+        # What the tokenizer puts around a text by itself, and what belongs there.
+        self._num_head, self._num_tail = num_head, len(around) - num_head
+        self._head = tuple(around[:num_head]) or _only(encoding.opening)
+        self._tail = tuple(around[num_head:]) or _only(encoding.closing)
 
     def windows(self, request: Encode, index: int) -> list[Window]:
         """The windows of the input at `index`: one, or more with "chunk".
@@ -68,13 +72,13 @@ class WindowMaker:
 
     def _content(self, text: str) -> list[int]:
         tokens = self._tokenizer.encode(text, parse_special=False)
-        return tokens[len(self._head) : len(tokens) - len(self._tail)]
+        return tokens[self._num_head : len(tokens) - self._num_tail]
 
     def _parts(self, framed: Framed) -> tuple[list[int], list[int], list[int]]:
         encode = self._tokenizer.encode
         before = encode(framed.before, parse_special=True)
         return (
-            before[: len(before) - len(self._tail)],
+            before[: len(before) - self._num_tail],
             encode(framed.text, parse_special=False, is_beginning=False),
             encode(framed.after, parse_special=True, is_beginning=False),
         )
@@ -85,6 +89,10 @@ class WindowMaker:
             if not 0 <= token < size:
                 raise InvalidRequest(f"{name} has token {token}, but the vocabulary has {size} tokens.", param=name)
         return tokens
+
+
+def _only(token: int | None) -> tuple[int, ...]:
+    return () if token is None else (token,)
 
 
 def to_vector(rows: Vectors, weights: Sequence[int], dimensions: int | None = None) -> npt.NDArray[np.float32]:

@@ -33,6 +33,7 @@ class Encoding:
     pooling: which hidden states become the vector; "rank": a classification head over one of them gives scores.
     is_causal: every token sees only those before it.
     labels: what the scores of the head are of; empty where it names none.
+    opening, closing: tokens that belong around every text, in files of which the tokenizer does not know it yet.
     num_separators: how often the closing token stands between two texts that are judged together.
     has_segments: the model was trained to tell those two texts apart by their token types, which llama.cpp does not.
     """
@@ -40,6 +41,8 @@ class Encoding:
     pooling: Pooling
     is_causal: bool
     labels: tuple[str, ...] = ()
+    opening: int | None = None
+    closing: int | None = None
     num_separators: int = 1
     has_segments: bool = False
 
@@ -82,12 +85,17 @@ def encoding_of(header: Header) -> Encoding | None:
     pooling = _POOLING.get(number, "rank" if has_head else "mean")
     if pooling == "rank" and not has_head:
         raise _headless(header)
+    is_roberta = is_encoder and header.text("tokenizer.ggml.model") == "t5"
     return Encoding(
         pooling,
         is_causal,
-        _labels(header),
-        _num_separators(header),
-        header.architecture == "bert" and _num_token_types(header) > 1,
+        labels=_labels(header),
+        # Converters before June 2025 did not write that XLM-RoBERTa and Qwen3-Embedding want these
+        # (https://github.com/ggml-org/llama.cpp/issues/14252, and 14280).
+        opening=_unsaid_token(header, "bos") if is_roberta else None,
+        closing=_unsaid_token(header, "eos") if is_causal and pooling == "last" else None,
+        num_separators=_num_separators(header),
+        has_segments=header.architecture == "bert" and _num_token_types(header) > 1,
     )
 
 
@@ -107,6 +115,13 @@ def _labels(header: Header) -> tuple[str, ...]:
     if not isinstance(labels, StringArray) or not len(labels):
         raise header.fault("has labels that are no texts")
     return tuple(labels[index] for index in range(len(labels)))
+
+
+def _unsaid_token(header: Header, name: str) -> int | None:
+    """The id of a token, where the header does not say whether texts get it."""
+    token = header.metadata.get(f"tokenizer.ggml.{name}_token_id")
+    is_said = f"tokenizer.ggml.add_{name}_token" in header.metadata
+    return token if isinstance(token, int) and not is_said else None
 
 
 def _num_separators(header: Header) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ from tests.tiny.encoders import (
     wordpiece_vocabulary,
     write_encoder,
 )
+from tests.tiny.gguf import REMOVED
 
 TEXTS = ("the cats sat on the mat.", "кот сидит", "猫坐", "a dog ran, ran and ran!", "zebra")
 LIMITS = EngineConfig(max_context=512)
-MAKERS = {"bert": tiny_bert, "xlm-roberta": tiny_xlm_roberta, "qwen3": tiny_qwen3}
+MAKERS: dict[str, Callable[[], Any]] = {"bert": tiny_bert, "xlm-roberta": tiny_xlm_roberta, "qwen3": tiny_qwen3}
 
 
 def opened(path: Path, limits: EngineConfig = LIMITS) -> Model:
@@ -126,6 +127,17 @@ def test_a_batch_gives_what_each_text_gives_alone(kind: str, folder: Path) -> No
         alone = np.concatenate([model.embed([text]) for text in many[:10]])
     assert np.abs(together[:10] - alone).max() < 2e-3
     assert all(cosine(one, other) > 0.99999 for one, other in zip(together, alone, strict=False))
+
+
+@pytest.mark.parametrize(("kind", "unsaid"), [("qwen3", "add_eos_token"), ("xlm-roberta", "add_bos_token")])
+def test_a_file_that_does_not_say_which_tokens_belong_around_a_text_gives_the_same_vectors(
+    kind: str, unsaid: str, folder: Path
+) -> None:
+    said = write_encoder(folder / f"{kind}-said.gguf", MAKERS[kind](), pooling="last")
+    changes = {f"tokenizer.ggml.{unsaid}": REMOVED}
+    older = write_encoder(folder / f"{kind}-older.gguf", MAKERS[kind](), pooling="last", metadata=changes)
+    with opened(said) as one, opened(older) as other:
+        assert np.array_equal(one.embed(TEXTS), other.embed(TEXTS))
 
 
 def test_a_causal_model_reads_a_long_text_in_pieces(folder: Path) -> None:

@@ -40,13 +40,12 @@ class EmbeddingRequest(EncodingRequest):
     @property
     def inputs(self) -> list[str | tuple[int, ...]]:
         """The inputs one by one."""
-        match self.input:
-            case str() as text:
-                return [text]
-            case [int(), *_] | [] as tokens:
-                return [tuple(token for token in tokens if isinstance(token, int))]
-            case several:
-                return [one if isinstance(one, str) else tuple(one) for one in several if not isinstance(one, int)]
+        if isinstance(self.input, str):
+            return [self.input]
+        tokens = [one for one in self.input if isinstance(one, int)]
+        if tokens or not self.input:
+            return [tuple(tokens)]
+        return [one if isinstance(one, str) else tuple(one) for one in self.input if not isinstance(one, int)]
 
 
 class Embedding(BaseModel):

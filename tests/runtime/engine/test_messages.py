@@ -16,14 +16,18 @@ from runtime.engine.messages import (
     Attached,
     Command,
     Delta,
+    Encode,
     Failed,
     Finished,
+    Framed,
     Generate,
     Load,
     LoadAdapter,
+    Pair,
     Progress,
     Pulse,
     Ready,
+    Row,
     Shutdown,
     Timings,
     Tokenize,
@@ -35,6 +39,7 @@ from runtime.engine.messages import (
     encode,
 )
 from runtime.engine.sampling import SamplingParams
+from runtime.models.encoding import Encoding
 from tests.fakes.worker import PLAN
 
 COMMANDS: list[Command] = [
@@ -44,8 +49,11 @@ COMMANDS: list[Command] = [
     ),
     Generate("b", (1, 2, 262_143), SamplingParams()),
     Generate("b", "x", SamplingParams(), adapter="диалект"),
+    Load(b"/models/e.gguf", PLAN, 64, 15, Encoding("rank", is_causal=False, labels=("да", "не"), opening=1)),
+    Encode("e", ("текст", (1, 2, 3), Pair("a", "б"), Framed("<", "в", ">")), "chunk", 64, "documents"),
     LoadAdapter("d", "диалект", b"/adapters/caf\xe9.gguf"),
     Tokenize("c", "текст"),
+    Tokenize("c", "<|im_end|>", parse_special=True, is_beginning=False),
     Abort("a"),
     Shutdown(),
 ]
@@ -54,6 +62,7 @@ EVENTS: list[WorkerEvent] = [
     Ready(2048, 262_144),
     Pulse(1.5),
     Delta("a", "👩‍👩‍👧"),
+    Row("e", 3, b"\x00\x00\x80?"),
     Finished("a", "stop", Usage(5, 7, 3), Timings(0.0, 0.1, 0.2)),
     Attached("d"),
     Tokens("c", (1, 2, 3)),
