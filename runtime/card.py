@@ -5,16 +5,23 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 import msgspec
 
+from runtime.chat.instructions import embedding_prompt
 from runtime.chat.template import ChatTemplate, Message
 from runtime.engine.messages import Generate
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import InvalidRequest
+from runtime.models.encoding import Encoding, encoding_of
 from runtime.models.inspect import Header, StringArray, check_loadable, read_header
 from runtime.models.store import ModelFile
+
+if TYPE_CHECKING:
+    from runtime.config import EngineConfig
+    from runtime.hardware.plan import Plan
+    from runtime.hardware.probe import Machine
 
 
 class Options(TypedDict, total=False):
@@ -58,6 +65,32 @@ class ModelCard:
         """The model's chat template, or the plain one."""
         bos, eos = (self._token_text(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
         return ChatTemplate(self.header.chat_template, bos_token=bos, eos_token=eos)
+
+    @cached_property
+    def encoding(self) -> Encoding | None:
+        """How the model makes vectors or scores; None where it generates text."""
+        return encoding_of(self.header)
+
+    def plan(self, machine: Machine, limits: EngineConfig) -> Plan:
+        """How to run the model on `machine`, within `limits`.
+
+        Raises:
+            ModelLoadFailed: the machine cannot hold it.
+        """
+        from runtime.hardware.encoder_plan import plan_encoder
+        from runtime.hardware.plan import plan
+
+        if self.encoding is not None:
+            return plan_encoder(machine, self.header.shape(), limits, self.encoding)
+        return plan(machine, self.header.shape(), limits)
+
+    def instruct(self, instruction: str, text: str) -> str:
+        """A query with what it is for, in the form that the embedding model was trained with.
+
+        Raises:
+            InvalidRequest: it was trained with none.
+        """
+        return embedding_prompt(self.header.architecture, self.encoding, instruction, text)
 
     @property
     def is_chat(self) -> bool:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-from runtime.backends.load import load_decoder
+from runtime.backends.base import Vectors
+from runtime.backends.load import load_decoder, load_encoder
 from runtime.card import ModelCard, Options
 from runtime.chat.template import Message
 from runtime.config import EngineConfig
-from runtime.engine.client import EngineClient, InProcessClient, attach, stream, tokenize
+from runtime.engine.client import EngineClient, InProcessClient, attach, encode, stream, tokenize
+from runtime.engine.encoding import EncodingEngine
 from runtime.engine.engine import Engine
-from runtime.engine.messages import Delta, Finished, FinishReason, Generate
+from runtime.engine.messages import Delta, Encode, Finished, FinishReason, Generate, Overflow
 from runtime.errors import InferenceFailed
-from runtime.hardware.plan import Plan, plan
+from runtime.hardware.plan import Plan
 from runtime.hardware.probe import probe
 from runtime.models.adapter import check_adapter
 from runtime.models.store import Store
@@ -99,6 +102,26 @@ class Model:
             if isinstance(event, Delta):
                 yield event.text
 
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        instruction: str | None = None,
+        dimensions: int | None = None,
+        overflow: Overflow = "error",
+    ) -> Vectors:
+        """The vectors of `texts`, each of length 1: float32, shape (len(texts), dimensions or the model's width).
+
+        `instruction` says what queries are for, to models that want to know. `overflow` is what becomes of a text that
+        is longer than the context: "error", "truncate", or "chunk" for the mean of its windows.
+
+        Raises:
+            InvalidRequest: the model gives no vectors, or an argument cannot be honoured; ContextOverflow where a text
+                is too long.
+        """
+        inputs = tuple(text if instruction is None else self.card.instruct(instruction, text) for text in texts)
+        return encode(self.client, Encode(uuid.uuid4().hex, inputs, overflow, dimensions)).values
+
     def attach(self, path: Path, adapter: str | None = None) -> str:
         """Load the LoRA at `path`; requests use it under the name `adapter`, the file's by default, which is returned.
 
@@ -160,7 +183,19 @@ def start(card: ModelCard, limits: EngineConfig, progress: Callable[[float], boo
         ModelLoadFailed: the machine or the backend cannot hold it.
         Cancelled: `progress` stopped it.
     """
-    chosen = plan(probe(), card.header.shape(), limits)
+    chosen = card.plan(probe(), limits)
+    if (encoding := card.encoding) is not None:
+        encoder = load_encoder(card.file.path, chosen, encoding, progress=progress)
+        return Model(
+            card,
+            chosen,
+            InProcessClient(
+                lambda emit, _wake: EncodingEngine(
+                    encoder.encoder, encoder.tokenizer, encoding, max_waiting=limits.max_waiting, emit=emit
+                ),
+                close_backend=encoder.close,
+            ),
+        )
     loaded = load_decoder(card.file.path, chosen, progress=progress)
     client = InProcessClient(
         lambda emit, wake: Engine(

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from runtime.api import chat, completions, errors, metrics, models, page, tokens
+from runtime.api import chat, completions, embeddings, errors, metrics, models, page, rerank, tokens
 from runtime.api.access_log import AccessLog, LogAccess
 from runtime.api.auth import RefuseForeignHosts, RequireApiKey
 from runtime.api.limits import LimitBody, LimitClients
@@ -41,6 +41,8 @@ def create_app(
     app.state.metrics = Metrics(pool)
     app.include_router(chat.router)
     app.include_router(completions.router)
+    app.include_router(embeddings.router)
+    app.include_router(rerank.router)
     app.include_router(models.router)
     app.include_router(page.router)
     app.include_router(metrics.router)

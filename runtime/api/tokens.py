@@ -50,7 +50,9 @@ async def detokenize(body: DetokenizeRequest, http: Request) -> DetokenizeAnswer
 async def count_chat_tokens(body: ChatCompletionRequest, http: Request, response: Response) -> TokenCount:
     """How many tokens the prompt of a chat request has; nothing is generated."""
     model = await _model(body.model, http)
-    prompt = model.card.template.render([turn.to_message() for turn in body.messages])
+    template = model.card.template
+    turns = [turn.to_message() for turn in body.messages]
+    prompt = template.render(turns, variables=body.template_variables(template))
     answer = await _tokens(model.client, Tokenize(uuid.uuid4().hex, prompt, parse_special=True))
     response.headers.update(body.response_headers)
     return TokenCount(prompt_tokens=len(answer.tokens), context_length=model.client.context_length)

@@ -1,4 +1,4 @@
-"""What the engine asks of a backend: one step over many sequences, sharing and forgetting, adapters."""
+"""What the engine asks of a backend: one step over many sequences, sharing and forgetting, adapters; or vectors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Logits = npt.NDArray[np.float32]
+Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,31 @@ class Decoder(Protocol):
 
         Raises:
             ModelLoadFailed: the backend refused it.
+        """
+
+    def close(self) -> None:
+        """Give the memory back. Calling it twice is harmless."""
+
+
+class Encoder(Protocol):
+    """A model that makes one row of `width` numbers of a sequence: a vector, or the scores of its head.
+
+    A step takes up to `batch_size` tokens in up to `max_sequences` sequences; one alone may have `context_length`.
+    """
+
+    width: int
+    context_length: int
+    batch_size: int
+    max_sequences: int
+
+    def encode(self, sequences: Sequence[Sequence[int]]) -> Vectors:
+        """Compute the sequences, none of them empty, independently of each other.
+
+        Returns:
+            Their rows in order, as the model gives them (not normalised): float32, shape (len(sequences), width).
+
+        Raises:
+            InferenceFailed: the backend failed.
         """
 
     def close(self) -> None:

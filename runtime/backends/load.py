@@ -1,4 +1,4 @@
-"""The way from a file to a decoder: chooses the backend and imports only that one."""
+"""The way from a file to a decoder or an encoder: chooses the backend and imports only that one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.backends.base import Decoder
+from runtime.backends.base import Decoder, Encoder
 from runtime.hardware.plan import Plan
+from runtime.models.encoding import Encoding
 from runtime.text.tokenizer import Tokenizer
 
 
@@ -16,6 +17,15 @@ class LoadedDecoder:
     """A decoder, the tokenizer of its model, and how to give both back."""
 
     decoder: Decoder
+    tokenizer: Tokenizer
+    close: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """An encoder, the tokenizer of its model, and how to give both back."""
+
+    encoder: Encoder
     tokenizer: Tokenizer
     close: Callable[[], None]
 
@@ -44,3 +54,24 @@ def load_decoder(path: Path, plan: Plan, *, progress: Callable[[float], bool] | 
         model.close()
 
     return LoadedDecoder(decoder, model.tokenizer, close)
+
+
+def load_encoder(
+    path: Path, plan: Plan, encoding: Encoding, *, progress: Callable[[float], bool] | None = None
+) -> LoadedEncoder:
+    """Load the GGUF at `path` for what `encoding` says of it; all else, and what is raised, as for a decoder."""
+    from runtime.backends.llama.encoder import LlamaEncoder
+    from runtime.backends.llama.model import LlamaModel
+
+    model = LlamaModel(path, gpu_layers=plan.gpu_layers, progress=progress)
+    try:
+        encoder = LlamaEncoder(model, plan, encoding)
+    except BaseException:
+        model.close()
+        raise
+
+    def close() -> None:
+        encoder.close()
+        model.close()
+
+    return LoadedEncoder(encoder, model.tokenizer, close)

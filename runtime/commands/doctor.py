@@ -14,8 +14,10 @@ from rich.text import Text
 from runtime.config import EngineConfig
 from runtime.errors import ModelLoadFailed
 from runtime.hardware.advice import Advice, advise
+from runtime.hardware.encoder_plan import plan_encoder
 from runtime.hardware.plan import Plan, plan
 from runtime.hardware.probe import Machine, probe
+from runtime.models.encoding import Encoding, encoding_of
 from runtime.models.inspect import ModelShape, read_header
 
 TYPICAL_NAME = "a typical small model (Qwen3-0.6B, Q8_0)"
@@ -49,7 +51,7 @@ def doctor(model: Path | None, *, as_json: bool, machine: Machine | None = None)
     header = read_header(model) if model else None
     shape, name = (header.shape(), header.name) if header else (TYPICAL_SHAPE, TYPICAL_NAME)
     here = machine or probe(full=True)
-    chosen, refusal = _plan(here, shape)
+    chosen, refusal = _plan(here, shape, encoding_of(header) if header else None)
     found = advise(here)
     if as_json:
         document = {
@@ -67,8 +69,10 @@ def doctor(model: Path | None, *, as_json: bool, machine: Machine | None = None)
     _print_advice(console, found)
 
 
-def _plan(machine: Machine, shape: ModelShape) -> tuple[Plan | None, str]:
+def _plan(machine: Machine, shape: ModelShape, encoding: Encoding | None) -> tuple[Plan | None, str]:
     try:
+        if encoding is not None:
+            return plan_encoder(machine, shape, EngineConfig(), encoding), ""
         return plan(machine, shape, EngineConfig()), ""
     except ModelLoadFailed as refusal:
         return None, str(refusal)

@@ -12,21 +12,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from runtime.engine.engine import Engine
-from runtime.engine.loop import Emit, EngineLoop, Inbox, Wake, unloaded
+from runtime.engine.loop import AnyEngine, Emit, EngineLoop, Inbox, Wake, unloaded
 from runtime.engine.messages import (
     Abort,
     Delta,
+    Encode,
     Event,
     Failed,
     Finished,
     Generate,
     LoadAdapter,
     Request,
+    Row,
     Shutdown,
     Tokenize,
     Tokens,
 )
+from runtime.engine.rows import RowCollector, Rows
 from runtime.engine.statistics import EngineStatistics
 from runtime.errors import DemoticError
 
@@ -83,6 +85,20 @@ def stream(client: EngineClient, request: Generate) -> Iterator[Delta | Finished
     finally:
         if is_open:
             client.abort(request.request_id)
+
+
+def encode(client: EngineClient, request: Encode) -> Rows:
+    """The numbers of each input of one request.
+
+    Raises:
+        DemoticError: the request failed.
+    """
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    client.submit(request, events.put)
+    rows = RowCollector(len(request.inputs))
+    while (whole := rows.take(events.get())) is None:
+        pass
+    return whole
 
 
 def tokenize(client: EngineClient, text: str) -> list[int]:
@@ -154,7 +170,7 @@ class Sinks:
 
     def deliver(self, event: Event) -> None:
         """Give an event to whoever waits for it."""
-        is_last = not isinstance(event, Delta)
+        is_last = not isinstance(event, Delta | Row)
         with self._lock:
             sink = self._sinks.pop(event.request_id, None) if is_last else self._sinks.get(event.request_id)
             if is_last:
@@ -185,12 +201,12 @@ def _give(sink: Sink, event: Event) -> None:
 class InProcessClient:
     """Runs an engine in a thread of this process."""
 
-    def __init__(self, make_engine: Callable[[Emit, Wake], Engine], *, close_backend: Callable[[], None]) -> None:
+    def __init__(self, make_engine: Callable[[Emit, Wake], AnyEngine], *, close_backend: Callable[[], None]) -> None:
         """`make_engine` is given the function that the engine emits its events to, and the one that wakes it."""
         self._sinks = Sinks()
         self._inbox: Inbox = queue.SimpleQueue()
         loop = EngineLoop(make_engine, self._inbox, self._sinks.deliver)
-        self.context_length = loop.engine.decoder.context_length
+        self.context_length = loop.engine.context_length
         self._engine = loop.engine
         self._close_backend = close_backend
         self._lock = threading.Lock()

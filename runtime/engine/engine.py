@@ -13,6 +13,7 @@ from runtime.engine.logprobs import token_data, token_logprob
 from runtime.engine.messages import (
     Abort,
     Delta,
+    Encode,
     Event,
     Failed,
     Finished,
@@ -26,7 +27,7 @@ from runtime.engine.preparation import Preparation
 from runtime.engine.request import Sequence
 from runtime.engine.scheduler import Scheduler, Share, slot_of
 from runtime.engine.statistics import EngineStatistics, Totals
-from runtime.errors import AdapterNotFound, DemoticError, InferenceFailed, QueueFull
+from runtime.errors import AdapterNotFound, DemoticError, InferenceFailed, InvalidRequest, QueueFull
 from runtime.text.tokenizer import Tokenizer
 
 
@@ -52,6 +53,7 @@ class Engine:
         """
         self.decoder = decoder
         self.tokenizer = tokenizer
+        self.context_length = decoder.context_length
         self._emit = emit
         self._preparation = Preparation(ConstraintCompiler(tokenizer), wake)
         self._max_waiting = max_waiting
@@ -96,6 +98,11 @@ class Engine:
                 self.take_prepared()
         except DemoticError as error:
             self._emit(Failed(request.request_id, error))
+
+    def encode(self, request: Encode) -> None:
+        """Refuse: this model makes no vectors."""
+        message = "The model generates text (/v1/chat/completions, /v1/completions) and gives no vectors."
+        self._emit(Failed(request.request_id, InvalidRequest(message, param="model")))
 
     def take_prepared(self) -> None:
         """Queue the requests whose constraints are ready to be followed."""
@@ -208,7 +215,7 @@ class Engine:
             # One that was preempted reads its prompt a second time.
             if position == sequence.next_prompt_logprob:
                 token = sequence.tokens[position]
-                told.append(token_logprob(row, token, sequence.num_logprobs or 0, self.tokenizer))
+                told.append(self._logprob(row, token, sequence))
                 sequence.next_prompt_logprob += 1
         self._emit(Delta(sequence.request_id, "", tuple(told), is_prompt=True))
 
@@ -226,8 +233,7 @@ class Engine:
         for row, guess in zip(rows, (*share.draft, None), strict=True):
             token = sequence.sampler.sample(row)
             if originals is not None and not self.tokenizer.is_end(token):
-                original = originals[num_right]
-                sequence.logprobs.append(token_logprob(original, token, sequence.num_logprobs or 0, self.tokenizer))
+                sequence.logprobs.append(self._logprob(originals[num_right], token, sequence))
             text, reason = sequence.accept(token, self.tokenizer)
             texts.append(text)
             if reason is not None or token != guess:
@@ -244,6 +250,9 @@ class Engine:
         elif text:
             self._emit(sequence.delta(text))
         return num_right
+
+    def _logprob(self, row: Logits, token: int, sequence: Sequence) -> TokenLogprob:
+        return token_logprob(row, token, sequence.num_logprobs or 0, self.tokenizer, also=sequence.logprob_tokens)
 
     def _finish(self, sequence: Sequence, text: str, reason: FinishReason) -> None:
         # Made before the sequence is let go: should that fail, `fail_all` still finds it, and it is answered.

@@ -10,7 +10,7 @@ from runtime.card import ModelCard
 from runtime.config import EngineConfig, WorkerConfig
 from runtime.engine.messages import Load
 from runtime.engine.remote import WorkerClient
-from runtime.hardware.plan import Plan, plan
+from runtime.hardware.plan import Plan
 from runtime.hardware.probe import Machine, probe
 from runtime.model import Model
 from runtime.models.adapter import AdapterFiles
@@ -46,13 +46,13 @@ class WorkerLoader:
         Raises:
             ModelLoadFailed: the machine cannot hold it.
         """
-        return plan(_with_spare(probe(), spare_bytes), card.header.shape(), self._limits)
+        return card.plan(_with_spare(probe(), spare_bytes), self._limits)
 
     def start(self, card: ModelCard, plan: Plan, progress: Callable[[float], bool]) -> Model:
         """Load the model, and the adapters given for it, into a new process. Raises as `WorkerClient` does."""
         limits = self._limits
-        gguf = os.fsencode(card.file.path.absolute())
-        load = Load(gguf, plan, limits.max_waiting, limits.max_draft, limits.max_answer)
+        file = os.fsencode(card.file.path.absolute())
+        load = Load(file, plan, limits.max_waiting, limits.max_draft, limits.max_answer, card.encoding)
         model = Model(card, plan, WorkerClient(card.name, load, self._config, progress=progress))
         try:
             for adapter, path in self._adapters.given.get(card.name, {}).items():

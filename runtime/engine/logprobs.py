@@ -9,9 +9,12 @@ from runtime.engine.messages import Alternative, TokenLogprob
 from runtime.text.tokenizer import Tokenizer
 
 
-def token_logprob(row: Logits, token: int, num_top: int, tokenizer: Tokenizer) -> TokenLogprob:
+def token_logprob(
+    row: Logits, token: int, num_top: int, tokenizer: Tokenizer, *, also: tuple[int, ...] = ()
+) -> TokenLogprob:
     """Natural logarithm of the probability of `token`, and of the `num_top` likeliest tokens, the likeliest first.
 
+    The tokens of `also` follow those, in their order.
     `row` is float32 of shape (vocabulary_size,), as the model computed it. Of equal ones the lowest id comes first.
     """
     peak = float(row.max())
@@ -22,7 +25,9 @@ def token_logprob(row: Logits, token: int, num_top: int, tokenizer: Tokenizer) -
     def logprob_of(one: int) -> float:
         return float(row[one]) - total
 
-    rivals = tuple(Alternative(rival, token_data(rival, tokenizer), logprob_of(rival)) for rival in top.tolist())
+    rivals = tuple(
+        Alternative(rival, token_data(rival, tokenizer), logprob_of(rival)) for rival in (*top.tolist(), *also)
+    )
     return TokenLogprob(token, token_data(token, tokenizer), logprob_of(token), rivals)
 
 

@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from runtime.engine.encoding import EncodingEngine
 from runtime.engine.engine import Engine
 from runtime.engine.messages import (
     Abort,
     Attached,
     Detokenize,
+    Encode,
     Event,
     Failed,
     Generate,
@@ -35,6 +37,7 @@ _log = logging.getLogger("demotic.engine")
 
 Emit = Callable[[Event], None]
 Wake = Callable[[], None]
+AnyEngine = Engine | EncodingEngine
 
 
 class Woken:
@@ -54,7 +57,7 @@ class EngineLoop:
 
     def __init__(
         self,
-        make_engine: Callable[[Emit, Wake], Engine],
+        make_engine: Callable[[Emit, Wake], AnyEngine],
         inbox: Inbox,
         emit: Emit,
         flush: Callable[[], None] = lambda: None,
@@ -113,6 +116,8 @@ class EngineLoop:
             match request:
                 case Generate():
                     self.engine.generate(request)
+                case Encode():
+                    self.engine.encode(request)
                 case LoadAdapter():
                     self.engine.attach(request.adapter, Path(os.fsdecode(request.path)))
                     self._emit(Attached(request.request_id))

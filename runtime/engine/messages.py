@@ -1,8 +1,9 @@
 """The closed vocabulary between an engine and its clients, in this process or another.
 
-A client sends `Generate`, `LoadAdapter`, `Tokenize`, `Detokenize` and `Abort`. It gets back exactly one `Failed`, or
-else any number of `Delta`s and one `Finished` for a `Generate`, `Attached` for a `LoadAdapter`, `Tokens` for a
-`Tokenize`, `Text` for a `Detokenize`.
+A client sends `Generate`, `Encode`, `LoadAdapter`, `Tokenize`, `Detokenize` and `Abort`. It gets back exactly one
+`Failed`, or else any number of `Delta`s and one `Finished` for a `Generate`, `Row`s and one `Finished` for an `Encode`,
+`Attached` for a `LoadAdapter`, `Tokens` for a `Tokenize`, `Text` for a `Detokenize`. A model answers either `Generate`
+or `Encode`.
 
 A worker process is sent `Load` first. It answers with `Progress` and then `Ready`, or `Failed` with the request id
 LOADING. From then on it sends a `Pulse` every second, and a last one when `Shutdown` ends it.
@@ -19,8 +20,11 @@ from runtime.engine.sampling import SamplingParams
 from runtime.engine.statistics import EngineStatistics
 from runtime.errors import DemoticError, InvalidRequest
 from runtime.hardware.plan import Plan
+from runtime.models.encoding import Encoding
 
 FinishReason = Literal["stop", "length", "cancelled"]
+# What becomes of a text that is longer than the context: refused, cut off at its end, or taken in windows.
+Overflow = Literal["error", "truncate", "chunk"]
 
 LOADING = ""
 # What a worker puts before llama.cpp's own error lines on its standard error: they are kept, and not shown.
@@ -28,13 +32,17 @@ NATIVE_PREFIX = "llama.cpp: "
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
-    """Load the GGUF at `path` (bytes, since file names need not be Unicode), whose header has been checked."""
+    """Load the GGUF at `path` (bytes, since file names need not be Unicode), whose header has been checked.
+
+    `encoding` is how it makes vectors or scores, None where it generates text.
+    """
 
     path: bytes
     plan: Plan
     max_waiting: int
     max_draft: int
     max_answer: int | None = None
+    encoding: Encoding | None = None
 
 
 class Generate(msgspec.Struct, frozen=True, tag=True):
@@ -44,7 +52,7 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     it). `max_tokens` None means as far as the context reaches. `adapter` is the name of a LoRA that was attached.
     `constraint` is what the answer must match. `logprobs` asks for those of the answer's tokens, each with so many of
     the likeliest; `prompt_logprobs` for those of the prompt as well, whose first token has none. `max_tokens` may then
-    be 0.
+    be 0. `logprob_tokens` are told of after the likeliest, wherever logprobs are told.
     """
 
     request_id: str
@@ -57,6 +65,36 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     constraint: Constraint | None = None
     logprobs: int | None = None
     prompt_logprobs: bool = False
+    logprob_tokens: tuple[int, ...] = ()
+
+
+class Pair(msgspec.Struct, frozen=True, tag=True):
+    """Two texts for a cross-encoder, which puts its own tokens around and between them."""
+
+    first: str
+    second: str
+
+
+class Framed(msgspec.Struct, frozen=True, tag=True):
+    """A text within a prompt: names of control tokens are read as such in `before` and `after`, not in `text`."""
+
+    before: str
+    text: str
+    after: str
+
+
+class Encode(msgspec.Struct, frozen=True, tag=True):
+    """Make one row of numbers of each of `inputs`: text, token ids as they are, or one of the above.
+
+    Vectors come normalised, cut to `dimensions` first. Scores come as the model's head gives them. `param` is what
+    errors call the inputs.
+    """
+
+    request_id: str
+    inputs: tuple[str | tuple[int, ...] | Pair | Framed, ...]
+    overflow: Overflow = "error"
+    dimensions: int | None = None
+    param: str = "input"
 
 
 class LoadAdapter(msgspec.Struct, frozen=True, tag=True):
@@ -148,6 +186,14 @@ class Delta(msgspec.Struct, frozen=True, tag=True):
     is_prompt: bool = False
 
 
+class Row(msgspec.Struct, frozen=True, tag=True):
+    """The numbers of the input at `index`: float32, the lowest byte first. Rows come in any order."""
+
+    request_id: str
+    index: int
+    data: bytes
+
+
 class Usage(msgspec.Struct, frozen=True):
     """Tokens read and tokens given out; the token that ends an answer counts as neither.
 
@@ -171,7 +217,10 @@ class Timings(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
-    """The answer is complete. "length": cut by `max_tokens` or by the end of the context."""
+    """The answer is complete. "length": cut by `max_tokens` or by the end of the context.
+
+    Of an `Encode`, `timings.first_token` is the time to the last row.
+    """
 
     request_id: str
     reason: FinishReason
@@ -214,10 +263,10 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     error: DemoticError
 
 
-Request = Generate | LoadAdapter | Tokenize | Detokenize
-Command = Load | Generate | LoadAdapter | Tokenize | Detokenize | Abort | Shutdown
-Event = Delta | Finished | Attached | Tokens | Text | Failed
-WorkerEvent = Progress | Ready | Pulse | Delta | Finished | Attached | Tokens | Text | Failed
+Request = Generate | Encode | LoadAdapter | Tokenize | Detokenize
+Command = Load | Generate | Encode | LoadAdapter | Tokenize | Detokenize | Abort | Shutdown
+Event = Delta | Row | Finished | Attached | Tokens | Text | Failed
+WorkerEvent = Progress | Ready | Pulse | Delta | Row | Finished | Attached | Tokens | Text | Failed
 
 
 def encode(message: Command | WorkerEvent) -> bytes:

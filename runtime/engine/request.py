@@ -33,6 +33,9 @@ class Sequence:
             ContextOverflow: prompt and answer need more than `context_length` tokens.
         """
         request.sampling.check(tokenizer.vocabulary_size)
+        for token in request.logprob_tokens:
+            if not 0 <= token < tokenizer.vocabulary_size:
+                raise InvalidRequest(f"There is no token {token}: the vocabulary has {tokenizer.vocabulary_size}.")
         prompt = _prompt_tokens(request, tokenizer)
         least = 0 if request.prompt_logprobs else 1
         if request.max_tokens is not None and request.max_tokens < least:
@@ -63,6 +66,7 @@ class Sequence:
         self.num_accepted = 0
         self.matcher = matcher
         self.num_logprobs = request.logprobs
+        self.logprob_tokens = request.logprob_tokens
         # Position of the next token of the prompt to be told of; the first one has no logprob.
         self.next_prompt_logprob = 0 if request.prompt_logprobs else len(prompt)
         self.logprobs: list[TokenLogprob] = []

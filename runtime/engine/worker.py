@@ -15,10 +15,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from runtime.backends.load import LoadedDecoder, load_decoder
+from runtime.backends.load import LoadedDecoder, LoadedEncoder, load_decoder, load_encoder
+from runtime.engine.encoding import EncodingEngine
 from runtime.engine.engine import Engine
 from runtime.engine.frames import read_frames, to_frame, write_all
-from runtime.engine.loop import EngineLoop, Inbox
+from runtime.engine.loop import AnyEngine, Emit, EngineLoop, Inbox, Wake
 from runtime.engine.messages import (
     LOADING,
     NATIVE_PREFIX,
@@ -61,20 +62,12 @@ def main() -> None:
         emit(Failed(LOADING, error))
         return
     loop = EngineLoop(
-        lambda emit, wake: Engine(
-            loaded.decoder,
-            loaded.tokenizer,
-            max_waiting=load.max_waiting,
-            max_draft=load.max_draft,
-            max_answer=load.max_answer,
-            emit=emit,
-            wake=wake,
-        ),
+        lambda emit, wake: _make_engine(load, loaded, emit, wake),
         inbox,
         outbox.add,
         outbox.flush,
     )
-    emit(Ready(loaded.decoder.context_length, loaded.decoder.vocabulary_size))
+    emit(Ready(loop.engine.context_length, loaded.tokenizer.vocabulary_size))
     is_over = threading.Event()
     pulse = threading.Thread(target=_pulse, args=(loop, emit, is_over), daemon=True)
     pulse.start()
@@ -82,6 +75,21 @@ def main() -> None:
     is_over.set()
     pulse.join()
     loaded.close()
+
+
+def _make_engine(load: Load, loaded: LoadedDecoder | LoadedEncoder, emit: Emit, wake: Wake) -> AnyEngine:
+    if isinstance(loaded, LoadedDecoder):
+        return Engine(
+            loaded.decoder,
+            loaded.tokenizer,
+            max_waiting=load.max_waiting,
+            max_draft=load.max_draft,
+            max_answer=load.max_answer,
+            emit=emit,
+            wake=wake,
+        )
+    assert load.encoding is not None  # noqa: S101  # without it a decoder was loaded
+    return EncodingEngine(loaded.encoder, loaded.tokenizer, load.encoding, max_waiting=load.max_waiting, emit=emit)
 
 
 class Outbox:
@@ -145,7 +153,7 @@ def _receive(commands: Iterator[Command], inbox: Inbox) -> None:
     os._exit(0)
 
 
-def _load(load: Load, emit: Callable[[WorkerEvent], None]) -> LoadedDecoder:
+def _load(load: Load, emit: Callable[[WorkerEvent], None]) -> LoadedDecoder | LoadedEncoder:
     told = 0.0
 
     def on_progress(share: float) -> bool:
@@ -155,7 +163,10 @@ def _load(load: Load, emit: Callable[[WorkerEvent], None]) -> LoadedDecoder:
             told = share
         return True
 
-    return load_decoder(Path(os.fsdecode(load.path)), load.plan, progress=on_progress)
+    path = Path(os.fsdecode(load.path))
+    if load.encoding is not None:
+        return load_encoder(path, load.plan, load.encoding, progress=on_progress)
+    return load_decoder(path, load.plan, progress=on_progress)
 
 
 def _pulse(loop: EngineLoop, emit: Callable[[WorkerEvent], None], is_over: threading.Event) -> None:

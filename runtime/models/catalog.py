@@ -13,7 +13,9 @@ from typing import Any, Literal, get_args
 
 from runtime.errors import ConfigurationInvalid
 
-Task = Literal["chat", "completion"]
+Task = Literal["chat", "completion", "embedding", "rerank"]
+# Of models that give text.
+TEXT_TASKS: tuple[Task, ...] = ("chat", "completion")
 
 CATALOG_PATH = Path(__file__).with_name("catalog.toml")
 

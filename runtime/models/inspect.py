@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from runtime.errors import UnsupportedArchitecture
+from runtime.models.encoding import ENCODERS, encoding_of
 from runtime.models.gguf_format import MetadataValue, StringArray, TensorInfo, invalid, parse
 from runtime.models.header import MAX_WIDTH, Header, ModelShape
 
@@ -32,10 +33,7 @@ DECODERS = frozenset({
 })  # fmt: skip
 # Known and refused, with what they are.
 _REFUSED = {
-    "an encoder, which gives vectors and no text": (
-        "bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "llama-embed", "modern-bert",
-        "neo-bert", "nomic-bert", "nomic-bert-moe", "t5encoder",
-    ),
+    "an encoder that is not run here": ("llama-embed", "t5encoder"),
     "an encoder-decoder": ("t5",),
     "a recurrent model": ("mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"),
     "a hybrid of attention and recurrent layers": (
@@ -55,6 +53,7 @@ _PLAIN_ATTENTION = frozenset(
 MAX_EXPERTS = 512  # LLAMA_MAX_EXPERTS
 _ROPE_SCALING_TYPES = ("none", "linear", "yarn", "longrope")
 _TOKENIZERS = ("llama", "gpt2", "gemma4")  # SentencePiece BPE, byte-level BPE, BPE of texts
+_ENCODER_TOKENIZERS = ("bert", "t5", *_TOKENIZERS)  # WordPiece, Unigram
 _EPSILONS = ("layer_norm_rms_epsilon", "layer_norm_epsilon", "group_norm_epsilon")
 
 
@@ -77,12 +76,15 @@ def check_loadable(header: Header) -> None:
     """
     _check_is_whole_model(header)
     _check_architecture(header)
+    encoding = encoding_of(header)
     shape = header.shape()
+    if encoding is not None:
+        _check_encoder(header, shape)
     _check_tensors(header, shape)
     _check_rope(header, shape)
     _check_numbers(header)
     _check_experts(header)
-    _check_tokenizer(header)
+    _check_tokenizer(header, _TOKENIZERS if encoding is None else _ENCODER_TOKENIZERS)
 
 
 def _check_is_whole_model(header: Header) -> None:
@@ -98,14 +100,15 @@ def _check_is_whole_model(header: Header) -> None:
 def _check_architecture(header: Header) -> None:
     name = header.architecture
     kind = REFUSED_ARCHITECTURES.get(name)
-    if kind is None and name not in DECODERS:
+    if kind is None and name not in DECODERS | ENCODERS:
         kind = "one that demotic does not know"
-    if kind is None and header.metadata.get(f"{name}.attention.causal", True) is not True:
-        kind = "here without causal attention, so it is an encoder"
+    is_causal = header.metadata.get(f"{name}.attention.causal", True) is True
+    if kind is None and name in DECODERS and not is_causal and not header.metadata.get(f"{name}.pooling_type"):
+        kind = "here without causal attention and without a pooling, so it gives neither text nor vectors"
     if kind is not None:
         raise UnsupportedArchitecture(
-            f"{header.path} is of architecture '{name:.40}', {kind}; only decoders with attention are run.",
-            remedy="Choose a decoder, for example of the families Llama, Qwen or Gemma.",
+            f"{header.path} is of architecture '{name:.40}', {kind}; decoders and encoders with attention are run.",
+            remedy="Choose a model of another family, for example Llama, Qwen or Gemma, or BERT for vectors.",
         )
     if not header.tensors:
         raise invalid(header.path, "holds no tensors, only a vocabulary", "Give the path of the model itself.")
@@ -130,6 +133,21 @@ def _check_tensors(header: Header, shape: ModelShape) -> None:
         tensor = header.tensors.get(name)
         if tensor is not None and tensor.shape != wanted:
             raise header.fault(f"has tensor '{name}' in shape {list(tensor.shape)} where {list(wanted)} is expected")
+
+
+def _check_encoder(header: Header, shape: ModelShape) -> None:
+    """What llama.cpp asserts while it reads an encoder or builds its graph."""
+    if shape.key_length != shape.value_length:
+        raise header.fault(f"has heads of {shape.key_length} for keys and {shape.value_length} for values")
+    width = shape.embedding_length
+    for key in ("dense_2_feat_in", "dense_3_feat_out"):
+        if header.size(key, MAX_WIDTH, least=0, default=0) not in {0, width}:
+            raise header.fault(f"has {header.metadata[header.key(key)]!r:.40} as '{header.key(key)}', not {width}")
+    if shape.architecture == "jina-bert-v2":
+        rows = {header.tensors[name].shape[-1] for name in header.tensors if name.endswith("ffn_up.weight")}
+        feed_forward = header.size("feed_forward_length", 8 * MAX_WIDTH)
+        if not rows <= {feed_forward, 2 * feed_forward}:
+            raise header.fault(f"has a feed-forward network of {sorted(rows)} where {feed_forward} is expected")
 
 
 def _check_rope(header: Header, shape: ModelShape) -> None:
@@ -172,19 +190,23 @@ def _check_experts(header: Header) -> None:
         raise header.fault(f"uses {used} of {total} experts in {groups_used} of {groups} groups, which cannot be")
 
 
-def _check_tokenizer(header: Header) -> None:
+def _check_tokenizer(header: Header, known: tuple[str, ...]) -> None:
     model = header.text("tokenizer.ggml.model")
     if model is None:
         raise header.fault("has no tokenizer")
-    if model not in _TOKENIZERS:
+    if model not in known:
         raise UnsupportedArchitecture(
-            f"{header.path} has a tokenizer of kind {model!r:.40}; known are {', '.join(_TOKENIZERS)}.",
+            f"{header.path} has a tokenizer of kind {model!r:.40}; known are {', '.join(known)}.",
             remedy="Get another file of this model.",
         )
     tokens = header.metadata.get("tokenizer.ggml.tokens")
     if not isinstance(tokens, StringArray) or not len(tokens):
         raise header.fault("has a tokenizer without tokens")
-    if model != "llama":
+    if model in {"bert", "t5"}:
+        _check_special_tokens(header, model, len(tokens))
+        if model == "t5" and "tokenizer.ggml.scores" not in header.metadata:
+            raise header.fault("has a Unigram tokenizer without scores")
+    elif model != "llama":
         merges = header.metadata.get("tokenizer.ggml.merges")
         if not isinstance(merges, StringArray) or not len(merges):
             raise header.fault("has a BPE tokenizer without merges")
@@ -201,6 +223,23 @@ def _check_tokenizer(header: Header) -> None:
         missing = [byte for byte in range(256) if b"<0x%02X>" % byte not in different]
         if missing:
             raise header.fault(f"lacks {len(missing)} of the 256 byte tokens, such as <0x{missing[0]:02X}>")
+
+
+def _check_special_tokens(header: Header, model: str, num_tokens: int) -> None:
+    """llama.cpp aborts where a token that it puts around each text, or in place of unknown ones, is not there."""
+    if model == "bert":
+        wanted: dict[str, int | None] = {"bos": 101, "seperator": 102, "unknown": 100}
+    else:
+        wanted = {"unknown": 2}
+        if header.metadata.get("tokenizer.ggml.add_bos_token") is True:
+            wanted["bos"] = None
+        if header.metadata.get("tokenizer.ggml.add_eos_token") is not False:
+            wanted["eos"] = 1
+    for name, default in wanted.items():
+        key = f"tokenizer.ggml.{name}_token_id"
+        token = header.metadata.get(key, default)
+        if not isinstance(token, int) or not 0 <= token < num_tokens:
+            raise header.fault(f"has {token!r:.40} as '{key}' for {num_tokens} tokens")
 
 
 def _check_no_text_twice(header: Header, tokens: StringArray, stored: list[bytes]) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from runtime.config import cache_dir, load_user_config
 from runtime.errors import InvalidRequest, ModelNotFound
-from runtime.models.catalog import CatalogEntry, default_entry, load_catalog
+from runtime.models.catalog import TEXT_TASKS, CatalogEntry, default_entry, load_catalog
 from runtime.models.downloads import Downloads, entry_of, fits, name_of
 from runtime.models.files import NoProgress, Progress
 from runtime.models.manifest import Downloaded
@@ -131,11 +131,14 @@ class Store:
         return _model_file(here[0])
 
     def default_name(self) -> str:
-        """The configured model, else a downloaded one (chat first), else a starter, else the catalogue's default."""
+        """The configured model, else a downloaded one (chat first), else a starter, else the catalogue's default.
+
+        Curated models that give no text are no one's default.
+        """
         configured = load_user_config().default_model
         if configured:
             return configured
-        models = self.installed()
+        models = [model for model in self.installed() if model.entry is None or model.entry.task in TEXT_TASKS]
         models.sort(key=lambda model: (model.source != "hub", model.entry is not None and model.entry.task != "chat"))
         return models[0].name if models else default_entry().name
 

@@ -21,6 +21,7 @@ from runtime.api.errors import TABLE
 from runtime.chat import sandbox
 from runtime.chat.template import PLAIN
 from runtime.models.catalog import CatalogEntry, default_entry, load_catalog
+from runtime.models.encoding import ENCODERS
 from runtime.models.inspect import DECODERS, REFUSED_ARCHITECTURES
 
 REPOSITORY = Path(__file__).parents[2]
@@ -122,8 +123,12 @@ def _architectures() -> str:
     for name, kind in REFUSED_ARCHITECTURES.items():
         refused.setdefault(kind, []).append(f"`{name}`")
     lines = [f"- {kind}: {', '.join(names)}" for kind, names in refused.items()]
-    run = ", ".join(f"`{name}`" for name in sorted(DECODERS))
-    return f"Run: {run}.\n\nKnown and refused, with what they are:\n\n" + "\n".join(lines) + "\n"
+    run, encoders = (", ".join(f"`{name}`" for name in sorted(names)) for names in (DECODERS, ENCODERS))
+    return (
+        f"Run: {run}.\n\nEncoders that are run: {encoders}.\n\nKnown and refused, with what they are:\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def _sandbox() -> str:

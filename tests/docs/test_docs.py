@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from typer.main import get_command
 
 import demotic
 from runtime.api.schemas import common
 from runtime.api.schemas.chat import ChatCompletionRequest
 from runtime.api.schemas.completions import CompletionRequest
+from runtime.api.schemas.embeddings import EmbeddingRequest
+from runtime.api.schemas.rerank import RerankRequest
 from runtime.config import (
     ChoiceLimits,
     EngineConfig,
@@ -233,6 +236,14 @@ def test_the_request_fields_in_the_docs_are_those_of_the_schemas() -> None:
     assert chat == set(ChatCompletionRequest.model_fields) - both
     text = field_names(heading, "Of completions alone:", "Types are strict")
     assert text == set(CompletionRequest.model_fields) - both
+
+
+@pytest.mark.parametrize(("heading", "schema"), [("Embeddings", EmbeddingRequest), ("Rerank", RerankRequest)])
+def test_the_fields_of_vectors_and_rankings_in_the_docs_are_those_of_the_schemas(
+    heading: str, schema: type[BaseModel]
+) -> None:
+    rows = table_rows(section(read("docs/embeddings.md"), heading))
+    assert {row[0].strip("`") for row in rows} == set(schema.model_fields) - {"model"}
 
 
 def test_the_refused_and_accepted_fields_in_the_docs_are_those_of_the_schemas() -> None:

@@ -39,6 +39,7 @@ async def test_concurrent_streams_in_one_loop_do_not_mix(make_client: Callable[.
 
 async def test_a_cancelled_task_takes_its_request_back(make_client: Callable[..., InProcessClient]) -> None:
     decoder = ScriptedDecoder(count_up, context_length=1_000_000, num_cells=1_000_000)
+    decoder.num_slots = decoder.max_sequences  # so that nothing is kept on purpose
     client = make_client(decoder)
     started = asyncio.Event()
 

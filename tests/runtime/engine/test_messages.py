@@ -17,15 +17,19 @@ from runtime.engine.messages import (
     Command,
     Delta,
     Detokenize,
+    Encode,
     Failed,
     Finished,
+    Framed,
     Generate,
     Load,
     LoadAdapter,
+    Pair,
     Piece,
     Progress,
     Pulse,
     Ready,
+    Row,
     Shutdown,
     Text,
     Timings,
@@ -39,6 +43,7 @@ from runtime.engine.messages import (
 )
 from runtime.engine.sampling import SamplingParams
 from runtime.engine.statistics import EngineStatistics, Totals
+from runtime.models.encoding import Encoding
 from tests.fakes.worker import PLAN
 
 COMMANDS: list[Command] = [
@@ -48,6 +53,8 @@ COMMANDS: list[Command] = [
     ),
     Generate("b", (1, 2, 262_143), SamplingParams()),
     Generate("b", "x", SamplingParams(), adapter="диалект"),
+    Load(b"/models/e.gguf", PLAN, 64, 15, None, Encoding("rank", is_causal=False, labels=("да", "не"), opening=1)),
+    Encode("e", ("текст", (1, 2, 3), Pair("a", "б"), Framed("<", "в", ">")), "chunk", 64, "documents"),
     LoadAdapter("d", "диалект", b"/adapters/caf\xe9.gguf"),
     Tokenize("c", "текст", add_special=False, parse_special=True, with_pieces=True),
     Detokenize("e", (1, 2, 262_143)),
@@ -59,6 +66,7 @@ EVENTS: list[WorkerEvent] = [
     Ready(2048, 262_144),
     Pulse(1.5, EngineStatistics(Totals(1, 2, 3, 4, 5, 6), 7, 8, 9, 10, 11)),
     Delta("a", "👩‍👩‍👧"),
+    Row("e", 3, b"\x00\x00\x80?"),
     Finished("a", "stop", Usage(5, 7, 3), Timings(0.0, 0.1, 0.2)),
     Attached("d"),
     Tokens("c", (1, 2), (Piece("<s>", b""), Piece("\ufffd", b"\xd0"))),

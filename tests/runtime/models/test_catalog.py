@@ -74,7 +74,7 @@ def test_the_catalogue_cannot_be_changed() -> None:
         (("bul_Cyrl", "bg"), "codes such as 'bul_Cyrl'"),
         (("= 1", '= "1"'), "'parameters' must be a whole number"),
         (("= false", "= 0"), "'gated' must be true or false"),
-        (('"chat"', '"talk"'), "'task' must be one of chat, completion"),
+        (('"chat"', '"talk"'), "'task' must be one of chat, completion, embedding, rerank"),
         (('"None."', '""'), "'notes' must be a text"),
         (('file = "*.gguf"', 'package = "p"'), "either 'repo' and 'file', or 'package'"),
         (("[models.a]", "[models.a"), "is not TOML"),

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import ModelFileInvalid, UnsupportedArchitecture
 from runtime.models import gguf_format
+from runtime.models.encoding import ENCODERS
 from runtime.models.inspect import DECODERS, StringArray, check_loadable, read_header
 from tests.tiny.gguf import REMOVED, spm_vocabulary, write_tiny_gguf
 
@@ -422,7 +423,7 @@ def test_byte_level_bpe_needs_no_byte_tokens(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("architecture", "says"),
     [
-        ("bert", "an encoder"),
+        ("t5encoder", "an encoder"),
         ("t5", "an encoder-decoder"),
         ("mamba", "a recurrent model"),
         ("rwkv7", "a recurrent model"),
@@ -437,10 +438,11 @@ def test_an_architecture_that_is_not_run_is_named(architecture: str, says: str, 
         check_loadable(header)
 
 
-def test_a_decoder_made_into_an_encoder_is_refused(tmp_path: Path) -> None:
+def test_a_decoder_without_causal_attention_is_refused_unless_it_gives_vectors(tmp_path: Path) -> None:
     path = write_tiny_gguf(tmp_path / "file.gguf", metadata={"llama.attention.causal": False})
     with pytest.raises(UnsupportedArchitecture, match="without causal attention"):
         check(path)
+    check(write_tiny_gguf(path, metadata={"llama.attention.causal": False, "llama.pooling_type": 1}))
 
 
 def test_an_unknown_tokenizer_is_named(tmp_path: Path) -> None:
@@ -585,6 +587,6 @@ def test_wrong_files_that_pass_the_check_do_not_kill_llama_cpp(tiny: Path, tmp_p
 
 
 def test_llama_cpp_knows_every_architecture_we_accept(tmp_path: Path) -> None:
-    paths = [write_tiny_gguf(tmp_path / name, architecture=name, layers=1) for name in sorted(DECODERS)]
+    paths = [write_tiny_gguf(tmp_path / name, architecture=name, layers=1) for name in sorted(DECODERS | ENCODERS)]
     said = run_in_llama_cpp([*paths, write_tiny_gguf(tmp_path / "martian", architecture="martian")], "vocab_only")
     assert [path.name for path, line in said.items() if line == "refused"] == ["martian"]

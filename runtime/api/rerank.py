@@ -1,0 +1,115 @@
+"""`/v1/rerank` and `/v1/score`: how well texts fit a query; `/v1/classify`: which label fits a text."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from runtime.api.encoding import encode, wrong_model
+from runtime.api.relevance import judge_pairs
+from runtime.api.schemas.common import ErrorBody
+from runtime.api.schemas.encoding import EncodingUsage
+from runtime.api.schemas.rerank import (
+    Classification,
+    ClassificationList,
+    ClassifyRequest,
+    DocumentBody,
+    Ranking,
+    RerankRequest,
+    RerankResult,
+    Score,
+    ScoreList,
+    ScoreRequest,
+)
+from runtime.engine.pool import ModelPool
+
+router = APIRouter(tags=["vectors and scores"])
+
+
+@router.post("/v1/rerank", response_model=Ranking, responses={400: {"model": ErrorBody}})
+async def rerank(body: RerankRequest, http: Request) -> Response:
+    """Order documents by how well they answer a query."""
+    pool: ModelPool = http.app.state.pool
+    texts = body.texts
+    async with pool.hold(body.model) as (model, adapter):
+        relevance = await judge_pairs(
+            model,
+            [(body.query, text) for text in texts],
+            http,
+            instruction=body.instruction,
+            overflow=body.overflow,
+            adapter=adapter,
+            param="documents",
+        )
+    order = sorted(range(len(texts)), key=lambda index: -relevance.scores[index])
+    answer = Ranking(
+        id=f"rerank-{uuid.uuid4().hex}",
+        model=body.model or model.name,
+        results=[
+            RerankResult(
+                index=index,
+                relevance_score=relevance.scores[index],
+                document=DocumentBody(text=texts[index]) if body.return_documents else None,
+            )
+            for index in order[: body.top_n]
+        ],
+        usage=EncodingUsage.of(relevance.num_tokens),
+    )
+    return JSONResponse(answer.model_dump(mode="json", exclude_none=True), headers=body.response_headers)
+
+
+@router.post("/v1/score", response_model=ScoreList, responses={400: {"model": ErrorBody}})
+async def score(body: ScoreRequest, http: Request) -> Response:
+    """Tell how well each pair of texts fits."""
+    pool: ModelPool = http.app.state.pool
+    async with pool.hold(body.model) as (model, adapter):
+        relevance = await judge_pairs(
+            model,
+            body.pairs,
+            http,
+            instruction=body.instruction,
+            overflow=body.overflow,
+            adapter=adapter,
+            param="text_2",
+        )
+    answer = ScoreList(
+        id=f"score-{uuid.uuid4().hex}",
+        created=int(time.time()),
+        model=body.model or model.name,
+        data=[Score(index=index, score=value) for index, value in enumerate(relevance.scores)],
+        usage=EncodingUsage.of(relevance.num_tokens),
+    )
+    return JSONResponse(answer.model_dump(mode="json"), headers=body.response_headers)
+
+
+@router.post("/v1/classify", response_model=ClassificationList, responses={400: {"model": ErrorBody}})
+async def classify(body: ClassifyRequest, http: Request) -> Response:
+    """Tell which of the model's labels fits each text."""
+    pool: ModelPool = http.app.state.pool
+    async with pool.hold(body.model) as (model, _):
+        encoding = model.card.encoding
+        if encoding is None or not encoding.gives_scores or encoding.is_causal or len(encoding.labels) < 2:
+            raise wrong_model(model, "/v1/classify needs a classifier")
+        rows = await encode(model, body.texts, http, param="input", overflow=body.overflow)
+    weights = np.exp(rows.values - rows.values.max(axis=1, keepdims=True), dtype=np.float64)
+    answer = ClassificationList(
+        id=f"classify-{uuid.uuid4().hex}",
+        created=int(time.time()),
+        model=body.model or model.name,
+        labels=list(encoding.labels),
+        data=[
+            Classification(
+                index=index,
+                label=encoding.labels[int(probabilities.argmax())],
+                probs=probabilities.tolist(),
+                num_classes=len(probabilities),
+            )
+            for index, probabilities in enumerate(weights / weights.sum(axis=1, keepdims=True))
+        ],
+        usage=EncodingUsage.of(rows.num_tokens),
+    )
+    return JSONResponse(answer.model_dump(mode="json"), headers=body.response_headers)
