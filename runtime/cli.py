@@ -142,6 +142,9 @@ def _serve(
         int | None,
         typer.Option(min=1, help="Most models loaded at a time; without it, as many as fit in the memory."),
     ] = _POOL.max_models,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Keep no responses: none can be read back or followed up.")
+    ] = False,
 ) -> None:
     from runtime.commands.serve import serve
 
@@ -155,6 +158,7 @@ def _serve(
         adapter_dir=adapter_dir,
         context=context,
         pool_config=pool,
+        max_stored_bytes=0 if no_store else _SERVER.max_stored_bytes,
     )
 
 

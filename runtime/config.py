@@ -87,12 +87,16 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """The HTTP endpoint. Loopback unless the user says otherwise."""
+    """The HTTP endpoint. Loopback unless the user says otherwise.
+
+    max_stored_bytes: most that is kept of answers that can be read back and followed up (`api/stored.py`); 0 is none.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8177
     max_body_bytes: int = 8 * 1024 * 1024
     shutdown_seconds: float = 10.0
+    max_stored_bytes: int = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)

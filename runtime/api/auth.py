@@ -14,7 +14,10 @@ _PUBLIC_PATHS = frozenset({"/health"})
 
 
 class RequireApiKey:
-    """ASGI middleware that lets a request through when it carries `Authorization: Bearer KEY` with a known key."""
+    """ASGI middleware that lets a request through when it carries a known key.
+
+    It may come as `Authorization: Bearer KEY` or, as Anthropic's clients send it, as `x-api-key: KEY`.
+    """
 
     def __init__(self, app: ASGIApp, keys: tuple[str, ...]) -> None:
         self._app = app
@@ -31,10 +34,16 @@ class RequireApiKey:
         await error_response(error)(scope, receive, send)
 
     def _is_known(self, headers: dict[bytes, bytes]) -> bool:
-        scheme, _, sent = headers.get(b"authorization", b"").strip().partition(b" ")
+        sent = sent_key(headers)
         # Every key is compared, each in constant time, so that timing tells nothing about any of them.
-        matches = [hmac.compare_digest(sent.strip(), known) for known in self._keys]
-        return scheme.lower() == b"bearer" and any(matches)
+        matches = [hmac.compare_digest(sent, known) for known in self._keys]
+        return any(matches)
+
+
+def sent_key(headers: dict[bytes, bytes]) -> bytes:
+    """The key of an `Authorization: Bearer KEY`, else of an `x-api-key`; empty where there is neither."""
+    scheme, _, key = headers.get(b"authorization", b"").strip().partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"").strip()
 
 
 class RefuseForeignHosts:

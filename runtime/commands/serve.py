@@ -36,10 +36,11 @@ def serve(
     adapter_dir: Path | None,
     context: int | None,
     pool_config: PoolConfig,
+    max_stored_bytes: int,
 ) -> None:
     """Serve the models of `references` (none: the default model) at `host` and `port` (0: any free one)."""
     logging.basicConfig(format="demotic: %(message)s", level=logging.WARNING)
-    config = dataclasses.replace(ServerConfig(), host=host, port=port)
+    config = dataclasses.replace(ServerConfig(), host=host, port=port, max_stored_bytes=max_stored_bytes)
     if any(not key.strip() for key in api_keys):
         raise ConfigurationInvalid("An API key is empty.")
     limits = EngineConfig()

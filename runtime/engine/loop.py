@@ -113,7 +113,7 @@ class EngineLoop:
                     self.engine.attach(request.adapter, Path(os.fsdecode(request.path)))
                     self._emit(Attached(request.request_id))
                 case Tokenize():
-                    tokens = self.engine.tokenizer.encode(request.text, parse_special=False)
+                    tokens = self.engine.tokenizer.encode(request.text, parse_special=request.parse_special)
                     self._emit(Tokens(request.request_id, tuple(tokens)))
         except DemoticError as error:
             self._emit(Failed(request.request_id, error))

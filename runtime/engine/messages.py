@@ -65,10 +65,11 @@ class LoadAdapter(msgspec.Struct, frozen=True, tag=True):
 
 
 class Tokenize(msgspec.Struct, frozen=True, tag=True):
-    """Tell the token ids of `text`, without names of control tokens read as such."""
+    """Tell the token ids of `text`; `parse_special` is that of `Generate`."""
 
     request_id: str
     text: str
+    parse_special: bool = False
 
 
 class Abort(msgspec.Struct, frozen=True, tag=True):
@@ -153,12 +154,16 @@ class Timings(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
-    """The answer is complete. "length": cut by `max_tokens` or by the end of the context."""
+    """The answer is complete. "length": cut by `max_tokens` or by the end of the context.
+
+    `stopped_by` is the stop string that ended it, where one did.
+    """
 
     request_id: str
     reason: FinishReason
     usage: Usage
     timings: Timings
+    stopped_by: str | None = None
 
 
 class Tokens(msgspec.Struct, frozen=True, tag=True):

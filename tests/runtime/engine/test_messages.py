@@ -63,6 +63,8 @@ SAMPLES: dict[type[errors.DemoticError], errors.DemoticError] = {
     errors.ContextOverflow: errors.ContextOverflow(num_tokens=9, context_length=8, param="prompt"),
     errors.AdapterNotFound: errors.AdapterNotFound("x", known=("y", "z")),
     errors.ModelNotFound: errors.ModelNotFound("x", nearest=("y", "z")),
+    errors.PreviousResponseNotFound: errors.PreviousResponseNotFound("resp_1"),
+    errors.ResponseNotFound: errors.ResponseNotFound("resp_1"),
     errors.QueueFull: errors.QueueFull(num_waiting=3, retry_after=2),
     errors.NoRoomForModel: errors.NoRoomForModel("x", retry_after=3),
     errors.WorkerDied: errors.WorkerDied("x", "was ended by SIGSEGV", retry_after=4),
