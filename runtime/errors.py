@@ -22,7 +22,7 @@
     └── InferenceFailed           the backend failed while computing
 
 Each carries what happened, to which thing, and what to do next. The command line prints one line and exits 2; the
-API answers with OpenAI's error object (`runtime/api/errors.py`); nothing else formats errors.
+API answers with OpenAI's or Anthropic's error object (`runtime/api/errors.py`); nothing else formats errors.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from runtime.api import chat, completions, errors, models, responses
+from runtime.api import chat, completions, errors, messages, models, responses
 from runtime.api.auth import RefuseForeignHosts, RequireApiKey
 from runtime.api.limits import LimitBody
 from runtime.api.stored import ResponseStore
@@ -37,6 +37,7 @@ def create_app(pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...] 
     app.state.has_keys = bool(api_keys)
     app.include_router(chat.router)
     app.include_router(completions.router)
+    app.include_router(messages.router)
     app.include_router(models.router)
     app.include_router(responses.router)
     errors.install(app)

@@ -18,7 +18,7 @@ import pytest
 from typer.main import get_command
 
 import demotic
-from runtime.api.schemas import common, responses
+from runtime.api.schemas import common, messages, responses
 from runtime.api.schemas.chat import ChatCompletionRequest
 from runtime.api.schemas.completions import CompletionRequest
 from runtime.config import (
@@ -247,6 +247,15 @@ def test_the_fields_of_responses_in_the_docs_are_those_of_the_schema() -> None:
     honoured = field_names(heading, "| field | meaning and range |", "These are refused")
     assert honoured == set(responses.ResponseRequest.model_fields)
     assert field_names(heading, "| field | accepted value |", "The output is") == set(responses.UNSUPPORTED)
+
+
+def test_the_fields_of_messages_in_the_docs_are_those_of_the_schema() -> None:
+    heading = "Anthropic's messages"
+    honoured = field_names(heading, "| field | meaning and range |", "These are refused")
+    assert honoured == set(messages.MessageRequest.model_fields)
+    assert field_names(heading, "| field | accepted value |", "The content is") == set(messages.UNSUPPORTED)
+    counted = table_rows(section(read("docs/api.md"), heading))[: len(messages.CountRequest.model_fields)]
+    assert {row[0].strip("`") for row in counted} == set(messages.CountRequest.model_fields)
 
 
 def test_the_defaults_in_the_docs_are_those_of_the_program() -> None:
