@@ -276,6 +276,9 @@ def test_a_key_may_come_in_anthropics_header(tmp_path: Path) -> None:
             ask(client, "the world", model="tiny")
         body: Any = caught.value.body
         assert body["error"]["type"] == "authentication_error"
+        models = f"{server.base_url}/models"
+        statuses = [httpx.get(models, headers={"x-api-key": key}).status_code for key in ("secret", "wrong", "")]
+        assert statuses == [200, 401, 401]
 
 
 def test_fields_that_ask_for_nothing_are_taken_and_those_that_are_not_kept_to_are_named(server: ServerProcess) -> None:
