@@ -173,6 +173,9 @@ def _serve(
         int | None,
         typer.Option(min=1, help="Most models loaded at a time; without it, as many as fit in the memory."),
     ] = _POOL.max_models,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Keep no responses: none can be read back or followed up.")
+    ] = False,
 ) -> None:
     from runtime.commands.serve import serve
 
@@ -185,6 +188,7 @@ def _serve(
             port=port,
             cors_origins=tuple(cors_origin or ()),
             max_requests_per_client=max_requests_per_client,
+            max_stored_bytes=0 if no_store else _SERVER.max_stored_bytes,
         ),
         api_keys=api_key or [],
         api_key_file=api_key_file,

@@ -94,6 +94,7 @@ class ServerConfig:
     cors_origins: origins of web pages that may read answers; "*" is all. is_open: whoever reaches it may use it, under
     whatever name. max_requests_per_client: most that one key, or one address where there are no keys, may have in
     flight; None is without a limit.
+    max_stored_bytes: most that is kept of answers that can be read back and followed up (`api/stored.py`); 0 is none.
     """
 
     host: str = "127.0.0.1"
@@ -103,6 +104,7 @@ class ServerConfig:
     max_requests_per_client: int | None = None
     max_body_bytes: int = 8 * 1024 * 1024
     shutdown_seconds: float = 10.0
+    max_stored_bytes: int = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
     DemoticError
     ├── InvalidRequest            a value that cannot be honoured
     │   ├── ContextOverflow       prompt and answer do not fit the context
+    │   ├── PreviousResponseNotFound  the answer to follow up is not kept
     │   └── RequestTooLarge       the request's body is over the limit
     ├── Unauthorized              no key, or a wrong one
     ├── ModelNotFound             no model of that name
     ├── AdapterNotFound           the model has no adapter of that name
+    ├── ResponseNotFound          no answer of that id is kept
     ├── ModelFileInvalid          the file is damaged or is not a model
     ├── UnsupportedArchitecture   a sound file that no backend can run
     ├── ModelLoadFailed           the backend refused to load it
@@ -22,7 +24,7 @@
     └── InferenceFailed           the backend failed while computing
 
 Each carries what happened, to which thing, and what to do next. The command line prints one line and exits 2; the
-API answers with OpenAI's error object (`runtime/api/errors.py`); nothing else formats errors.
+API answers with OpenAI's or Anthropic's error object (`runtime/api/errors.py`); nothing else formats errors.
 """
 
 from __future__ import annotations
@@ -61,6 +63,17 @@ class ContextOverflow(InvalidRequest):
         self.context_length = context_length
 
 
+class PreviousResponseNotFound(InvalidRequest):
+    """The answer that a request follows up is not kept, or not for this caller."""
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(
+            f"There is no response '{response_id}' to follow up.",
+            remedy="Send the whole conversation as 'input'.",
+            param="previous_response_id",
+        )
+
+
 class RequestTooLarge(InvalidRequest):
     """The body of the request is over the server's limit."""
 
@@ -87,6 +100,13 @@ class AdapterNotFound(DemoticError):
         super().__init__(f"There is no adapter named '{name}' for this model.", remedy=remedy)
         self.name = name
         self.known = known
+
+
+class ResponseNotFound(DemoticError):
+    """No answer of this id is kept, or not for this caller."""
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(f"There is no response '{response_id}'.", remedy="Old ones make room for new ones.")
 
 
 class ModelFileInvalid(DemoticError):

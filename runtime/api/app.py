@@ -8,13 +8,26 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from runtime.api import chat, completions, embeddings, errors, metrics, models, page, rerank, tokens
+from runtime.api import (
+    chat,
+    completions,
+    embeddings,
+    errors,
+    messages,
+    metrics,
+    models,
+    page,
+    rerank,
+    responses,
+    tokens,
+)
 from runtime.api.access_log import AccessLog, LogAccess
 from runtime.api.auth import RefuseForeignHosts, RequireApiKey
 from runtime.api.limits import LimitBody, LimitClients
 from runtime.api.metrics import CountRequests, Metrics
 from runtime.api.request_id import IdentifyRequests
-from runtime.config import ServerConfig
+from runtime.api.stored import ResponseStore
+from runtime.config import ServerConfig, cache_dir
 from runtime.engine.pool import ModelPool
 
 # What a web page may read of an answer beside its body.
@@ -29,24 +42,26 @@ def create_app(
     What became of each request goes into `access_log`.
     """
 
+    store = None
+    if config.max_stored_bytes:
+        store = ResponseStore(cache_dir() / "responses.sqlite3", config.max_stored_bytes)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await pool.close()
+        if store is not None:
+            store.close()
 
     app = FastAPI(
         title="demotic", summary="Small language models in every language, on this machine.", lifespan=lifespan
     )
     app.state.pool = pool
     app.state.metrics = Metrics(pool)
-    app.include_router(chat.router)
-    app.include_router(completions.router)
-    app.include_router(embeddings.router)
-    app.include_router(rerank.router)
-    app.include_router(models.router)
-    app.include_router(page.router)
-    app.include_router(metrics.router)
-    app.include_router(tokens.router)
+    app.state.store = store
+    app.state.has_keys = bool(api_keys)
+    for part in (chat, completions, responses, messages, embeddings, rerank, tokens, models, metrics, page):
+        app.include_router(part.router)
     errors.install(app)
     app.add_middleware(LimitBody, max_bytes=config.max_body_bytes)
     # From here on each stands outside those before it: nobody without a key, or with too much in flight already, makes
@@ -65,7 +80,7 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=config.cors_origins,
-            allow_methods=("GET", "POST"),
+            allow_methods=("GET", "POST", "DELETE"),
             allow_headers=("*",),
             expose_headers=_EXPOSED_HEADERS,
         )

@@ -15,7 +15,10 @@ PUBLIC_PATHS = frozenset({"/", "/health"})
 
 
 class RequireApiKey:
-    """ASGI middleware that lets a request through when it carries `Authorization: Bearer KEY` with a known key."""
+    """ASGI middleware that lets a request through when it carries a known key.
+
+    It may come as `Authorization: Bearer KEY` or, as Anthropic's clients send it, as `x-api-key: KEY`.
+    """
 
     def __init__(self, app: ASGIApp, keys: tuple[str, ...]) -> None:
         self._app = app
@@ -39,9 +42,9 @@ class RequireApiKey:
 
 
 def sent_key(headers: dict[bytes, bytes]) -> bytes:
-    """The key of an `Authorization: Bearer KEY`; empty where there is none, which is nobody's key."""
+    """The key of an `Authorization: Bearer KEY`, else of an `x-api-key`; empty where there is neither."""
     scheme, _, key = headers.get(b"authorization", b"").strip().partition(b" ")
-    return key.strip() if scheme.lower() == b"bearer" else b""
+    return key.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"").strip()
 
 
 class RefuseForeignHosts:

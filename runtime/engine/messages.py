@@ -220,12 +220,14 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     """The answer is complete. "length": cut by `max_tokens` or by the end of the context.
 
     Of an `Encode`, `timings.first_token` is the time to the last row.
+    `stopped_by` is the stop string that ended it, where one did.
     """
 
     request_id: str
     reason: FinishReason
     usage: Usage
     timings: Timings
+    stopped_by: str | None = None
 
 
 class Piece(msgspec.Struct, frozen=True, array_like=True):

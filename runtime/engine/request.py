@@ -155,6 +155,7 @@ class Sequence:
                 accepted_tokens=self.num_accepted,
             ),
             Timings(queued=started - self._arrived, first_token=first - self._arrived, decode=self._last - first),
+            stopped_by=self.text.stopped_by,
         )
 
 

@@ -7,12 +7,17 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 import pytest
-from fastapi import Request
+from fastapi import FastAPI, Request
+from starlette.routing import Route
 from starlette.types import Message
 
+from runtime.api.metrics import Metrics
 from runtime.api.streaming import generate_all, stream_async
+from runtime.config import EngineConfig
 from runtime.engine.client import InProcessClient
+from runtime.engine.loader import WorkerLoader
 from runtime.engine.messages import Delta, Finished, Generate
+from runtime.engine.pool import ModelPool
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import ContextOverflow
 from tests.fakes.decoder import ScriptedDecoder
@@ -61,7 +66,14 @@ class Visitor:
 
     def __init__(self) -> None:
         self.gone = asyncio.Event()
-        self.http = Request({"type": "http"}, self.receive)
+        scope = {
+            "type": "http",
+            "app": FastAPI(),
+            "route": Route("/v1/completions", self.receive),
+            "state": {"arrived": 0.0},
+        }
+        self.http = Request(scope, self.receive)
+        self.http.app.state.metrics = Metrics(ModelPool([], WorkerLoader({}, EngineConfig())))
         self.num_asked = 0
 
     async def receive(self) -> Message:

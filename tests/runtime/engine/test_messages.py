@@ -77,6 +77,8 @@ SAMPLES: dict[type[errors.DemoticError], errors.DemoticError] = {
     errors.ContextOverflow: errors.ContextOverflow(num_tokens=9, context_length=8, param="prompt"),
     errors.AdapterNotFound: errors.AdapterNotFound("x", known=("y", "z")),
     errors.ModelNotFound: errors.ModelNotFound("x", nearest=("y", "z")),
+    errors.PreviousResponseNotFound: errors.PreviousResponseNotFound("resp_1"),
+    errors.ResponseNotFound: errors.ResponseNotFound("resp_1"),
     errors.QueueFull: errors.QueueFull(num_waiting=3, retry_after=2),
     errors.ModelBusy: errors.ModelBusy("x", "has requests in flight", remedy="Wait."),
     errors.TooManyRequests: errors.TooManyRequests(limit=2),
