@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 import pytest
@@ -13,6 +14,7 @@ from starlette.types import Message
 
 from runtime.api.metrics import Metrics
 from runtime.api.streaming import generate_all, stream_async
+from runtime.backends.base import Chunk, Logits
 from runtime.config import EngineConfig
 from runtime.engine.client import InProcessClient
 from runtime.engine.loader import WorkerLoader
@@ -94,10 +96,18 @@ async def until_idle(client: InProcessClient) -> None:
             await asyncio.sleep(0.01)
 
 
+class SlowDecoder(ScriptedDecoder):
+    """Takes so long for a step that all requests arrive before the first one is answered."""
+
+    def forward(self, chunks: Sequence[Chunk], adapter: str | None = None) -> Logits:
+        time.sleep(0.05)
+        return super().forward(chunks, adapter)
+
+
 async def test_events_of_several_requests_come_as_they_come_each_with_its_index(
     make_client: Callable[..., InProcessClient],
 ) -> None:
-    client = make_client(ScriptedDecoder(count_up))
+    client = make_client(SlowDecoder(count_up))
     requests = [Generate(letter, letter, GREEDY, max_tokens=3) for letter in "adg"]
     events = [event async for event in generate_all(client, requests, Visitor().http)]
     texts = ["".join(e.text for at, e in events if at == index and isinstance(e, Delta)) for index in range(3)]
