@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runtime.hardware.plan import Plan
 
 # llama.cpp's own bound, LLAMA_MAX_SEQ in llama-cparams.h.
-_MAX_SLOTS = 256
+_MAX_VIEWS = 256
 _KV_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0}
 
 
@@ -32,10 +32,15 @@ class LlamaDecoder:
         params.n_ctx = plan.num_cells
         params.n_batch = plan.batch_size
         params.n_ubatch = plan.ubatch_size
-        self.max_sequences = plan.max_sequences
+        # What slides out of the attention window of the only sequence that sees it, llama.cpp writes over, although the
+        # window of another that shares it later may reach that far back. So there each slot sees its cells twice.
+        has_window = llama_cpp.llama_model_n_swa(model.handle) > 0
+        self._views_per_slot = 2 if has_window and plan.max_sequences > 1 else 1
+        most_slots = _MAX_VIEWS // self._views_per_slot
+        self.max_sequences = min(plan.max_sequences, most_slots)
         # As many finished sequences can be kept as may run; one that runs alone (`demotic run`) keeps none.
-        self.num_slots = 1 if plan.max_sequences == 1 else min(2 * plan.max_sequences, _MAX_SLOTS)
-        params.n_seq_max = self.num_slots
+        self.num_slots = 1 if plan.max_sequences == 1 else min(2 * plan.max_sequences, most_slots)
+        params.n_seq_max = self.num_slots * self._views_per_slot
         params.n_threads = plan.threads
         params.n_threads_batch = plan.threads_batch
         params.flash_attn_type = (
@@ -73,16 +78,16 @@ class LlamaDecoder:
         size = self.batch_size
         self._tokens = np.zeros(size, np.int32)
         self._positions = np.zeros(size, np.int32)
-        self._counts = np.ones(size, np.int32)
-        self._slots = np.zeros(size, np.int32)
+        self._counts = np.full(size, self._views_per_slot, np.int32)
+        self._views = np.zeros((size, self._views_per_slot), np.int32)
         self._wants = np.zeros(size, np.int8)
-        addresses = self._slots.ctypes.data + self._slots.itemsize * np.arange(size, dtype=np.uintp)
-        self._slot_pointers = np.ascontiguousarray(addresses)
+        addresses = self._views.ctypes.data + self._views.strides[0] * np.arange(size, dtype=np.uintp)
+        self._view_pointers = np.ascontiguousarray(addresses)
         self._batch = llama_cpp.llama_batch(
             token=_pointer(self._tokens, ctypes.c_int32),
             pos=_pointer(self._positions, ctypes.c_int32),
             n_seq_id=_pointer(self._counts, ctypes.c_int32),
-            seq_id=_pointer(self._slot_pointers, ctypes.POINTER(ctypes.c_int32)),
+            seq_id=_pointer(self._view_pointers, ctypes.POINTER(ctypes.c_int32)),
             logits=_pointer(self._wants, ctypes.c_int8),
         )
 
@@ -99,7 +104,7 @@ class LlamaDecoder:
             end = start + len(chunk.tokens)
             self._tokens[start:end] = chunk.tokens
             self._positions[start:end] = np.arange(chunk.position, chunk.position + end - start)
-            self._slots[start:end] = chunk.slot
+            self._views[start:end] = self._views_of(chunk.slot)
             self._wants[end - chunk.num_logits : end] = 1
             start = end
         self._batch.n_tokens = total
@@ -121,15 +126,22 @@ class LlamaDecoder:
 
     def share(self, source: int, slot: int, count: int) -> None:
         """See `Decoder.share`."""
-        llama_cpp.llama_memory_seq_cp(self._memory, source, slot, 0, count)
+        for view in self._views_of(slot):
+            llama_cpp.llama_memory_seq_cp(self._memory, source, view, 0, count)
 
     def truncate(self, slot: int, count: int) -> None:
         """See `Decoder.truncate`."""
-        llama_cpp.llama_memory_seq_rm(self._memory, slot, count, -1)
+        for view in self._views_of(slot):
+            llama_cpp.llama_memory_seq_rm(self._memory, view, count, -1)
 
     def forget(self, slot: int) -> None:
         """See `Decoder.forget`."""
-        llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+        for view in self._views_of(slot):
+            llama_cpp.llama_memory_seq_rm(self._memory, view, -1, -1)
+
+    def _views_of(self, slot: int) -> range:
+        """llama.cpp's sequences that see the cells of a slot; the first has the slot's own number."""
+        return range(slot, self.num_slots * self._views_per_slot, self.num_slots)
 
     def attach(self, adapter: str, path: Path) -> None:
         """See `Decoder.attach`."""

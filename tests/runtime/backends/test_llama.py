@@ -19,6 +19,7 @@ from runtime.hardware.plan import Plan, plan
 from runtime.hardware.probe import probe
 from runtime.models.inspect import read_header
 from tests.tiny.gguf import write_tiny_gguf
+from tests.tiny.sliding import write_sliding_gguf
 
 PROMPTS = ([5, 6, 7, 8, 9, 10, 11], [260, 12, 13], [20])
 
@@ -89,6 +90,48 @@ def test_a_forgotten_slot_starts_anew_and_leaves_the_others_alone(decoder: Llama
     decoder.forward([Chunk(1, 0, PROMPTS[0], num_logits=0)])
     after = decoder.forward([Chunk(1, len(PROMPTS[0]), [3], num_logits=1)])
     np.testing.assert_allclose(before, after, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def sliding_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sliding_gguf(tmp_path_factory.mktemp("sliding") / "sliding.gguf", window=64)
+
+
+@pytest.fixture
+def sliding(sliding_path: Path, tiny_plan: Plan) -> Iterator[LlamaDecoder]:
+    chosen = dataclasses.replace(tiny_plan, num_cells=1024, context_length=1024, batch_size=512, max_sequences=2)
+    loaded = load_decoder(sliding_path, chosen)
+    assert isinstance(loaded.decoder, LlamaDecoder)
+    yield loaded.decoder
+    loaded.close()
+
+
+def test_what_has_slid_out_of_a_sequence_s_attention_window_can_still_be_shared(sliding: LlamaDecoder) -> None:
+    first, kept, other = ([20 + (step * factor) % 300 for step in range(400)] for factor in (3, 7, 11))
+    sliding.forward([Chunk(0, 0, first[:100], num_logits=0)])
+    sliding.forward([Chunk(1, 0, kept, num_logits=0)])
+    sliding.forget(0)
+    # More than there is room for before the kept one, so that its cells come next.
+    sliding.forward([Chunk(2, 0, other, num_logits=0)])
+    sliding.share(1, 3, 300)
+    shared = rows(sliding.forward([Chunk(3, 300, [5, 6], num_logits=1)]))
+    for slot in range(4):
+        sliding.forget(slot)
+    alone = sliding.forward([Chunk(0, 0, [*kept[:300], 5, 6], num_logits=1)])
+    np.testing.assert_allclose(shared, alone, atol=2e-2)
+
+
+def test_a_sequence_that_was_truncated_goes_on_as_if_it_had_never_been_longer(sliding: LlamaDecoder) -> None:
+    tokens = [20 + step for step in range(200)]
+    sliding.forward([Chunk(0, 0, tokens, num_logits=0)])
+    sliding.share(0, 1, 200)
+    sliding.truncate(0, 150)
+    cut = rows(sliding.forward([Chunk(0, 150, [5], num_logits=1), Chunk(1, 200, [5], num_logits=1)]))
+    sliding.forget(0)
+    sliding.forget(1)
+    for row, whole in zip(cut, ([*tokens[:150], 5], [*tokens, 5]), strict=True):
+        np.testing.assert_allclose(row, sliding.forward([Chunk(2, 0, whole, num_logits=1)])[0], atol=2e-2)
+        sliding.forget(2)
 
 
 def test_a_step_that_llama_cpp_would_abort_on_is_an_error_and_the_next_one_works(decoder: LlamaDecoder) -> None:
