@@ -131,6 +131,10 @@ def _serve(
         Path | None,
         typer.Option(metavar="DIR", help="Requests may name any NAME.gguf in this folder as MODEL:NAME."),
     ] = None,
+    prefix_cache_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Save beginnings of requests in this folder, so that they outlive a restart."),
+    ] = None,
     context: Context = None,
     keep_alive: Annotated[
         float | None,
@@ -153,6 +157,7 @@ def _serve(
         api_keys=tuple(api_key or ()),
         adapters=adapter or [],
         adapter_dir=adapter_dir,
+        prefix_cache_dir=prefix_cache_dir,
         context=context,
         pool_config=pool,
     )

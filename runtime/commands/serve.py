@@ -21,6 +21,7 @@ from runtime.commands.notice import tell_licence
 from runtime.config import EngineConfig, PoolConfig, ServerConfig
 from runtime.engine.loader import WorkerLoader
 from runtime.engine.pool import ModelPool
+from runtime.engine.prefix_files import prepare
 from runtime.errors import AddressInUse, Cancelled, ConfigurationInvalid
 from runtime.models.adapter import AdapterFiles, check_adapter
 from runtime.models.store import Store
@@ -34,6 +35,7 @@ def serve(
     api_keys: tuple[str, ...],
     adapters: Sequence[str],
     adapter_dir: Path | None,
+    prefix_cache_dir: Path | None,
     context: int | None,
     pool_config: PoolConfig,
 ) -> None:
@@ -42,6 +44,8 @@ def serve(
     config = dataclasses.replace(ServerConfig(), host=host, port=port)
     if any(not key.strip() for key in api_keys):
         raise ConfigurationInvalid("An API key is empty.")
+    if prefix_cache_dir is not None:
+        prepare(prefix_cache_dir)
     limits = EngineConfig()
     if context is not None:
         limits = dataclasses.replace(limits, max_context=context)
@@ -63,7 +67,11 @@ def serve(
         asyncio.run(
             _serve(
                 listener,
-                ModelPool(list(files), WorkerLoader(files, limits, adapters=shelf), pool_config),
+                ModelPool(
+                    list(files),
+                    WorkerLoader(files, limits, adapters=shelf, prefix_dir=prefix_cache_dir),
+                    pool_config,
+                ),
                 config,
                 api_keys,
             )

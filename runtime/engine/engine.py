@@ -9,6 +9,7 @@ from pathlib import Path
 
 from runtime.backends.base import Chunk, Decoder, Logits
 from runtime.engine.messages import Abort, Event, Failed, FinishReason, Generate
+from runtime.engine.prefix_store import PrefixStore
 from runtime.engine.request import Sequence
 from runtime.engine.scheduler import Scheduler, Share, slot_of
 from runtime.errors import AdapterNotFound, DemoticError, InferenceFailed
@@ -26,12 +27,15 @@ class Engine:
         max_waiting: int,
         emit: Callable[[Event], None],
         max_draft: int = 0,
+        store: PrefixStore | None = None,
     ) -> None:
+        """`store` keeps prefixes on disk."""
         self.decoder = decoder
         self.tokenizer = tokenizer
         self._emit = emit
         self._adapters: set[str] = set()
-        self._scheduler = Scheduler(decoder, max_waiting=max_waiting, max_draft=max_draft)
+        self._store = store
+        self._scheduler = Scheduler(decoder, max_waiting=max_waiting, max_draft=max_draft, store=store)
 
     @property
     def has_work(self) -> bool:
@@ -61,6 +65,8 @@ class Engine:
         if adapter not in self._adapters:
             self.decoder.attach(adapter, path)
             self._adapters.add(adapter)
+            if self._store is not None:
+                self._store.add_adapter(adapter, path)
 
     def abort(self, message: Abort) -> None:
         """Take a request back. One that is done already, or was never here, is left alone."""
@@ -84,6 +90,10 @@ class Engine:
         """Answer every request in flight with `error`: the way out when the engine itself is at fault, or closes."""
         for sequence in (*self._scheduler.running, *self._scheduler.waiting):
             self._fail(sequence, error)
+
+    def close(self) -> None:
+        """Save what is worth it; nothing is computed any more."""
+        self._scheduler.cache.close()
 
     def _forward(self, shares: list[Share]) -> Logits:
         chunks = []

@@ -76,6 +76,7 @@ class EngineLoop:
             self._step_started = None
         self.engine.fail_all(unloaded())
         self._flush()
+        self.engine.close()
 
     def _take_commands(self) -> bool:
         """Carry out all commands that have come, waiting for one when there is nothing else to do."""

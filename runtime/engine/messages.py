@@ -25,12 +25,16 @@ NATIVE_PREFIX = "llama.cpp: "
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
-    """Load the GGUF at `path` (bytes, since file names need not be Unicode), whose header has been checked."""
+    """Load the GGUF at `path` (bytes, since file names need not be Unicode), whose header has been checked.
+
+    `prefix_dir`, in bytes as well, is where prefixes are saved; without it none are.
+    """
 
     path: bytes
     plan: Plan
     max_waiting: int
     max_draft: int
+    prefix_dir: bytes | None = None
 
 
 class Generate(msgspec.Struct, frozen=True, tag=True):

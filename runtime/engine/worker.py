@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from runtime.backends.base import Decoder
 from runtime.backends.load import LoadedDecoder, load_decoder
 from runtime.engine.engine import Engine
 from runtime.engine.frames import read_frames, to_frame, write_all
@@ -33,7 +34,8 @@ from runtime.engine.messages import (
     decode_command,
     encode,
 )
-from runtime.errors import DemoticError
+from runtime.engine.prefix_store import PrefixStore, file_hash
+from runtime.errors import DemoticError, ModelLoadFailed
 
 _INPUT, _OUTPUT, _ERRORS = 0, 1, 2
 _PROGRESS_STEP = 0.01
@@ -57,13 +59,18 @@ def main() -> None:
     # Runs while the model is loaded, too: then already the parent may die.
     threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()
     try:
-        loaded = _load(load, emit)
+        loaded, store = _load(load, emit)
     except DemoticError as error:
         emit(Failed(LOADING, error))
         return
     loop = EngineLoop(
         lambda emit: Engine(
-            loaded.decoder, loaded.tokenizer, max_waiting=load.max_waiting, max_draft=load.max_draft, emit=emit
+            loaded.decoder,
+            loaded.tokenizer,
+            max_waiting=load.max_waiting,
+            max_draft=load.max_draft,
+            emit=emit,
+            store=store,
         ),
         inbox,
         outbox.add,
@@ -136,17 +143,45 @@ def _receive(commands: Iterator[Command], inbox: Inbox) -> None:
     os._exit(0)
 
 
-def _load(load: Load, emit: Callable[[WorkerEvent], None]) -> LoadedDecoder:
+def _load(load: Load, emit: Callable[[WorkerEvent], None]) -> tuple[LoadedDecoder, PrefixStore | None]:
+    """The model, and where its prefixes are saved; for that its file is hashed, which counts as half of the loading."""
+    path = Path(os.fsdecode(load.path))
     told = 0.0
 
-    def on_progress(share: float) -> bool:
+    def tell(share: float) -> bool:
         nonlocal told
         if share >= told + _PROGRESS_STEP or share == 1.0:
             emit(Progress(share))
             told = share
         return True
 
-    return load_decoder(Path(os.fsdecode(load.path)), load.plan, progress=on_progress)
+    if load.prefix_dir is None:
+        return load_decoder(path, load.plan, progress=tell), None
+    num_read = 0
+
+    def on_read(num_bytes: int) -> None:
+        nonlocal num_read
+        num_read += num_bytes
+        tell(num_read / size / 2)
+
+    try:
+        size = path.stat().st_size
+        model_hash = file_hash(path, on_read)
+    except OSError as fault:
+        raise ModelLoadFailed(f"{path} cannot be read: {fault.strerror}.") from fault
+    loaded = load_decoder(path, load.plan, progress=lambda share: tell(0.5 + share / 2))
+    return loaded, _open_store(Path(os.fsdecode(load.prefix_dir)), model_hash, loaded.decoder)
+
+
+def _open_store(folder: Path, model_hash: bytes, decoder: Decoder) -> PrefixStore | None:
+    if decoder.state_format is None:
+        _log.warning("no prefixes are saved: the attention window of this model is too short")
+        return None
+    try:
+        return PrefixStore(folder, f"{model_hash.hex()} {decoder.state_format}")
+    except OSError as fault:
+        _log.warning("no prefixes are saved: %s", fault)
+        return None
 
 
 def _pulse(loop: EngineLoop, emit: Callable[[WorkerEvent], None]) -> None:

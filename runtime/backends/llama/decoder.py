@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 import numpy as np
 
-from runtime.backends.base import Chunk, Logits
+from runtime.backends.base import BLOCK_CELLS, Chunk, Logits
 from runtime.backends.llama.library import take_error
 from runtime.backends.llama.threads import ThreadGovernor
 from runtime.errors import InferenceFailed, ModelLoadFailed
@@ -34,13 +34,15 @@ class LlamaDecoder:
         params.n_ubatch = plan.ubatch_size
         # What slides out of the attention window of the only sequence that sees it, llama.cpp writes over, although the
         # window of another that shares it later may reach that far back. So there each slot sees its cells twice.
-        has_window = llama_cpp.llama_model_n_swa(model.handle) > 0
-        self._views_per_slot = 2 if has_window and plan.max_sequences > 1 else 1
-        most_slots = _MAX_VIEWS // self._views_per_slot
+        window = llama_cpp.llama_model_n_swa(model.handle)
+        self._views_per_slot = 2 if window and plan.max_sequences > 1 else 1
+        # One more is for saving and restoring.
+        most_slots = (_MAX_VIEWS - 1) // self._views_per_slot
         self.max_sequences = min(plan.max_sequences, most_slots)
         # As many finished sequences can be kept as may run; one that runs alone (`demotic run`) keeps none.
         self.num_slots = 1 if plan.max_sequences == 1 else min(2 * plan.max_sequences, most_slots)
-        params.n_seq_max = self.num_slots * self._views_per_slot
+        self._aside = self.num_slots * self._views_per_slot
+        params.n_seq_max = self._aside + 1
         params.n_threads = plan.threads
         params.n_threads_batch = plan.threads_batch
         params.flash_attn_type = (
@@ -68,6 +70,8 @@ class LlamaDecoder:
         self.num_cells = llama_cpp.llama_n_ctx(self._context)
         self.batch_size = llama_cpp.llama_n_batch(self._context)
         self.context_length = min(plan.context_length, self.num_cells)
+        # llama.cpp leaves out of a state what is outside of the attention window of its last cell.
+        self.state_format = None if 0 < window < BLOCK_CELLS else _state_format(model, plan, self.num_cells)
         self._plan = plan
         self._num_threads = max(plan.threads, plan.threads_batch)
         self._governor = ThreadGovernor(self._num_threads)
@@ -141,7 +145,40 @@ class LlamaDecoder:
 
     def _views_of(self, slot: int) -> range:
         """llama.cpp's sequences that see the cells of a slot; the first has the slot's own number."""
-        return range(slot, self.num_slots * self._views_per_slot, self.num_slots)
+        return range(slot, self._aside, self.num_slots)
+
+    def save(self, slot: int, start: int) -> bytes:
+        """See `Decoder.save`."""
+        llama_cpp.llama_memory_seq_cp(self._memory, slot, self._aside, start, start + BLOCK_CELLS)
+        try:
+            self._check_aside(start)
+            state = np.empty(llama_cpp.llama_state_seq_get_size(self._context, self._aside), np.uint8)
+            pointer = _pointer(state, ctypes.c_uint8)
+            if llama_cpp.llama_state_seq_get_data(self._context, pointer, state.size, self._aside) != state.size:
+                raise InferenceFailed(f"llama.cpp could not save a state: {take_error() or 'no reason given'}.")
+            return state.tobytes()
+        finally:
+            llama_cpp.llama_memory_seq_rm(self._memory, self._aside, -1, -1)
+
+    def restore(self, slot: int, start: int, state: bytes) -> None:
+        """See `Decoder.restore`."""
+        take_error()
+        data = np.frombuffer(state, np.uint8)
+        try:
+            pointer = _pointer(data, ctypes.c_uint8)
+            if llama_cpp.llama_state_seq_set_data(self._context, pointer, data.size, self._aside) != data.size:
+                raise InferenceFailed(f"llama.cpp could not restore a state: {take_error() or 'no reason given'}.")
+            self._check_aside(start)
+            for view in self._views_of(slot):
+                llama_cpp.llama_memory_seq_cp(self._memory, self._aside, view, -1, -1)
+        finally:
+            llama_cpp.llama_memory_seq_rm(self._memory, self._aside, -1, -1)
+
+    def _check_aside(self, start: int) -> None:
+        first = llama_cpp.llama_memory_seq_pos_min(self._memory, self._aside)
+        last = llama_cpp.llama_memory_seq_pos_max(self._memory, self._aside)
+        if (first, last + 1) != (start, start + BLOCK_CELLS):
+            raise InferenceFailed(f"A state has the cells {first} to {last} where it should begin with {start}.")
 
     def attach(self, adapter: str, path: Path) -> None:
         """See `Decoder.attach`."""
@@ -170,6 +207,14 @@ class LlamaDecoder:
 
 def _pointer(array: np.ndarray, kind: type) -> ctypes._Pointer:  # type: ignore[type-arg]  # of many element types
     return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
+
+
+def _state_format(model: LlamaModel, plan: Plan, num_cells: int) -> str:
+    """All that llama.cpp's states, and keys and values themselves, depend on besides the model's file."""
+    # "longrope" scales by other factors once the cache has more cells than the model was first trained with.
+    original = model.metadata(f"{model.metadata('general.architecture')}.rope.scaling.original_context_length")
+    is_long = original != "" and num_cells > int(original)
+    return f"llama.cpp {llama_cpp.__version__}, {plan.kv_type}, flash {plan.flash_attention}, long {is_long}"
 
 
 def _explain(status: int, num_tokens: int) -> str:

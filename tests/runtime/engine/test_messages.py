@@ -38,7 +38,7 @@ from runtime.engine.sampling import SamplingParams
 from tests.fakes.worker import PLAN
 
 COMMANDS: list[Command] = [
-    Load(b"/models/caf\xe9.gguf", PLAN, 64, 15),
+    Load(b"/models/caf\xe9.gguf", PLAN, 64, 15, b"/prefixes/caf\xe9"),
     Generate(
         "a", "Здравей", SamplingParams(temperature=0.5, logit_bias={7: -100.0}, seed=2**64 - 1), 12, ("\n",), True
     ),
