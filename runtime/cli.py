@@ -162,6 +162,10 @@ def _serve(
         Path | None,
         typer.Option(metavar="DIR", help="Requests may name any NAME.gguf in this folder as MODEL:NAME."),
     ] = None,
+    prefix_cache_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Save beginnings of requests in this folder, so that they outlive a restart."),
+    ] = None,
     context: Context = None,
     keep_alive: Annotated[
         float | None,
@@ -197,6 +201,7 @@ def _serve(
         log_prompts=log_prompts,
         adapters=adapter or [],
         adapter_dir=adapter_dir,
+        prefix_cache_dir=prefix_cache_dir,
         context=context,
         max_answer=max_tokens_per_request,
         pool_config=pool,

@@ -62,6 +62,21 @@ class WorkerConfig:
 
 
 @dataclass(frozen=True)
+class PrefixConfig:
+    """Prefixes on disk (`engine/prefix_store.py`), where they are asked for.
+
+    max_bytes: of the folder, all models together. max_queued_bytes: copied, and not written yet; what would pass it is
+    not saved. read_seconds: the longest time that reading holds the engine up for one request; what is left of the
+    prefix is computed. close_seconds: writing at the end; less than `WorkerConfig.close_seconds`.
+    """
+
+    max_bytes: int = 4 * 1024**3
+    max_queued_bytes: int = 256 * 1024**2
+    read_seconds: float = 2.0
+    close_seconds: float = 3.0
+
+
+@dataclass(frozen=True)
 class PoolConfig:
     """The models of a server. Times in seconds; None is without a limit.
 

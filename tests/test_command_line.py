@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.server import serving
+from tests.tiny.gguf import write_tiny_gguf
 
 CHAT = "smollm2-135m-instruct"
 QUESTION = "What is the capital of France? Answer in one sentence."
@@ -173,6 +174,28 @@ def test_keys_of_a_file_are_asked_for(tmp_path: Path) -> None:
     assert any("chmod 600" in line for line in server.lines)
     assert "holds no API key" in sentence_of(demotic("serve", CHAT, "--api-key-file", "/dev/null"))
     assert "'http://x/' is no origin" in sentence_of(demotic("serve", CHAT, "--cors-origin", "http://x/"))
+
+
+def test_a_folder_for_prefixes_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        line = sentence_of(demotic("serve", CHAT, "--prefix-cache-dir", str(folder), "--port", "0"))
+        assert f"Prefixes cannot be saved in {folder}" in line
+
+
+def test_a_server_that_is_started_again_has_what_was_read_before(tmp_path: Path) -> None:
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", context_length=1024)
+    prompt = "the world and the working ring in the world " * 12
+    answers = []
+    for _ in range(2):
+        with serving(str(path), "--prefix-cache-dir", str(tmp_path / "prefixes")) as server:
+            body = {"prompt": prompt, "max_tokens": 16, "temperature": 0}
+            answers.append(httpx.post(f"{server.base_url}/completions", json=body, timeout=60).json())
+    first, second = answers
+    assert first["choices"][0]["text"] == second["choices"][0]["text"]
+    cached = [answer["usage"]["prompt_tokens_details"]["cached_tokens"] for answer in answers]
+    assert cached[0] == 0
+    assert 0 <= first["usage"]["prompt_tokens"] - 1 - cached[1] < 64
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

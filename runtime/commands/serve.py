@@ -22,6 +22,7 @@ from runtime.commands.notice import tell_licence
 from runtime.config import EngineConfig, PoolConfig, ServerConfig
 from runtime.engine.loader import WorkerLoader
 from runtime.engine.pool import ModelPool
+from runtime.engine.prefix_files import prepare
 from runtime.errors import AddressInUse, Cancelled, ConfigurationInvalid
 from runtime.models.adapter import AdapterFiles, check_adapter
 from runtime.models.store import Store
@@ -38,6 +39,7 @@ def serve(
     log_prompts: bool,
     adapters: Sequence[str],
     adapter_dir: Path | None,
+    prefix_cache_dir: Path | None,
     context: int | None,
     max_answer: int | None,
     pool_config: PoolConfig,
@@ -47,6 +49,8 @@ def serve(
     keys = gather_keys(api_keys, api_key_file)
     check_origins(config.cors_origins, has_keys=bool(keys))
     limits = EngineConfig(max_answer=max_answer)
+    if prefix_cache_dir is not None:
+        prepare(prefix_cache_dir)
     if context is not None:
         limits = dataclasses.replace(limits, max_context=context)
     store = Store()
@@ -62,7 +66,7 @@ def serve(
         raise ConfigurationInvalid("There is no log that prompts could go into.", remedy="Name one with --access-log.")
     with _bind(config) as listener, _open_log(access_log, log_prompts=log_prompts) as log:
         reachable = is_open(listener.getsockname()[:2], has_keys=bool(keys), insecure=insecure)
-        loader = WorkerLoader(files, limits, adapters=shelf)
+        loader = WorkerLoader(files, limits, adapters=shelf, prefix_dir=prefix_cache_dir)
         pool = ModelPool(list(files), loader, pool_config, max_waiting=limits.max_waiting, cards=cards)
         asyncio.run(_serve(listener, pool, dataclasses.replace(config, is_open=reachable), keys, log))
 

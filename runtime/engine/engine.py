@@ -23,6 +23,7 @@ from runtime.engine.messages import (
     TokenLogprob,
     Usage,
 )
+from runtime.engine.prefix_store import PrefixStore
 from runtime.engine.preparation import Preparation
 from runtime.engine.request import Sequence
 from runtime.engine.scheduler import Scheduler, Share, slot_of
@@ -43,13 +44,14 @@ class Engine:
         emit: Callable[[Event], None],
         max_draft: int = 0,
         max_answer: int | None = None,
+        store: PrefixStore | None = None,
         wake: Callable[[], None] | None = None,
     ) -> None:
         """Emit the events of requests to `emit`.
 
-        `max_answer` is the most tokens that a request may ask for, and that one gets which asks for no length.
-        `wake` is called from another thread when `take_prepared` has something to do; without it everything is done
-        in the thread that calls.
+        `max_answer` is the most tokens that a request may ask for, and that one gets which asks for no length. `store`
+        keeps prefixes on disk. `wake` is called from another thread when `take_prepared` has something to do; without
+        it everything is done in the thread that calls.
         """
         self.decoder = decoder
         self.tokenizer = tokenizer
@@ -59,7 +61,8 @@ class Engine:
         self._max_waiting = max_waiting
         self._max_answer = max_answer
         self._adapters: set[str] = set()
-        self._scheduler = Scheduler(decoder, max_waiting=max_waiting, max_draft=max_draft)
+        self._store = store
+        self._scheduler = Scheduler(decoder, max_waiting=max_waiting, max_draft=max_draft, store=store)
 
     @property
     def has_work(self) -> bool:
@@ -127,6 +130,8 @@ class Engine:
         if adapter not in self._adapters:
             self.decoder.attach(adapter, path)
             self._adapters.add(adapter)
+            if self._store is not None:
+                self._store.add_adapter(adapter, path)
 
     def abort(self, message: Abort) -> None:
         """Take a request back. One that is done already, or was never here, is left alone."""
@@ -166,7 +171,8 @@ class Engine:
             self._emit(Failed(request.request_id, error))
 
     def close(self) -> None:
-        """Wait until no other thread uses the tokenizer."""
+        """Save what is worth it, and wait until no other thread uses the tokenizer; nothing is computed any more."""
+        self._scheduler.cache.close()
         self._preparation.close()
 
     def _forward(self, shares: list[Share]) -> Logits:

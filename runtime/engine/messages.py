@@ -35,6 +35,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     """Load the GGUF at `path` (bytes, since file names need not be Unicode), whose header has been checked.
 
     `encoding` is how it makes vectors or scores, None where it generates text.
+    `prefix_dir`, in bytes as well, is where prefixes are saved; without it none are.
     """
 
     path: bytes
@@ -43,6 +44,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     max_draft: int
     max_answer: int | None = None
     encoding: Encoding | None = None
+    prefix_dir: bytes | None = None
 
 
 class Generate(msgspec.Struct, frozen=True, tag=True):

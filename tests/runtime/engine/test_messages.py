@@ -47,7 +47,7 @@ from runtime.models.encoding import Encoding
 from tests.fakes.worker import PLAN
 
 COMMANDS: list[Command] = [
-    Load(b"/models/caf\xe9.gguf", PLAN, 64, 15, 1000),
+    Load(b"/models/caf\xe9.gguf", PLAN, 64, 15, 1000, None, b"/prefixes/caf\xe9"),
     Generate(
         "a", "Здравей", SamplingParams(temperature=0.5, logit_bias={7: -100.0}, seed=2**64 - 1), 12, ("\n",), True
     ),
