@@ -147,9 +147,11 @@ async def measure(
     workload: Workload,
     on_end: Callable[[Outcome], None] = lambda _: None,
     lengths: Lengths | None = None,
+    on_start: Callable[[], None] = lambda: None,
 ) -> LoadRun:
     """Send the workload, after two requests that warm up and tell how long a passage is in tokens.
 
+    `on_start` is called between these two and the workload, `on_end` with each request of the workload that ended.
     Errors of single requests are recorded. Ctrl-C ends the run with what has come.
 
     Raises:
@@ -161,6 +163,7 @@ async def measure(
         run = _Run(client, workload, make_prompts(workload, lengths), on_end)
         long_prompt = passage(lengths.words(workload.long_prompt), _seed(workload, -1))
         work = run.with_long_prompt(long_prompt) if workload.long_prompt else run.closed_loop()
+        on_start()
         is_interrupted = await _until_done_or_interrupted(work)
     return LoadRun(client.endpoint, workload, lengths, tuple(run.outcomes), run.long, is_interrupted)
 

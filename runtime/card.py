@@ -97,6 +97,11 @@ class ModelCard:
         """Whether the model was trained for conversations; a base model only continues texts."""
         return self.file.entry.task == "chat" if self.file.entry else self.template.source is not None
 
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What it was made for: "chat", "completion"."""
+        return ("chat", "completion") if self.is_chat else ("completion",)
+
     def chat_request(self, messages: str | Iterable[Message], **options: Unpack[Options]) -> Generate:
         """The engine's request for a conversation; a string stands for one user message.
 

@@ -6,6 +6,7 @@ Only signatures and help texts live here, so that `demotic --help` imports nothi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -102,7 +103,7 @@ Examples:
 
   demotic serve qwen3-0.6b gemma-3-270m --port 9000
 
-  demotic serve --host 0.0.0.0 --api-key "$KEY"
+  demotic serve --host 0.0.0.0 --api-key-file ./keys.txt
 
   demotic serve qwen3-0.6b gemma-3-270m --max-models 1 --keep-alive 600
 
@@ -120,6 +121,36 @@ def _serve(
         list[str] | None,
         typer.Option(help="Answer only requests with this key; may be repeated.", envvar="DEMOTIC_API_KEY"),
     ] = None,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keys, one a line; blank lines and lines that begin with # are skipped."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Without a key, listen also where other machines reach it.")
+    ] = False,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="Let web pages of this origin use it (http://localhost:3000, or with a key *); may be repeated.",
+        ),
+    ] = None,
+    access_log: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write one JSON line a request, without prompts; -: to standard error."),
+    ] = None,
+    log_prompts: Annotated[
+        bool, typer.Option("--log-prompts", help="Write the bodies of requests into the access log as well.")
+    ] = False,
+    max_requests_per_client: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most requests that one key, or without keys one address, may have in flight."),
+    ] = _SERVER.max_requests_per_client,
+    max_tokens_per_request: Annotated[
+        int | None,
+        # A completion that names no length asks for 16.
+        typer.Option(min=16, help="Longest answer a request may ask for, in tokens, and gets if it asks for none."),
+    ] = None,
     adapter: Annotated[
         list[str] | None,
         typer.Option(
@@ -130,6 +161,10 @@ def _serve(
     adapter_dir: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Requests may name any NAME.gguf in this folder as MODEL:NAME."),
+    ] = None,
+    prefix_cache_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Save beginnings of requests in this folder, so that they outlive a restart."),
     ] = None,
     context: Context = None,
     keep_alive: Annotated[
@@ -142,18 +177,33 @@ def _serve(
         int | None,
         typer.Option(min=1, help="Most models loaded at a time; without it, as many as fit in the memory."),
     ] = _POOL.max_models,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Keep no responses: none can be read back or followed up.")
+    ] = False,
 ) -> None:
     from runtime.commands.serve import serve
 
     pool = PoolConfig(keep_alive=keep_alive, max_models=max_models)
     serve(
         models or [],
-        host=host,
-        port=port,
-        api_keys=tuple(api_key or ()),
+        config=replace(
+            _SERVER,
+            host=host,
+            port=port,
+            cors_origins=tuple(cors_origin or ()),
+            max_requests_per_client=max_requests_per_client,
+            max_stored_bytes=0 if no_store else _SERVER.max_stored_bytes,
+        ),
+        api_keys=api_key or [],
+        api_key_file=api_key_file,
+        insecure=insecure,
+        access_log=access_log,
+        log_prompts=log_prompts,
         adapters=adapter or [],
         adapter_dir=adapter_dir,
+        prefix_cache_dir=prefix_cache_dir,
         context=context,
+        max_answer=max_tokens_per_request,
         pool_config=pool,
     )
 

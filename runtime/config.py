@@ -34,7 +34,8 @@ class SamplingDefaults:
 class EngineConfig:
     """Upper bounds of one model's engine, in tokens and requests; `hardware/plan.py` fits them to the machine.
 
-    max_draft: most tokens that are guessed ahead (`engine/speculation.py`); 0 is off.
+    max_draft: most tokens that are guessed ahead (`engine/speculation.py`); 0 is off. max_answer: most tokens that a
+    request may ask for; None is up to the end of the context.
     """
 
     max_context: int = 8192
@@ -42,6 +43,7 @@ class EngineConfig:
     max_sequences: int = 16
     max_waiting: int = 64
     max_draft: int = 15
+    max_answer: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,21 @@ class WorkerConfig:
     silence_seconds: float = 20.0
     step_seconds: float = 300.0
     close_seconds: float = 5.0
+
+
+@dataclass(frozen=True)
+class PrefixConfig:
+    """Prefixes on disk (`engine/prefix_store.py`), where they are asked for.
+
+    max_bytes: of the folder, all models together. max_queued_bytes: copied, and not written yet; what would pass it is
+    not saved. read_seconds: the longest time that reading holds the engine up for one request; what is left of the
+    prefix is computed. close_seconds: writing at the end; less than `WorkerConfig.close_seconds`.
+    """
+
+    max_bytes: int = 4 * 1024**3
+    max_queued_bytes: int = 256 * 1024**2
+    read_seconds: float = 2.0
+    close_seconds: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -87,12 +104,22 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """The HTTP endpoint. Loopback unless the user says otherwise."""
+    """The HTTP endpoint. Loopback unless the user says otherwise.
+
+    cors_origins: origins of web pages that may read answers; "*" is all. is_open: whoever reaches it may use it, under
+    whatever name. max_requests_per_client: most that one key, or one address where there are no keys, may have in
+    flight; None is without a limit.
+    max_stored_bytes: most that is kept of answers that can be read back and followed up (`api/stored.py`); 0 is none.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8177
+    cors_origins: tuple[str, ...] = ()
+    is_open: bool = False
+    max_requests_per_client: int | None = None
     max_body_bytes: int = 8 * 1024 * 1024
     shutdown_seconds: float = 10.0
+    max_stored_bytes: int = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
     DemoticError
     ├── InvalidRequest            a value that cannot be honoured
     │   ├── ContextOverflow       prompt and answer do not fit the context
+    │   ├── PreviousResponseNotFound  the answer to follow up is not kept
     │   └── RequestTooLarge       the request's body is over the limit
     ├── Unauthorized              no key, or a wrong one
     ├── ModelNotFound             no model of that name
     ├── AdapterNotFound           the model has no adapter of that name
+    ├── ResponseNotFound          no answer of that id is kept
     ├── ModelFileInvalid          the file is damaged or is not a model
     ├── UnsupportedArchitecture   a sound file that no backend can run
     ├── ModelLoadFailed           the backend refused to load it
@@ -14,13 +16,15 @@
     ├── ConfigurationInvalid      a setting or a configuration file is wrong
     ├── AddressInUse              another program listens there
     ├── QueueFull                 too many requests wait already
+    ├── TooManyRequests           one client asks for too much at the same time
+    ├── ModelBusy                 the model cannot be unloaded now
     ├── NoRoomForModel            every loaded model is answering, so none can make room
     ├── WorkerDied                the process that runs the model has ended
     ├── Cancelled                 the caller took the request back
     └── InferenceFailed           the backend failed while computing
 
 Each carries what happened, to which thing, and what to do next. The command line prints one line and exits 2; the
-API answers with OpenAI's error object (`runtime/api/errors.py`); nothing else formats errors.
+API answers with OpenAI's or Anthropic's error object (`runtime/api/errors.py`); nothing else formats errors.
 """
 
 from __future__ import annotations
@@ -59,6 +63,17 @@ class ContextOverflow(InvalidRequest):
         self.context_length = context_length
 
 
+class PreviousResponseNotFound(InvalidRequest):
+    """The answer that a request follows up is not kept, or not for this caller."""
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(
+            f"There is no response '{response_id}' to follow up.",
+            remedy="Send the whole conversation as 'input'.",
+            param="previous_response_id",
+        )
+
+
 class RequestTooLarge(InvalidRequest):
     """The body of the request is over the server's limit."""
 
@@ -85,6 +100,13 @@ class AdapterNotFound(DemoticError):
         super().__init__(f"There is no adapter named '{name}' for this model.", remedy=remedy)
         self.name = name
         self.known = known
+
+
+class ResponseNotFound(DemoticError):
+    """No answer of this id is kept, or not for this caller."""
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(f"There is no response '{response_id}'.", remedy="Old ones make room for new ones.")
 
 
 class ModelFileInvalid(DemoticError):
@@ -117,6 +139,24 @@ class QueueFull(DemoticError):
     def __init__(self, *, num_waiting: int, retry_after: int = 1) -> None:
         super().__init__(f"{num_waiting} requests wait already.", remedy=f"Try again in {retry_after} s.")
         self.retry_after = retry_after
+
+
+class TooManyRequests(DemoticError):
+    """One client has as many requests in flight as it may; try again after `retry_after` seconds."""
+
+    def __init__(self, *, limit: int, retry_after: int = 1) -> None:
+        super().__init__(
+            f"You have {limit} requests in flight, which is as many as one client may have.",
+            remedy=f"Wait for one of them, or try again in {retry_after} s.",
+        )
+        self.retry_after = retry_after
+
+
+class ModelBusy(DemoticError):
+    """The model `name` cannot be unloaded now, and `why`."""
+
+    def __init__(self, name: str, why: str, *, remedy: str = "") -> None:
+        super().__init__(f"{name} is not unloaded: it {why}.", remedy=remedy)
 
 
 class NoRoomForModel(DemoticError):

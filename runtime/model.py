@@ -203,6 +203,7 @@ def start(card: ModelCard, limits: EngineConfig, progress: Callable[[float], boo
             loaded.tokenizer,
             max_waiting=limits.max_waiting,
             max_draft=limits.max_draft,
+            max_answer=limits.max_answer,
             emit=emit,
             wake=wake,
         ),

@@ -37,9 +37,9 @@ class LocalEndpoint:
         body = {"model": model, "prompt": "Once upon a time", "max_tokens": max_tokens, "temperature": 0} | more
         return await self.http.post("/v1/completions", json=body)
 
-    async def stream(self, model: str, max_tokens: int = 1500) -> AsyncGenerator[dict[str, Any]]:
+    async def stream(self, model: str, max_tokens: int = 1500, **more: Any) -> AsyncGenerator[dict[str, Any]]:
         """The events of a streamed answer, the error object among them; [DONE] is left out."""
-        body = {"model": model, "prompt": "Once", "max_tokens": max_tokens, "stream": True, "ignore_eos": True}
+        body = {"model": model, "prompt": "Once", "max_tokens": max_tokens, "stream": True, "ignore_eos": True} | more
         async with self.http.stream("POST", "/v1/completions", json=body) as response:
             async for line in response.aiter_lines():
                 if line.startswith("data: {"):
@@ -51,7 +51,7 @@ class LocalEndpoint:
 
     async def worker(self, model: str) -> psutil.Process:
         """The process of a model, which is loaded for it."""
-        return psutil.Process((await self.pool.get(model)).client.pid)  # type: ignore[attr-defined]  # a WorkerClient
+        return psutil.Process((await self.pool.get(model)).client.pid)
 
 
 @asynccontextmanager
@@ -61,6 +61,7 @@ async def local_endpoint(
     limits: EngineConfig | None = None,
     pool_config: PoolConfig | None = None,
     worker_config: WorkerConfig | None = None,
+    api_keys: tuple[str, ...] = (),
 ) -> AsyncIterator[LocalEndpoint]:
     """Serve the GGUFs of `models` by name, until the block is left."""
     files = {name: ModelFile(name, path, None, "path", None) for name, path in models.items()}
@@ -69,7 +70,7 @@ async def local_endpoint(
     pool = ModelPool(list(models), loader, pool_config, max_waiting=limits.max_waiting)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server = DrainingServer(create_app(pool, ServerConfig()), pool, drain_seconds=DRAIN_SECONDS)
+        server = DrainingServer(create_app(pool, ServerConfig(), api_keys), pool, drain_seconds=DRAIN_SECONDS)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             async with httpx.AsyncClient(base_url=url, timeout=120, limits=httpx.Limits(max_connections=None)) as http:

@@ -12,7 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
+
+from tests.server import serving
+from tests.tiny.gguf import write_tiny_gguf
 
 CHAT = "smollm2-135m-instruct"
 QUESTION = "What is the capital of France? Answer in one sentence."
@@ -146,6 +150,52 @@ def test_a_port_in_use_is_one_line_and_no_model_is_loaded_for_it() -> None:
 def test_listening_to_other_machines_needs_a_key() -> None:
     assert "--api-key" in sentence_of(demotic("serve", CHAT, "--host", "0.0.0.0", "--port", "0"))  # noqa: S104  # refused
     assert "not an address" in sentence_of(demotic("serve", CHAT, "--host", "no.such.host.invalid"))
+
+
+def test_an_insecure_server_says_so_and_answers_without_a_key() -> None:
+    with serving(CHAT, "--host", "0.0.0.0", "--insecure", "--context", "256") as server:  # noqa: S104  # on purpose
+        address = f"http://127.0.0.1:{server.port}/v1/models"
+        assert httpx.get(address, headers={"Host": "models.lan"}).status_code == 200
+    assert any("there is no API key" in line for line in server.lines)
+
+
+def test_keys_of_a_file_are_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("# of the office\nsecret\n")
+    file.chmod(0o644)
+    origins = ("--cors-origin", "http://localhost:3000", "--cors-origin", "https://chat.example")
+    with serving(CHAT, "--api-key-file", str(file), *origins, "--context", "256") as server:
+        address = f"{server.base_url}/models"
+        assert httpx.get(address).status_code == 401
+        page = {"Authorization": "Bearer secret", "Origin": "https://chat.example"}
+        answer = httpx.get(address, headers=page)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == "https://chat.example"
+    assert any("chmod 600" in line for line in server.lines)
+    assert "holds no API key" in sentence_of(demotic("serve", CHAT, "--api-key-file", "/dev/null"))
+    assert "'http://x/' is no origin" in sentence_of(demotic("serve", CHAT, "--cors-origin", "http://x/"))
+
+
+def test_a_folder_for_prefixes_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        line = sentence_of(demotic("serve", CHAT, "--prefix-cache-dir", str(folder), "--port", "0"))
+        assert f"Prefixes cannot be saved in {folder}" in line
+
+
+def test_a_server_that_is_started_again_has_what_was_read_before(tmp_path: Path) -> None:
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", context_length=1024)
+    prompt = "the world and the working ring in the world " * 12
+    answers = []
+    for _ in range(2):
+        with serving(str(path), "--prefix-cache-dir", str(tmp_path / "prefixes")) as server:
+            body = {"prompt": prompt, "max_tokens": 16, "temperature": 0}
+            answers.append(httpx.post(f"{server.base_url}/completions", json=body, timeout=60).json())
+    first, second = answers
+    assert first["choices"][0]["text"] == second["choices"][0]["text"]
+    cached = [answer["usage"]["prompt_tokens_details"]["cached_tokens"] for answer in answers]
+    assert cached[0] == 0
+    assert 0 <= first["usage"]["prompt_tokens"] - 1 - cached[1] < 64
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

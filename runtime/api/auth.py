@@ -10,11 +10,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runtime.api.errors import error_response
 from runtime.errors import InvalidRequest, Unauthorized
 
-_PUBLIC_PATHS = frozenset({"/health"})
+# The page at / holds no figures of its own.
+PUBLIC_PATHS = frozenset({"/", "/health"})
 
 
 class RequireApiKey:
-    """ASGI middleware that lets a request through when it carries `Authorization: Bearer KEY` with a known key."""
+    """ASGI middleware that lets a request through when it carries a known key.
+
+    It may come as `Authorization: Bearer KEY` or, as Anthropic's clients send it, as `x-api-key: KEY`.
+    """
 
     def __init__(self, app: ASGIApp, keys: tuple[str, ...]) -> None:
         self._app = app
@@ -22,7 +26,7 @@ class RequireApiKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401, or let the request through."""
-        if scope["type"] != "http" or scope["path"] in _PUBLIC_PATHS or self._is_known(dict(scope["headers"])):
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or self._is_known(dict(scope["headers"])):
             await self._app(scope, receive, send)
             return
         error = Unauthorized(
@@ -31,10 +35,16 @@ class RequireApiKey:
         await error_response(error)(scope, receive, send)
 
     def _is_known(self, headers: dict[bytes, bytes]) -> bool:
-        scheme, _, sent = headers.get(b"authorization", b"").strip().partition(b" ")
+        sent = sent_key(headers)
         # Every key is compared, each in constant time, so that timing tells nothing about any of them.
-        matches = [hmac.compare_digest(sent.strip(), known) for known in self._keys]
-        return scheme.lower() == b"bearer" and any(matches)
+        matches = [hmac.compare_digest(sent, known) for known in self._keys]
+        return any(matches)
+
+
+def sent_key(headers: dict[bytes, bytes]) -> bytes:
+    """The key of an `Authorization: Bearer KEY`, else of an `x-api-key`; empty where there is neither."""
+    scheme, _, key = headers.get(b"authorization", b"").strip().partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"").strip()
 
 
 class RefuseForeignHosts:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from runtime.api.choices import respond
+from runtime.api.conversation import ChatPrompt
 from runtime.api.schemas.chat import (
     AnswerMessage,
     ChatChoice,
@@ -21,12 +22,9 @@ from runtime.api.schemas.chat import (
 )
 from runtime.api.schemas.common import ErrorBody, FinishReasonBody, UsageBody
 from runtime.api.schemas.logprobs import ChatLogprobs
-from runtime.chat.reasoning import Piece, ReasoningSplit, marks_of
-from runtime.engine.messages import Delta, Generate
+from runtime.chat.reasoning import Piece, ReasoningSplit
+from runtime.engine.messages import Delta
 from runtime.engine.pool import ModelPool
-
-# As much of a prompt's end as a mark and some white space can take.
-_MARK_CHARS = 40
 
 router = APIRouter(tags=["completions"])
 
@@ -37,23 +35,15 @@ async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> 
     pool: ModelPool = http.app.state.pool
     async with pool.hold(body.model, body.adapter) as (model, adapter):
         template = model.card.template
-        prompt = template.render(
-            [turn.to_message() for turn in body.messages], variables=body.template_variables(template)
+        prompt = ChatPrompt.render(
+            template, [turn.to_message() for turn in body.messages], body.template_variables(template)
         )
-        shape = ChatShape(
-            f"chatcmpl-{uuid.uuid4().hex}",
-            int(time.time()),
-            body.model or model.name,
-            marks=marks_of(template.source),
-            prompt_end=prompt[-_MARK_CHARS:],
-        )
-        request = Generate(
-            request_id=shape.id,
-            prompt=prompt,
-            sampling=body.sampling(),
-            max_tokens=body.max_completion_tokens or body.max_tokens,
-            stop=body.stops + template.stop,
-            parse_special=True,
+        shape = ChatShape(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), body.model or model.name, prompt)
+        request = prompt.to_request(
+            shape.id,
+            body.sampling(),
+            body.max_completion_tokens or body.max_tokens,
+            stop=body.stops,
             adapter=adapter,
             constraint=body.constraint(),
             logprobs=body.num_logprobs,
@@ -63,28 +53,22 @@ async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> 
 
 @dataclass(frozen=True)
 class ChatShape:
-    """`runtime.api.choices.Shape` of a chat completion: each choice says its role first.
-
-    Where the model reasons, `marks` enclose its reasoning; `prompt_end` may have the first of them already.
-    """
+    """`runtime.api.choices.Shape` of a chat completion: each choice says its role first."""
 
     id: str
     created: int
     model: str
-    marks: tuple[str, str] | None = None
-    prompt_end: str = ""
-    splits: dict[int, ReasoningSplit] = field(default_factory=dict)
+    prompt: ChatPrompt
+    splits: dict[int, ReasoningSplit | None] = field(default_factory=dict)
 
     def begin(self, index: int) -> list[ChatChunkChoice]:
         """See `Shape.begin`."""
-        if self.marks is not None:
-            start, end = self.marks
-            self.splits[index] = ReasoningSplit(start, end, is_begun=self.prompt_end.rstrip().endswith(start))
+        self.splits[index] = self.prompt.split()
         return [ChatChunkChoice(index=index, delta=ChatDelta(role="assistant", content=""))]
 
     def say(self, index: int, delta: Delta) -> list[ChatChunkChoice]:
         """See `Shape.say`."""
-        split = self.splits.get(index)
+        split = self.splits[index]
         pieces = [Piece("content", delta.text)] if split is None else split.push(delta.text)
         if delta.logprobs and not pieces:
             pieces = [Piece("content", "")]
@@ -95,7 +79,7 @@ class ChatShape:
 
     def end(self, index: int, reason: FinishReasonBody) -> list[ChatChunkChoice]:
         """See `Shape.end`."""
-        split = self.splits.get(index)
+        split = self.splits[index]
         rest = [] if split is None else split.finish()
         last = ChatChunkChoice(index=index, delta=ChatDelta(), finish_reason=reason)
         return [*(_chunk_of(index, piece) for piece in rest), last]

@@ -49,7 +49,7 @@ async def tokenize(client: EngineClient, text: str, *, parse_special: bool = Fal
     Raises:
         DemoticError: the engine cannot tell them.
     """
-    request = Tokenize(f"tok-{uuid.uuid4().hex}", text, parse_special=parse_special, is_beginning=False)
+    request = Tokenize(f"tok-{uuid.uuid4().hex}", text, parse_special=parse_special, add_special=False)
     async with aclosing(_events(client, request)) as events:
         async for event in events:
             if isinstance(event, Failed):

@@ -1,15 +1,18 @@
-"""Every error as OpenAI's error object: one table, and the handlers that use it."""
+"""Every error as OpenAI's error object, or Anthropic's: one table, and the handlers that use it."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from runtime.api.request_id import request_id_of
 from runtime.errors import (
     AdapterNotFound,
     Cancelled,
@@ -18,12 +21,16 @@ from runtime.errors import (
     DownloadFailed,
     InferenceFailed,
     InvalidRequest,
+    ModelBusy,
     ModelFileInvalid,
     ModelLoadFailed,
     ModelNotFound,
     NoRoomForModel,
+    PreviousResponseNotFound,
     QueueFull,
     RequestTooLarge,
+    ResponseNotFound,
+    TooManyRequests,
     Unauthorized,
     UnsupportedArchitecture,
     WorkerDied,
@@ -34,12 +41,16 @@ _log = logging.getLogger("demotic.api")
 # class -> HTTP status, OpenAI's `type`, OpenAI's `code`; the first base class found in it counts.
 TABLE: dict[type[DemoticError], tuple[int, str, str | None]] = {
     ContextOverflow: (400, "invalid_request_error", "context_length_exceeded"),
+    PreviousResponseNotFound: (400, "invalid_request_error", "previous_response_not_found"),
     RequestTooLarge: (413, "invalid_request_error", "request_too_large"),
     InvalidRequest: (400, "invalid_request_error", None),
     Unauthorized: (401, "authentication_error", "invalid_api_key"),
     ModelNotFound: (404, "invalid_request_error", "model_not_found"),
     AdapterNotFound: (404, "invalid_request_error", "adapter_not_found"),
+    ResponseNotFound: (404, "invalid_request_error", "response_not_found"),
     QueueFull: (429, "rate_limit_error", "queue_full"),
+    TooManyRequests: (429, "rate_limit_error", "too_many_requests"),
+    ModelBusy: (409, "invalid_request_error", "model_busy"),
     NoRoomForModel: (503, "server_error", "no_room_for_model"),
     WorkerDied: (503, "server_error", "worker_died"),
     Cancelled: (499, "invalid_request_error", "cancelled"),
@@ -51,6 +62,16 @@ TABLE: dict[type[DemoticError], tuple[int, str, str | None]] = {
     DemoticError: (500, "server_error", None),
 }
 
+_ANTHROPIC_PATH = "/v1/messages/"
+# HTTP status -> Anthropic's `type`; others below 500 are invalid_request_error, and from 500 on api_error.
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+
 
 def error_body(error: DemoticError) -> dict[str, Any]:
     """OpenAI's error object for `error`."""
@@ -60,15 +81,35 @@ def error_body(error: DemoticError) -> dict[str, Any]:
     }
 
 
-def error_response(error: DemoticError) -> JSONResponse:
+def anthropic_error(error: DemoticError) -> dict[str, Any]:
+    """Anthropic's error object for `error`."""
+    return _in_anthropics_shape(str(error), _row(error)[0])
+
+
+class ErrorResponse(JSONResponse):
+    """HTTP answer with OpenAI's error object, or Anthropic's where a path of its API was asked."""
+
+    def __init__(self, body: dict[str, Any], status: int, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(body, status, headers)
+        self._message = body["error"]["message"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer in the shape of the path."""
+        if f"{scope['path']}/".startswith(_ANTHROPIC_PATH):
+            self.body = self.render(_in_anthropics_shape(self._message, self.status_code))
+            self.headers["content-length"] = str(len(self.body))
+        await super().__call__(scope, receive, send)
+
+
+def error_response(error: DemoticError) -> ErrorResponse:
     """HTTP answer for `error`."""
     retry_after = getattr(error, "retry_after", None)
     headers = None if retry_after is None else {"Retry-After": str(retry_after)}
-    return JSONResponse(error_body(error), _row(error)[0], headers)
+    return ErrorResponse(error_body(error), _row(error)[0], headers)
 
 
 def install(app: FastAPI) -> None:
-    """Let every fault of a request leave `app` as an OpenAI error object."""
+    """Let every fault of a request leave `app` as an error object."""
 
     async def on_known(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, DemoticError)  # noqa: S101  # what this handler is registered for
@@ -86,16 +127,35 @@ def install(app: FastAPI) -> None:
     async def on_http(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101  # what this handler is registered for
         body = {"message": f"{error.detail}.", "type": "invalid_request_error", "param": None, "code": None}
-        return JSONResponse({"error": body}, error.status_code, error.headers)
-
-    async def on_unknown(_request: Request, error: Exception) -> JSONResponse:
-        _log.error("a request failed", exc_info=error)
-        return error_response(DemoticError("The server failed; its log says more."))
+        return ErrorResponse({"error": body}, error.status_code, error.headers)
 
     app.add_exception_handler(DemoticError, on_known)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(Exception, on_unknown)
+
+
+class AnswerFaults:
+    """ASGI middleware that answers a fault of our own with a 500, inside those that add headers to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through, and answer it if nothing else does."""
+        has_begun = False
+
+        async def watch(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception:
+            if scope["type"] != "http" or has_begun:
+                raise
+            _log.exception("the request %s failed", request_id_of(scope))
+            await error_response(DemoticError("The server failed; its log says more."))(scope, receive, send)
 
 
 def from_validation(fault: RequestValidationError) -> InvalidRequest:
@@ -119,6 +179,11 @@ def from_validation(fault: RequestValidationError) -> InvalidRequest:
 
 def _is_name(part: int | str) -> bool:
     return isinstance(part, int) or (part.isidentifier() and part not in {"str", "int", "float", "bool"})
+
+
+def _in_anthropics_shape(message: str, status: int) -> dict[str, Any]:
+    kind = _ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+    return {"type": "error", "error": {"type": kind, "message": message}}
 
 
 def _row(error: DemoticError) -> tuple[int, str, str | None]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 
 from runtime.api.errors import error_body
+from runtime.api.metrics import Metrics
 from runtime.api.schemas.chat import ChatCompletionChunk
 from runtime.api.schemas.completions import Completion
 from runtime.engine.client import EngineClient, or_raise
-from runtime.engine.messages import Delta, Event, Finished, Generate
+from runtime.engine.messages import Delta, Event, Failed, Finished, Generate, Tokenize, Tokens
 from runtime.errors import DemoticError
 
 StreamedChunk = ChatCompletionChunk | Completion
@@ -53,13 +55,16 @@ async def generate_all(
             reader.cancel()
 
 
-async def generate(client: EngineClient, message: Generate, http: Request) -> AsyncIterator[Delta | Finished]:
+async def generate(client: EngineClient, message: Generate, http: Request) -> AsyncGenerator[Delta | Finished]:
     """Events of one request, which is taken back as soon as the client has gone."""
+    metrics: Metrics = http.app.state.metrics
     watcher = asyncio.create_task(_abort_when_gone(client, message.request_id, http))
     try:
-        async with aclosing(stream_async(client, message)) as events:
-            async for event in events:
-                yield event
+        with metrics.record(client, http) as record:
+            async with aclosing(stream_async(client, message)) as events:
+                async for event in events:
+                    record.see(event)
+                    yield event
     finally:
         watcher.cancel()
 
@@ -84,6 +89,27 @@ async def stream_async(client: EngineClient, message: Generate) -> AsyncGenerato
     finally:
         if is_open:
             client.abort(message.request_id)
+
+
+async def count_tokens(client: EngineClient, request: Tokenize) -> int:
+    """How many tokens the text of `request` has.
+
+    Raises:
+        DemoticError: the engine cannot tell.
+    """
+    loop = asyncio.get_running_loop()
+    events: asyncio.Queue[Event] = asyncio.Queue()
+
+    def deliver(event: Event) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(events.put_nowait, event)
+
+    client.submit(request, deliver)
+    event = await events.get()
+    if isinstance(event, Failed):
+        raise event.error
+    assert isinstance(event, Tokens)  # noqa: S101  # the only other answer to `Tokenize`
+    return len(event.tokens)
 
 
 async def _abort_when_gone(client: EngineClient, request_id: str, http: Request) -> None:
@@ -116,3 +142,30 @@ async def _encode(first: StreamedChunk, rest: AsyncIterator[StreamedChunk], want
 def _event(chunk: StreamedChunk) -> str:
     # OpenAI leaves the key out, rather than null, where no counts were asked for.
     return f"data: {chunk.model_dump_json(exclude=None if chunk.usage else {'usage'})}\n\n"
+
+
+class NamedEvent(BaseModel):
+    """A server-sent event that says its type, both in its `event` line and in its data."""
+
+    type: str
+
+
+async def named_response(
+    events: AsyncIterator[NamedEvent], on_fault: Callable[[DemoticError], NamedEvent], *, headers: dict[str, str]
+) -> StreamingResponse:
+    """`events` as server-sent events. A fault before the first is raised; a later one ends them with `on_fault`."""
+    first = await anext(events)
+
+    async def encode() -> AsyncIterator[str]:
+        yield _named(first)
+        try:
+            async for event in events:
+                yield _named(event)
+        except DemoticError as error:
+            yield _named(on_fault(error))
+
+    return StreamingResponse(encode(), media_type="text/event-stream", headers=headers)
+
+
+def _named(event: NamedEvent) -> str:
+    return f"event: {event.type}\ndata: {event.model_dump_json()}\n\n"

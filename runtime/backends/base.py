@@ -1,4 +1,4 @@
-"""What the engine asks of a backend: one step over many sequences, sharing and forgetting, adapters; or vectors."""
+"""What the engine asks of a backend: steps over many sequences, sharing, saving, forgetting, adapters; or vectors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ import numpy.typing as npt
 
 Logits = npt.NDArray[np.float32]
 Vectors = npt.NDArray[np.float32]
+
+# Cells that are saved and restored together. Fewer cost more calls than they save computing; more leave more of a
+# prompt's last ones to be computed, and would not all be within the attention window of some models (gpt-oss: 128).
+BLOCK_CELLS = 64
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Decoder(Protocol):
     """A decoder-only model and its KV cache of `num_cells` cells.
 
     Up to `max_sequences` sequences are computed at once, each seen through one of `num_slots` slots; the other slots
-    keep finished sequences.
+    keep finished sequences. `state_format` tells what `save` writes from what a decoder with other settings would write
+    for the same model; it is None where cells cannot be saved.
     """
 
     vocabulary_size: int
@@ -37,6 +42,7 @@ class Decoder(Protocol):
     batch_size: int
     max_sequences: int
     num_slots: int
+    state_format: str | None
 
     def forward(self, chunks: Sequence[Chunk], adapter: str | None = None) -> Logits:
         """Compute the chunks, at most `batch_size` tokens in all, and append them to the KV cache.
@@ -56,6 +62,22 @@ class Decoder(Protocol):
 
     def truncate(self, slot: int, count: int) -> None:
         """Free the KV cells of the sequence in `slot` from the position `count` on."""
+
+    def save(self, slot: int, start: int) -> bytes:
+        """Copy the `BLOCK_CELLS` KV cells of the sequence in `slot` from the position `start` on.
+
+        Raises:
+            InferenceFailed: the backend cannot.
+        """
+
+    def restore(self, slot: int, start: int, state: bytes) -> None:
+        """Append the cells of `state`, which was saved from `start`, to the sequence in `slot`, which is so long.
+
+        The sequence it was saved from began with the same tokens, and so many cells are free.
+
+        Raises:
+            InferenceFailed: it is not what `save` writes; the sequence is as it was.
+        """
 
     def forget(self, slot: int) -> None:
         """Free all KV cells of the sequence in `slot`."""

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import ipaddress
 import logging
 import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 
+from runtime.api.access_log import AccessLog
 from runtime.api.app import create_app
 from runtime.api.server import DrainingServer
 from runtime.card import ModelCard
+from runtime.commands.access import check_origins, gather_keys, is_open
 from runtime.commands.notice import tell_licence
 from runtime.config import EngineConfig, PoolConfig, ServerConfig
 from runtime.engine.loader import WorkerLoader
 from runtime.engine.pool import ModelPool
+from runtime.engine.prefix_files import prepare
 from runtime.errors import AddressInUse, Cancelled, ConfigurationInvalid
 from runtime.models.adapter import AdapterFiles, check_adapter
 from runtime.models.store import Store
@@ -29,20 +31,26 @@ from runtime.models.store import Store
 def serve(
     references: Sequence[str],
     *,
-    host: str,
-    port: int,
-    api_keys: tuple[str, ...],
+    config: ServerConfig,
+    api_keys: Sequence[str],
+    api_key_file: Path | None,
+    insecure: bool,
+    access_log: str | None,
+    log_prompts: bool,
     adapters: Sequence[str],
     adapter_dir: Path | None,
+    prefix_cache_dir: Path | None,
     context: int | None,
+    max_answer: int | None,
     pool_config: PoolConfig,
 ) -> None:
-    """Serve the models of `references` (none: the default model) at `host` and `port` (0: any free one)."""
+    """Serve the models of `references` (none: the default model) as `config` says; port 0 is any free one."""
     logging.basicConfig(format="demotic: %(message)s", level=logging.WARNING)
-    config = dataclasses.replace(ServerConfig(), host=host, port=port)
-    if any(not key.strip() for key in api_keys):
-        raise ConfigurationInvalid("An API key is empty.")
-    limits = EngineConfig()
+    keys = gather_keys(api_keys, api_key_file)
+    check_origins(config.cors_origins, has_keys=bool(keys))
+    limits = EngineConfig(max_answer=max_answer)
+    if prefix_cache_dir is not None:
+        prepare(prefix_cache_dir)
     if context is not None:
         limits = dataclasses.replace(limits, max_context=context)
     store = Store()
@@ -54,15 +62,13 @@ def serve(
         cards[card.name] = card
     files = {name: card.file for name, card in cards.items()}
     shelf = AdapterFiles(_read_adapters(adapters, cards), _checked_folder(adapter_dir))
-    with _bind(config) as listener:
-        if not api_keys and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
-            raise ConfigurationInvalid(
-                f"{host} can be reached from other machines, and there is no API key.",
-                remedy="Give one with --api-key, or listen on 127.0.0.1.",
-            )
-        loader = WorkerLoader(files, limits, adapters=shelf)
-        pool = ModelPool(list(files), loader, pool_config, max_waiting=limits.max_waiting)
-        asyncio.run(_serve(listener, pool, config, api_keys))
+    if log_prompts and access_log is None:
+        raise ConfigurationInvalid("There is no log that prompts could go into.", remedy="Name one with --access-log.")
+    with _bind(config) as listener, _open_log(access_log, log_prompts=log_prompts) as log:
+        reachable = is_open(listener.getsockname()[:2], has_keys=bool(keys), insecure=insecure)
+        loader = WorkerLoader(files, limits, adapters=shelf, prefix_dir=prefix_cache_dir)
+        pool = ModelPool(list(files), loader, pool_config, max_waiting=limits.max_waiting, cards=cards)
+        asyncio.run(_serve(listener, pool, dataclasses.replace(config, is_open=reachable), keys, log))
 
 
 def _read_adapters(texts: Sequence[str], cards: Mapping[str, ModelCard]) -> dict[str, dict[str, Path]]:
@@ -94,8 +100,19 @@ def _checked_folder(folder: Path | None) -> Path | None:
     return folder
 
 
-async def _serve(listener: socket.socket, pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...]) -> None:
-    server = DrainingServer(create_app(pool, config, api_keys), pool, drain_seconds=config.shutdown_seconds)
+def _open_log(target: str | None, *, log_prompts: bool) -> AbstractContextManager[AccessLog | None]:
+    return nullcontext() if target is None else AccessLog(target, log_prompts=log_prompts)
+
+
+async def _serve(
+    listener: socket.socket,
+    pool: ModelPool,
+    config: ServerConfig,
+    api_keys: tuple[str, ...],
+    access_log: AccessLog | None,
+) -> None:
+    app = create_app(pool, config, api_keys, access_log)
+    server = DrainingServer(app, pool, drain_seconds=config.shutdown_seconds)
 
     def on_stop(_signal: int, _frame: FrameType | None) -> None:
         server.should_exit = True

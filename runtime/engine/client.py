@@ -29,6 +29,7 @@ from runtime.engine.messages import (
     Tokens,
 )
 from runtime.engine.rows import RowCollector, Rows
+from runtime.engine.statistics import EngineStatistics
 from runtime.errors import DemoticError
 
 _log = logging.getLogger("demotic.engine")
@@ -40,6 +41,14 @@ class EngineClient(Protocol):
     """Sends requests to one engine and routes what comes back."""
 
     context_length: int
+
+    @property
+    def pid(self) -> int:
+        """Id of the process that the engine runs in."""
+
+    @property
+    def statistics(self) -> EngineStatistics:
+        """What the engine has done, and what it holds; from another process it is up to a second old."""
 
     @property
     def fault(self) -> DemoticError | None:
@@ -198,11 +207,22 @@ class InProcessClient:
         self._inbox: Inbox = queue.SimpleQueue()
         loop = EngineLoop(make_engine, self._inbox, self._sinks.deliver)
         self.context_length = loop.engine.context_length
+        self._engine = loop.engine
         self._close_backend = close_backend
         self._lock = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=loop.run, name="demotic-engine", daemon=True)
         self._thread.start()
+
+    @property
+    def pid(self) -> int:
+        """See `EngineClient.pid`."""
+        return os.getpid()
+
+    @property
+    def statistics(self) -> EngineStatistics:
+        """See `EngineClient.statistics`."""
+        return self._engine.statistics
 
     @property
     def fault(self) -> DemoticError | None:

@@ -22,6 +22,7 @@ from runtime.engine.messages import (
     Timings,
     Usage,
 )
+from runtime.engine.statistics import EngineStatistics, Totals
 from runtime.engine.windows import Window, WindowMaker, to_vector
 from runtime.errors import DemoticError, InferenceFailed, InvalidRequest, QueueFull
 from runtime.models.encoding import Encoding
@@ -75,11 +76,17 @@ class EncodingEngine:
         self._jobs: dict[str, _Job] = {}
         # Those that still have windows to compute; the first one's turn is next.
         self._turns: deque[_Job] = deque()
+        self._totals = Totals()
 
     @property
     def has_work(self) -> bool:
         """Whether another `step` would do anything."""
         return bool(self._turns)
+
+    @property
+    def statistics(self) -> EngineStatistics:
+        """See `Engine.statistics`. It has no KV cache, and what runs has been computed when a step ends."""
+        return EngineStatistics(totals=self._totals, num_waiting=len(self._jobs))
 
     def encode(self, request: Encode) -> None:
         """Take a request; a fault in it is answered with `Failed`."""
@@ -122,6 +129,8 @@ class EncodingEngine:
             for job, _, _ in taken:
                 self._fail(job, error)
             return
+        num_tokens = sum(len(window.tokens) for _, _, window in taken)
+        self._totals += Totals(steps=1, sequences=len(taken), prefill_tokens=num_tokens)
         for (job, index, _), row in zip(taken, rows, strict=True):
             if job.request.request_id in self._jobs:
                 self._accept(job, index, row)

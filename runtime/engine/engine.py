@@ -23,9 +23,11 @@ from runtime.engine.messages import (
     TokenLogprob,
     Usage,
 )
+from runtime.engine.prefix_store import PrefixStore
 from runtime.engine.preparation import Preparation
 from runtime.engine.request import Sequence
 from runtime.engine.scheduler import Scheduler, Share, slot_of
+from runtime.engine.statistics import EngineStatistics, Totals
 from runtime.errors import AdapterNotFound, DemoticError, InferenceFailed, InvalidRequest, QueueFull
 from runtime.text.tokenizer import Tokenizer
 
@@ -41,12 +43,15 @@ class Engine:
         max_waiting: int,
         emit: Callable[[Event], None],
         max_draft: int = 0,
+        max_answer: int | None = None,
+        store: PrefixStore | None = None,
         wake: Callable[[], None] | None = None,
     ) -> None:
         """Emit the events of requests to `emit`.
 
-        `wake` is called from another thread when `take_prepared` has something to do; without it everything is done
-        in the thread that calls.
+        `max_answer` is the most tokens that a request may ask for, and that one gets which asks for no length. `store`
+        keeps prefixes on disk. `wake` is called from another thread when `take_prepared` has something to do; without
+        it everything is done in the thread that calls.
         """
         self.decoder = decoder
         self.tokenizer = tokenizer
@@ -54,8 +59,10 @@ class Engine:
         self._emit = emit
         self._preparation = Preparation(ConstraintCompiler(tokenizer), wake)
         self._max_waiting = max_waiting
+        self._max_answer = max_answer
         self._adapters: set[str] = set()
-        self._scheduler = Scheduler(decoder, max_waiting=max_waiting, max_draft=max_draft)
+        self._store = store
+        self._scheduler = Scheduler(decoder, max_waiting=max_waiting, max_draft=max_draft, store=store)
 
     @property
     def has_work(self) -> bool:
@@ -66,6 +73,19 @@ class Engine:
     def num_kept(self) -> int:
         """Finished sequences whose cells later requests may share."""
         return self._scheduler.cache.num_kept
+
+    @property
+    def statistics(self) -> EngineStatistics:
+        """What it has done, and what it holds at this moment. This alone may be asked from any thread."""
+        queues, cache = self._scheduler, self._scheduler.cache
+        return EngineStatistics(
+            totals=queues.totals,
+            num_waiting=len(queues.waiting),
+            num_running=len(queues.running),
+            num_kept=cache.num_kept,
+            num_cells=self.decoder.num_cells,
+            num_free_cells=cache.num_free_cells,
+        )
 
     def generate(self, request: Generate) -> None:
         """Take a request; a fault in it is answered with `Failed`."""
@@ -98,7 +118,8 @@ class Engine:
                 self._emit(Failed(request.request_id, error))
 
     def _queue(self, request: Generate, matcher: Matcher | None = None) -> None:
-        self._scheduler.add(Sequence(request, self.tokenizer, self.decoder.context_length, matcher))
+        length = self.decoder.context_length
+        self._scheduler.add(Sequence(request, self.tokenizer, length, matcher, max_answer=self._max_answer))
 
     def attach(self, adapter: str, path: Path) -> None:
         """Load the LoRA at `path`, for requests that name it `adapter`; one of that name that is there already stays.
@@ -109,6 +130,8 @@ class Engine:
         if adapter not in self._adapters:
             self.decoder.attach(adapter, path)
             self._adapters.add(adapter)
+            if self._store is not None:
+                self._store.add_adapter(adapter, path)
 
     def abort(self, message: Abort) -> None:
         """Take a request back. One that is done already, or was never here, is left alone."""
@@ -128,7 +151,16 @@ class Engine:
             for share in shares:
                 self._fail(share.sequence, error)
             return
+        before = [(share.sequence.num_generated, share.sequence.num_accepted, _num_prefill(share)) for share in shares]
         self._update(shares, logits, started)
+        self._scheduler.totals += Totals(
+            steps=1,
+            sequences=len(shares),
+            prefill_tokens=sum(prefill for _, _, prefill in before),
+            decode_tokens=sum(share.sequence.num_generated for share in shares) - sum(one for one, _, _ in before),
+            drafted_tokens=sum(len(share.draft) for share in shares),
+            accepted_tokens=sum(share.sequence.num_accepted for share in shares) - sum(one for _, one, _ in before),
+        )
 
     def fail_all(self, error: DemoticError) -> None:
         """Answer every request in flight with `error`: the way out when the engine itself is at fault, or closes."""
@@ -139,7 +171,8 @@ class Engine:
             self._emit(Failed(request.request_id, error))
 
     def close(self) -> None:
-        """Wait until no other thread uses the tokenizer."""
+        """Save what is worth it, and wait until no other thread uses the tokenizer; nothing is computed any more."""
+        self._scheduler.cache.close()
         self._preparation.close()
 
     def _forward(self, shares: list[Share]) -> Logits:
@@ -240,3 +273,9 @@ class Engine:
         with suppress(InferenceFailed):
             self._scheduler.discard(sequence)
         self._emit(Failed(sequence.request_id, error))
+
+
+def _num_prefill(share: Share) -> int:
+    """Tokens of the prompt in its part of a step that is not noted yet."""
+    left = share.sequence.num_prompt_tokens - share.sequence.num_computed
+    return max(0, min(share.num_tokens, left))

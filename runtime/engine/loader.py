@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from runtime.card import ModelCard
 from runtime.config import EngineConfig, WorkerConfig
@@ -26,10 +27,13 @@ class WorkerLoader:
         limits: EngineConfig,
         config: WorkerConfig | None = None,
         adapters: AdapterFiles | None = None,
+        prefix_dir: Path | None = None,
     ) -> None:
+        """`prefix_dir` is where the workers save prefixes; None: nowhere."""
         self._files = files
         self._adapters = adapters or AdapterFiles()
         self._limits = limits
+        self._prefix_dir = os.fsencode(prefix_dir.absolute()) if prefix_dir is not None else None
         self._config = config or WorkerConfig()
 
     def read(self, name: str) -> ModelCard:
@@ -52,7 +56,9 @@ class WorkerLoader:
         """Load the model, and the adapters given for it, into a new process. Raises as `WorkerClient` does."""
         limits = self._limits
         file = os.fsencode(card.file.path.absolute())
-        load = Load(file, plan, limits.max_waiting, limits.max_draft, card.encoding)
+        load = Load(
+            file, plan, limits.max_waiting, limits.max_draft, limits.max_answer, card.encoding, self._prefix_dir
+        )
         model = Model(card, plan, WorkerClient(card.name, load, self._config, progress=progress))
         try:
             for adapter, path in self._adapters.given.get(card.name, {}).items():

@@ -17,17 +17,21 @@ from runtime.engine.engine import Engine
 from runtime.engine.messages import (
     Abort,
     Attached,
+    Detokenize,
     Encode,
     Event,
     Failed,
     Generate,
     LoadAdapter,
+    Piece,
     Request,
     Shutdown,
+    Text,
     Tokenize,
     Tokens,
 )
 from runtime.errors import DemoticError, InferenceFailed
+from runtime.text.tokenizer import Tokenizer
 
 _log = logging.getLogger("demotic.engine")
 
@@ -118,15 +122,22 @@ class EngineLoop:
                     self.engine.attach(request.adapter, Path(os.fsdecode(request.path)))
                     self._emit(Attached(request.request_id))
                 case Tokenize():
-                    tokens = self.engine.tokenizer.encode(
-                        request.text, parse_special=request.parse_special, is_beginning=request.is_beginning
-                    )
-                    self._emit(Tokens(request.request_id, tuple(tokens)))
+                    self._emit(_tokens(request, self.engine.tokenizer))
+                case Detokenize():
+                    data = b"".join(map(self.engine.tokenizer.token_bytes, request.tokens))
+                    self._emit(Text(request.request_id, data.decode("utf-8", "replace")))
         except DemoticError as error:
             self._emit(Failed(request.request_id, error))
         except Exception:  # noqa: BLE001  # as above
             _log.exception("the engine failed to begin a request")
             self._emit(Failed(request.request_id, _own_fault()))
+
+
+def _tokens(request: Tokenize, tokenizer: Tokenizer) -> Tokens:
+    tokens = tokenizer.encode(request.text, parse_special=request.parse_special, is_beginning=request.add_special)
+    shown = tokens if request.with_pieces else []
+    pieces = tuple(Piece(tokenizer.token_text(token), tokenizer.token_bytes(token)) for token in shown)
+    return Tokens(request.request_id, tuple(tokens), pieces)
 
 
 def _own_fault() -> InferenceFailed:

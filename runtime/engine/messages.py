@@ -1,11 +1,12 @@
 """The closed vocabulary between an engine and its clients, in this process or another.
 
-A client sends `Generate`, `Encode`, `LoadAdapter`, `Tokenize` and `Abort`. It gets back exactly one `Failed`, or else
-any number of `Delta`s and one `Finished` for a `Generate`, `Row`s and one `Finished` for an `Encode`, `Attached` for a
-`LoadAdapter`, `Tokens` for a `Tokenize`. A model answers either `Generate` or `Encode`.
+A client sends `Generate`, `Encode`, `LoadAdapter`, `Tokenize`, `Detokenize` and `Abort`. It gets back exactly one
+`Failed`, or else any number of `Delta`s and one `Finished` for a `Generate`, `Row`s and one `Finished` for an `Encode`,
+`Attached` for a `LoadAdapter`, `Tokens` for a `Tokenize`, `Text` for a `Detokenize`. A model answers either `Generate`
+or `Encode`.
 
 A worker process is sent `Load` first. It answers with `Progress` and then `Ready`, or `Failed` with the request id
-LOADING. From then on it sends a `Pulse` every second. `Shutdown` ends it.
+LOADING. From then on it sends a `Pulse` every second, and a last one when `Shutdown` ends it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 
 from runtime.engine.constraints import Constraint
 from runtime.engine.sampling import SamplingParams
+from runtime.engine.statistics import EngineStatistics
 from runtime.errors import DemoticError, InvalidRequest
 from runtime.hardware.plan import Plan
 from runtime.models.encoding import Encoding
@@ -33,13 +35,16 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     """Load the GGUF at `path` (bytes, since file names need not be Unicode), whose header has been checked.
 
     `encoding` is how it makes vectors or scores, None where it generates text.
+    `prefix_dir`, in bytes as well, is where prefixes are saved; without it none are.
     """
 
     path: bytes
     plan: Plan
     max_waiting: int
     max_draft: int
+    max_answer: int | None = None
     encoding: Encoding | None = None
+    prefix_dir: bytes | None = None
 
 
 class Generate(msgspec.Struct, frozen=True, tag=True):
@@ -103,15 +108,24 @@ class LoadAdapter(msgspec.Struct, frozen=True, tag=True):
 
 
 class Tokenize(msgspec.Struct, frozen=True, tag=True):
-    """Tell the token ids of `text`, which goes on from others where it is not the beginning.
+    """Tell the token ids of `text`, and with `with_pieces` what each of them stands for.
 
-    `parse_special` is as for `Generate`.
+    `add_special` adds what the model wants at the beginning of a sequence; without it the text goes on from others.
+    `parse_special` is that of `Generate`.
     """
 
     request_id: str
     text: str
+    add_special: bool = True
     parse_special: bool = False
-    is_beginning: bool = True
+    with_pieces: bool = False
+
+
+class Detokenize(msgspec.Struct, frozen=True, tag=True):
+    """Tell the text that `tokens` stand for."""
+
+    request_id: str
+    tokens: tuple[int, ...]
 
 
 class Abort(msgspec.Struct, frozen=True, tag=True):
@@ -141,6 +155,7 @@ class Pulse(msgspec.Struct, frozen=True, tag=True):
     """The process runs. `step_seconds` is how long the engine has been in its present step, 0 where in none."""
 
     step_seconds: float
+    statistics: EngineStatistics
 
 
 class Alternative(msgspec.Struct, frozen=True):
@@ -207,19 +222,36 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     """The answer is complete. "length": cut by `max_tokens` or by the end of the context.
 
     Of an `Encode`, `timings.first_token` is the time to the last row.
+    `stopped_by` is the stop string that ended it, where one did.
     """
 
     request_id: str
     reason: FinishReason
     usage: Usage
     timings: Timings
+    stopped_by: str | None = None
+
+
+class Piece(msgspec.Struct, frozen=True, array_like=True):
+    """A token as the vocabulary writes it, and its bytes in text, which are none for control tokens."""
+
+    text: str
+    data: bytes
 
 
 class Tokens(msgspec.Struct, frozen=True, tag=True):
-    """The token ids asked for with `Tokenize`."""
+    """The token ids asked for with `Tokenize`, and as many `pieces` where they were asked for."""
 
     request_id: str
     tokens: tuple[int, ...]
+    pieces: tuple[Piece, ...] = ()
+
+
+class Text(msgspec.Struct, frozen=True, tag=True):
+    """The text asked for with `Detokenize`; bytes that are no UTF-8 are U+FFFD."""
+
+    request_id: str
+    text: str
 
 
 class Attached(msgspec.Struct, frozen=True, tag=True):
@@ -235,10 +267,10 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     error: DemoticError
 
 
-Request = Generate | Encode | LoadAdapter | Tokenize
-Command = Load | Generate | Encode | LoadAdapter | Tokenize | Abort | Shutdown
-Event = Delta | Row | Finished | Attached | Tokens | Failed
-WorkerEvent = Progress | Ready | Pulse | Delta | Row | Finished | Attached | Tokens | Failed
+Request = Generate | Encode | LoadAdapter | Tokenize | Detokenize
+Command = Load | Generate | Encode | LoadAdapter | Tokenize | Detokenize | Abort | Shutdown
+Event = Delta | Row | Finished | Attached | Tokens | Text | Failed
+WorkerEvent = Progress | Ready | Pulse | Delta | Row | Finished | Attached | Tokens | Text | Failed
 
 
 def encode(message: Command | WorkerEvent) -> bytes:

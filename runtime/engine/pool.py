@@ -12,17 +12,20 @@ import difflib
 import functools
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from runtime.card import ModelCard
 from runtime.config import EngineConfig, PoolConfig
+from runtime.engine.client import EngineClient
+from runtime.engine.statistics import EngineStatistics, Totals
 from runtime.errors import (
     Cancelled,
     DemoticError,
     InvalidRequest,
+    ModelBusy,
     ModelLoadFailed,
     ModelNotFound,
     NoRoomForModel,
@@ -56,16 +59,33 @@ class Loader(Protocol):
         """Load an adapter, which the model may have already; AdapterNotFound where there is none of that name."""
 
 
+@dataclass(frozen=True)
+class ModelStatistics:
+    """One served model: the `totals` of all processes that it has had, `engine` and `pid` of the present one.
+
+    `restarts` counts processes that were started because the one before had died.
+    """
+
+    state: ModelState
+    restarts: int
+    totals: Totals
+    engine: EngineStatistics | None
+    pid: int | None
+
+
 @dataclass
 class _Served:
     """One name, and what has become of its model.
 
+    `card` is what was last known of its file.
     `claims` counts requests that ask for the model or hold it, `num_waiting` those that wait for it to be loaded,
     `deaths` those of its process in a row. `fault` is why it could not be loaded, or died; None when it is loaded
-    again.
+    again. `client` is that of the model, or of the one before, which is no more; `past` is what those before it have
+    counted.
     """
 
     name: str
+    card: ModelCard | None = None
     model: Model | None = None
     loading: asyncio.Task[None] | None = None
     claims: int = 0
@@ -74,6 +94,10 @@ class _Served:
     fault: DemoticError | None = None
     failed_at: float = 0.0
     deaths: int = 0
+    has_died: bool = False
+    restarts: int = 0
+    client: EngineClient | None = None
+    past: Totals = field(default_factory=Totals)
 
     @property
     def idle_seconds(self) -> float | None:
@@ -81,6 +105,18 @@ class _Served:
         if self.model is None or self.claims or (idle := self.model.client.idle_seconds) is None:
             return None
         return min(idle, time.monotonic() - self.loaded_at)
+
+    @property
+    def totals(self) -> Totals:
+        """What all its processes have counted."""
+        return self.past if self.client is None else self.past + self.client.statistics.totals
+
+    def take(self, model: Model) -> None:
+        """Note that the model is loaded."""
+        self.past = self.totals
+        self.model, self.client = model, model.client
+        self.loaded_at = time.monotonic()
+        self.fault = None
 
     def bury(self, stable_seconds: float) -> None:
         """Let go of the model where its process has died; nothing is left of it that could be closed."""
@@ -95,7 +131,9 @@ class _Served:
         """Note why there is no model."""
         self.fault = fault
         self.failed_at = at
-        self.deaths += isinstance(fault, WorkerDied)
+        if isinstance(fault, WorkerDied):
+            self.deaths += 1
+            self.has_died = True
 
 
 class ModelPool:
@@ -108,11 +146,16 @@ class ModelPool:
         config: PoolConfig | None = None,
         *,
         max_waiting: int = EngineConfig.max_waiting,
+        cards: Mapping[str, ModelCard] | None = None,
     ) -> None:
-        """`max_waiting` is how many requests may wait for one model to be loaded."""
+        """`max_waiting` is how many requests may wait for one model to be loaded.
+
+        `cards` are those that are known already; the others are read when they are asked for.
+        """
         self.names = tuple(names)
         self.started = int(time.time())
-        self._served = {name: _Served(name) for name in self.names}
+        known = cards or {}
+        self._served = {name: _Served(name, known.get(name)) for name in self.names}
         self._loader = loader
         self._config = config or PoolConfig()
         self._max_waiting = max_waiting
@@ -154,6 +197,21 @@ class ModelPool:
         finally:
             served.claims -= 1
 
+    async def card(self, name: str) -> ModelCard:
+        """What is known of a served model, which need not be loaded: as of its last loading, or of the start.
+
+        Raises:
+            ModelFileInvalid, UnsupportedArchitecture: it was not known yet, and the file cannot be run.
+        """
+        served = self._served[name]
+        if served.card is None:
+            served.card = await asyncio.to_thread(self._loader.read, name)
+        return served.card
+
+    def loaded(self, name: str) -> Model | None:
+        """A served model where it is loaded; None where it is not."""
+        return self._living(self._served[name])
+
     async def get(self, name: str | None, adapter: str | None = None) -> Model:
         """The model served as `name`, the first one for None, with `adapter` attached.
 
@@ -167,10 +225,7 @@ class ModelPool:
             NoRoomForModel: other models were answering all the time.
             DemoticError: it could not be loaded; the next request tries again.
         """
-        name = self.names[0] if name is None else name
-        served = self._served.get(name)
-        if served is None:
-            raise ModelNotFound(name, nearest=self.nearest(name), remedy=f"This server has {', '.join(self.names)}.")
+        served = self._find(self.names[0] if name is None else name)
         if self._keeper is None and self._config.keep_alive is not None:
             self._keeper = asyncio.create_task(self._unload_idle(self._config.keep_alive))
         served.claims += 1
@@ -193,6 +248,23 @@ class ModelPool:
         finally:
             served.claims -= 1
 
+    async def unload(self, name: str, *, is_forced: bool = False) -> None:
+        """Unload a served model, if it is loaded; the next request for it loads it again.
+
+        Raises:
+            ModelNotFound: no model is served under that name.
+            ModelBusy: it has requests, and is not unloaded before they end unless `is_forced`; or it is being loaded.
+        """
+        served = self._find(name)
+        if served.loading is not None:
+            raise ModelBusy(name, "is being loaded", remedy="Wait until it is loaded.")
+        async with self._changing:
+            if self._living(served) is None:
+                return
+            if served.idle_seconds is None and not is_forced:
+                raise ModelBusy(name, "has requests in flight", remedy="Wait for them, or send 'force': true.")
+            await _unload(served)
+
     def nearest(self, name: str) -> tuple[str, ...]:
         """Served names that look like `name`."""
         return tuple(difflib.get_close_matches(name, self.names))
@@ -200,6 +272,14 @@ class ModelPool:
     def states(self) -> dict[str, ModelState]:
         """What has become of each model. "failed": it died, or could not be loaded; the next request tries again."""
         return {name: self._state(served) for name, served in self._served.items()}
+
+    def statistics(self) -> dict[str, ModelStatistics]:
+        """What each model's processes have done, and what the present one holds."""
+        return {name: self._statistics(served) for name, served in self._served.items()}
+
+    def name_of(self, client: EngineClient) -> str | None:
+        """The name under which `client` serves; None where it does no more, and another has come after it."""
+        return next((name for name, served in self._served.items() if served.client is client), None)
 
     async def close(self) -> None:
         """Unload everything; requests in flight are answered with an error first."""
@@ -209,6 +289,12 @@ class ModelPool:
         loading = [served.loading for served in self._served.values() if served.loading is not None]
         await asyncio.gather(*loading, return_exceptions=True)
         await asyncio.gather(*(_unload(served) for served in self._served.values()))
+
+    def _find(self, name: str) -> _Served:
+        served = self._served.get(name)
+        if served is None:
+            raise ModelNotFound(name, nearest=self.nearest(name), remedy=f"This server has {', '.join(self.names)}.")
+        return served
 
     def _living(self, served: _Served) -> Model | None:
         served.bury(self._config.stable_seconds)
@@ -220,6 +306,11 @@ class ModelPool:
         if self._living(served) is not None:
             return "ready"
         return "unloaded" if served.fault is None else "failed"
+
+    def _statistics(self, served: _Served) -> ModelStatistics:
+        state, model = self._state(served), served.model
+        engine, pid = (None, None) if model is None else (model.client.statistics, model.client.pid)
+        return ModelStatistics(state, served.restarts, served.totals, engine, pid)
 
     def _loaded(self) -> list[_Served]:
         return [served for served in self._served.values() if self._living(served) is not None]
@@ -242,13 +333,12 @@ class ModelPool:
             async with self._changing:
                 if self._is_closing:
                     raise Cancelled("The server is stopping.")
-                card = await asyncio.to_thread(self._loader.read, served.name)
+                card = served.card = await asyncio.to_thread(self._loader.read, served.name)
                 plan = await self._make_room(served, card)
-                served.model = await asyncio.to_thread(
-                    self._loader.start, card, plan, lambda _share: not self._is_closing
-                )
-                served.loaded_at = time.monotonic()
-                served.fault = None
+                served.restarts += served.has_died
+                served.has_died = False
+                model = await asyncio.to_thread(self._loader.start, card, plan, lambda _share: not self._is_closing)
+                served.take(model)
         except DemoticError as fault:
             served.fail(fault, time.monotonic())
             raise

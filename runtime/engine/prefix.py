@@ -2,16 +2,20 @@
 
 A slot is one sequence's view of the cache; a cell holds one token's keys and values and may be seen from many slots.
 Sharing a prefix makes its cells visible from another slot: nothing is copied and nothing is computed. Cells that were
-computed with one adapter are of no use with another.
+computed with one adapter are of no use with another. Where there is a store, the cells of kept sequences are saved
+before they go, and what it has of a sequence's beginning is restored (`runtime/engine/prefix_store.py`).
 """
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Sequence as Tokens
+from functools import partial
 from typing import NamedTuple
 
-from runtime.backends.base import Decoder
+from runtime.backends.base import BLOCK_CELLS, Decoder
+from runtime.engine.prefix_store import Block, PrefixStore
 
 # Below this many tokens a shared prefix saves less than a step, and only makes the next batch's shape an unusual one;
 # unless it is all there is to compute, as with several answers to one short prompt.
@@ -19,17 +23,24 @@ MIN_SHARED = 32
 
 
 class Match(NamedTuple):
-    """A slot, and how many of its first cells hold the tokens that were looked for."""
+    """What there is of a sequence's beginning: the first `length` cells of `slot`, then saved blocks."""
 
-    slot: int
+    slot: int | None
     length: int
+    blocks: tuple[Block, ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that need not be computed."""
+        return self.length + len(self.blocks) * BLOCK_CELLS
 
 
 class KVCache:
     """Knows for every slot which tokens its cells hold, and for every cell how many slots see it."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: Decoder, store: PrefixStore | None = None) -> None:
         self._decoder = decoder
+        self._store = store
         self._free_slots = list(range(decoder.num_slots))
         self._free_cells = list(range(decoder.num_cells))
         self._viewers = [0] * decoder.num_cells
@@ -52,6 +63,7 @@ class KVCache:
     def match(self, tokens: Tokens[int], adapter: str | None) -> Match | None:
         """The slot, live or kept, that holds the longest beginning of `tokens` worth sharing, computed with `adapter`.
 
+        Where the store holds more, that goes on from the last whole block of the slot.
         The last token is always left to be computed, since its logits are what the request is after.
         """
         wanted = list(tokens[:-1])
@@ -64,7 +76,14 @@ class KVCache:
             key=lambda match: match.length,
             default=None,
         )
-        return best if best is not None and best.length >= least_shared(tokens) else None
+        if best is not None and best.length < least_shared(tokens):
+            best = None
+        blocks = self._store.find(wanted, adapter) if self._store is not None else ()
+        length = best.length if best is not None else 0
+        if len(blocks) * BLOCK_CELLS < length + MIN_SHARED:
+            return best
+        num_shared = length // BLOCK_CELLS
+        return Match(best.slot if best and num_shared else None, num_shared * BLOCK_CELLS, blocks[num_shared:])
 
     def make_room(self, num_cells: int, spare: Match | None = None) -> bool:
         """Let go of kept sequences, but not of `spare`, until so many cells are free; False if they never are."""
@@ -72,20 +91,21 @@ class KVCache:
             if len(self._free_cells) >= num_cells:
                 break
             if spare is None or slot != spare.slot:
-                self.drop(slot)
+                self._evict(slot)
         return len(self._free_cells) >= num_cells
 
-    def open(self, match: Match | None, adapter: str | None) -> Match:
+    def open(self, match: Match | None, adapter: str | None) -> tuple[int, int]:
         """Take a slot that begins with what `match` holds, or empty, to be computed with `adapter`.
 
+        Returns it with the number of its tokens, which may be less than was saved: what cannot be read is left out.
         There must be fewer sequences running than may run.
         """
         if not self._free_slots:
             # More slots than may run, all but the running ones kept: there is always another than the matching one.
-            self.drop(next(slot for slot in self._kept if match is None or slot != match.slot))
+            self._evict(next(slot for slot in self._kept if match is None or slot != match.slot))
         slot = self._free_slots.pop()
         self._cells[slot], self._tokens[slot], self._adapters[slot] = [], [], adapter
-        if match is not None:
+        if match is not None and match.slot is not None:
             self._decoder.share(match.slot, slot, match.length)
             self._cells[slot] = self._cells[match.slot][: match.length]
             self._tokens[slot] = self._tokens[match.slot][: match.length]
@@ -93,7 +113,9 @@ class KVCache:
                 self._viewers[cell] += 1
             if match.slot in self._kept:
                 self._kept.move_to_end(match.slot)
-        return Match(slot, len(self._tokens[slot]))
+        if match is not None:
+            self._restore(slot, match.blocks)
+        return slot, len(self._tokens[slot])
 
     def extend(self, slot: int, tokens: Tokens[int]) -> None:
         """Note that a step has appended `tokens` to `slot`."""
@@ -111,7 +133,7 @@ class KVCache:
         """Let a finished sequence's cells be found by later requests, until they are needed."""
         tokens = self._tokens[slot]
         if len(tokens) < MIN_SHARED or self._decoder.num_slots == self._decoder.max_sequences:
-            self.drop(slot)
+            self._evict(slot)
             return
         # An earlier turn of the same conversation is the beginning of this one: it has nothing of its own any more.
         for other in [other for other in self._kept if self._is_beginning(other, slot)]:
@@ -128,6 +150,37 @@ class KVCache:
                 self._free_cells.append(cell)
         del self._tokens[slot], self._adapters[slot]
         self._free_slots.append(slot)
+
+    def close(self) -> None:
+        """Save what is kept, the most recently used first, for as long as there is time."""
+        if self._store is None:
+            return
+        deadline = time.monotonic() + self._store.config.close_seconds
+        for slot in reversed(self._kept):
+            self._save(slot, deadline)
+        self._store.close(deadline)
+
+    def _evict(self, slot: int) -> None:
+        """Drop a finished sequence, and save it first."""
+        self._save(slot)
+        self.drop(slot)
+
+    def _save(self, slot: int, deadline: float = 0.0) -> None:
+        if self._store is not None:
+            copy = partial(self._decoder.save, slot)
+            self._store.save(self._tokens[slot], self._adapters[slot], copy, deadline)
+
+    def _restore(self, slot: int, blocks: Tokens[Block]) -> None:
+        """Append saved blocks, as many as can be read in time and have room."""
+        if self._store is None:
+            return
+        deadline = time.monotonic() + self._store.config.read_seconds
+        for block in blocks:
+            if len(self._free_cells) < BLOCK_CELLS or time.monotonic() > deadline:
+                return
+            if not self._store.restore(block, partial(self._decoder.restore, slot, block.start)):
+                return
+            self.extend(slot, block.tokens)
 
     def _is_beginning(self, one: int, other: int) -> bool:
         held = self._tokens[one]

@@ -25,6 +25,7 @@ from runtime.engine.messages import (
     encode,
 )
 from runtime.engine.process import TICK_SECONDS, ChildProcess
+from runtime.engine.statistics import EngineStatistics
 from runtime.errors import Cancelled, DemoticError, InvalidRequest, ModelLoadFailed, WorkerDied
 
 # -P: what lies in the working folder must not stand in for the program's own modules.
@@ -60,6 +61,7 @@ class WorkerClient:
             Cancelled: `progress` stopped it.
         """
         self.context_length = 0
+        self.statistics = EngineStatistics()
         self._name = name
         self._config = config
         self._sinks = Sinks()
@@ -89,7 +91,7 @@ class WorkerClient:
 
     @property
     def pid(self) -> int:
-        """The child's process id."""
+        """See `EngineClient.pid`: the child's."""
         return self._child.pid
 
     @property
@@ -147,8 +149,9 @@ class WorkerClient:
 
     def _take(self, frame: bytes) -> None:
         match decode_event(frame):
-            case Pulse(step_seconds=seconds):
+            case Pulse(step_seconds=seconds, statistics=statistics):
                 self._step_seconds = seconds
+                self.statistics = statistics
                 self._silent_seconds = 0.0
             case Progress(share=share) as progress:
                 if share > self._share:

@@ -16,9 +16,17 @@ class Sequence:
     """One request's tokens, how many of them the KV cache holds, and the state of its sampling and its text."""
 
     def __init__(
-        self, request: Generate, tokenizer: Tokenizer, context_length: int, matcher: Matcher | None = None
+        self,
+        request: Generate,
+        tokenizer: Tokenizer,
+        context_length: int,
+        matcher: Matcher | None = None,
+        *,
+        max_answer: int | None = None,
     ) -> None:
         """Tokenise the prompt and check that prompt and answer fit; `matcher` is that of the request's constraint.
+
+        `max_answer` is the most tokens that it may ask for; without a length of its own it gets at most so many.
 
         Raises:
             InvalidRequest: the prompt is empty, or a value is out of its range.
@@ -32,6 +40,12 @@ class Sequence:
         least = 0 if request.prompt_logprobs else 1
         if request.max_tokens is not None and request.max_tokens < least:
             raise InvalidRequest(f"max_tokens must be at least {least}, not {request.max_tokens}.", param="max_tokens")
+        if max_answer is not None and (request.max_tokens or 0) > max_answer:
+            raise InvalidRequest(
+                f"The request asks for {request.max_tokens} tokens, but this server gives at most {max_answer} to one.",
+                remedy="Ask for fewer.",
+                param="max_tokens",
+            )
         num_tokens = len(prompt) + (1 if request.max_tokens is None else request.max_tokens)
         if num_tokens > context_length:
             raise ContextOverflow(num_tokens=num_tokens, context_length=context_length)
@@ -39,7 +53,9 @@ class Sequence:
         self.adapter = request.adapter
         self.tokens = prompt
         self.num_prompt_tokens = len(prompt)
-        self.max_length = context_length if request.max_tokens is None else num_tokens
+        self.max_length = num_tokens
+        if request.max_tokens is None:
+            self.max_length = context_length if max_answer is None else min(context_length, len(prompt) + max_answer)
         self.num_computed = 0
         self.slot: int | None = None
         self.sampler = Sampler(request.sampling, prompt)
@@ -139,6 +155,7 @@ class Sequence:
                 accepted_tokens=self.num_accepted,
             ),
             Timings(queued=started - self._arrived, first_token=first - self._arrived, decode=self._last - first),
+            stopped_by=self.text.stopped_by,
         )
 
 

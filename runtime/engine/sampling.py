@@ -12,27 +12,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from runtime.backends.base import Logits
 from runtime.config import SamplingDefaults
-from runtime.errors import InferenceFailed, InvalidRequest
+from runtime.engine.draw import Drawer, finite
+from runtime.errors import InvalidRequest
 
 _DEFAULTS = SamplingDefaults()
 
-# How far below the best logit candidates are looked for, in nats, before the whole row is taken. Counting by a
-# threshold costs one pass over the vocabulary; sorting 262,144 entries costs a hundred times as much.
-_DEPTHS = (3.0, 6.0, 9.0, 13.0, 20.0, math.inf)
-
 # Below this a temperature is greedy: dividing by it would leave the range of float32.
 _GREEDY_BELOW = 1e-6
-
-# Entries of the vocabulary whose weights are added up together before a draw looks for its token.
-_BLOCK = 512
 
 _MAX_SEED = 2**64 - 1
 
@@ -94,17 +86,11 @@ class Sampler:
 
     def __init__(self, params: SamplingParams, prompt: Sequence[int]) -> None:
         self._params = params
-        self._scratch: Logits | None = None
-        self._level = 0
+        self._drawer = Drawer(params)
         self._generated: Counter[int] = Counter()
         self._seen = dict.fromkeys(prompt) if params.repetition_penalty != 1 else {}
         self._bias_ids = np.fromiter(params.logit_bias.keys(), np.int64)
         self._bias = np.fromiter(params.logit_bias.values(), np.float32)
-
-    @cached_property
-    def _random(self) -> np.random.Generator:
-        # Made at the first draw: greedy requests never need numpy's generators, which take a while to import.
-        return np.random.default_rng(self._params.seed)
 
     def sample(self, row: Logits) -> int:
         """Choose the next token from `row`, float32 of shape (vocabulary_size,), which is changed in place.
@@ -115,10 +101,11 @@ class Sampler:
         if len(self._bias_ids):
             row[self._bias_ids] += self._bias
         self._penalise(row)
-        best = int(row.argmax())
-        if not math.isfinite(row[best]):
-            raise InferenceFailed("The model computed values that are not numbers.", remedy="Its file may be damaged.")
-        token = best if self._params.temperature < _GREEDY_BELOW else self._draw(row, float(row[best]))
+        if self._params.temperature < _GREEDY_BELOW:
+            token = int(row.argmax())
+            finite(row[token])
+        else:
+            token = self._drawer.draw(row)
         self.note(token)
         return token
 
@@ -138,67 +125,3 @@ class Sampler:
             ids = np.fromiter(self._generated.keys(), np.int64)
             counts = np.fromiter(self._generated.values(), np.float32)
             row[ids] -= params.frequency_penalty * counts + params.presence_penalty
-
-    def _draw(self, row: Logits, peak: float) -> int:
-        params = self._params
-        if params.top_k == 0 and params.top_p == 1 and params.min_p == 0:
-            return self._draw_from_all(row, peak)
-        ids = self._filter(row, peak)
-        sums = np.cumsum(np.exp((row[ids].astype(np.float64) - peak) / params.temperature))
-        return int(ids[_first_above(sums, self._random.random() * sums[-1])])
-
-    def _draw_from_all(self, row: Logits, peak: float) -> int:
-        """Draw with the probabilities softmax(row / temperature): first a block of the vocabulary, then in it.
-
-        Sums of blocks cost a tenth of a running sum over all, and lose nothing: both levels add in float64.
-        """
-        weights = self._weights(row, peak, self._params.temperature)
-        starts = np.arange(0, len(row), _BLOCK)
-        blocks = np.cumsum(np.add.reduceat(weights, starts), dtype=np.float64)
-        target = self._random.random() * blocks[-1]
-        block = _first_above(blocks, target)
-        start = int(starts[block])
-        within = np.cumsum(weights[start : start + _BLOCK], dtype=np.float64)
-        return start + _first_above(within, target - (float(blocks[block - 1]) if block else 0.0))
-
-    def _filter(self, row: Logits, peak: float) -> npt.NDArray[np.int64]:
-        """Ids that top-k, then top-p of what is left, then min-p let through, the likeliest first; never none."""
-        params = self._params
-        is_nucleus = params.top_p < 1 and not params.top_k
-        total = float(self._weights(row, peak, 1.0).sum()) if is_nucleus else 0.0
-        # Most tokens need about as many candidates as the one before.
-        for level in range(max(self._level - 1, 0), len(_DEPTHS)):
-            depth = _DEPTHS[level]
-            ids = np.flatnonzero(row >= peak - depth)
-            weights = np.exp(row[ids].astype(np.float64) - peak)
-            if params.top_k:
-                is_enough = len(ids) >= min(params.top_k, len(row))
-            elif params.top_p < 1:
-                is_enough = weights.sum() >= params.top_p * total
-            else:
-                is_enough = math.exp(-depth) <= params.min_p
-            if is_enough:
-                break
-        self._level = level
-        order = np.argsort(-row[ids], kind="stable")[: params.top_k or None]
-        ids, weights = ids[order], weights[order]
-        if params.top_p < 1:
-            mass = np.cumsum(weights) / (total or weights.sum())
-            keep = int(np.searchsorted(mass, params.top_p)) + 1
-            ids, weights = ids[:keep], weights[:keep]
-        kept: npt.NDArray[np.int64] = ids[weights >= params.min_p]
-        return kept
-
-    def _weights(self, row: Logits, peak: float, temperature: float) -> Logits:
-        """exp((row - peak) / temperature), in a buffer that the next call writes over."""
-        if self._scratch is None:
-            self._scratch = np.empty_like(row)
-        np.subtract(row, np.float32(peak), out=self._scratch)
-        if temperature != 1:
-            np.divide(self._scratch, np.float32(temperature), out=self._scratch)
-        return np.exp(self._scratch, out=self._scratch)
-
-
-def _first_above(sums: npt.NDArray[np.float64], target: float) -> int:
-    """Index of the first running sum above `target`; the last one where rounding leaves none."""
-    return min(int(np.searchsorted(sums, target, side="right")), len(sums) - 1)

@@ -5,8 +5,9 @@ Its state is two queues, and whose turn it is: a step is computed with one adapt
 1. While the running sequences' tokens need more KV cells than are free, kept prefixes go, then the youngest sequence:
    it returns to the head of the queue and will be computed anew.
 2. Waiting sequences are admitted in their order while a slot is free and their tokens fit beside the others', each
-   grown by one. What another slot holds of a sequence's beginning is shared instead of computed; a sequence whose
-   beginning another one is reading at this moment waits for it, and lets those behind it pass.
+   grown by one. What another slot holds of a sequence's beginning is shared instead of computed, and what was saved of
+   it restored; a sequence whose beginning another one is reading at this moment waits for it, and lets those behind it
+   pass.
 3. The sequences of one adapter have their turn, a few steps long; then those of the adapter that waited longest.
 4. Among them those that generate come first, one token each, so that a long prompt never stalls them; what is left of
    the batch goes to prompts, oldest first.
@@ -20,8 +21,10 @@ from typing import NamedTuple
 
 from runtime.backends.base import Decoder
 from runtime.engine.prefix import KVCache, Match, common_prefix, least_shared
+from runtime.engine.prefix_store import PrefixStore
 from runtime.engine.request import Sequence
 from runtime.engine.speculation import Speculation
+from runtime.engine.statistics import Totals
 from runtime.errors import QueueFull
 
 # A change of the adapter costs llama.cpp about a third of a small model's step; longer turns make streams stutter.
@@ -48,11 +51,12 @@ class Share(NamedTuple):
 class Scheduler:
     """Holds every sequence between its arrival and its end."""
 
-    def __init__(self, decoder: Decoder, *, max_waiting: int, max_draft: int) -> None:
+    def __init__(self, decoder: Decoder, *, max_waiting: int, max_draft: int, store: PrefixStore | None = None) -> None:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
-        self.cache = KVCache(decoder)
+        self.cache = KVCache(decoder, store)
         self.speculation = Speculation(max_draft)
+        self.totals = Totals()
         self._batch_size = decoder.batch_size
         self._max_sequences = decoder.max_sequences
         self._max_waiting = max_waiting
@@ -82,6 +86,7 @@ class Scheduler:
             youngest = self.running.pop()
             self._vacate(youngest)
             self.waiting.appendleft(youngest)
+            self.totals += Totals(preemptions=1)
 
         for sequence in list(self.waiting):
             if len(self.running) >= self._max_sequences:
@@ -148,7 +153,7 @@ class Scheduler:
 
     def _should_wait(self, sequence: Sequence, match: Match | None) -> bool:
         """Whether a running sequence is about to compute more of this one's beginning than any slot holds now."""
-        available = match.length if match else least_shared(sequence.tokens) - 1
+        available = match.num_tokens if match else least_shared(sequence.tokens) - 1
         return any(
             common_prefix(other.tokens, sequence.tokens[:-1]) > available
             for other in self.running
@@ -173,6 +178,7 @@ class Scheduler:
         self.waiting.remove(sequence)
         sequence.slot, sequence.num_computed = self.cache.open(match, sequence.adapter)
         sequence.mark_started(num_cached=sequence.num_computed)
+        self.totals += Totals(cached_tokens=sequence.num_computed)
         self.running.append(sequence)
 
     def _vacate(self, sequence: Sequence) -> None:

@@ -12,10 +12,10 @@ import queue
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from runtime.backends.base import Decoder
 from runtime.backends.load import LoadedDecoder, LoadedEncoder, load_decoder, load_encoder
 from runtime.engine.encoding import EncodingEngine
 from runtime.engine.engine import Engine
@@ -34,7 +34,8 @@ from runtime.engine.messages import (
     decode_command,
     encode,
 )
-from runtime.errors import DemoticError
+from runtime.engine.prefix_store import PrefixStore, file_hash
+from runtime.errors import DemoticError, ModelLoadFailed
 
 _INPUT, _OUTPUT, _ERRORS = 0, 1, 2
 _PROGRESS_STEP = 0.01
@@ -58,29 +59,37 @@ def main() -> None:
     # Runs while the model is loaded, too: then already the parent may die.
     threading.Thread(target=_receive, args=(commands, inbox), daemon=True).start()
     try:
-        loaded = _load(load, emit)
+        loaded, store = _load(load, emit)
     except DemoticError as error:
         emit(Failed(LOADING, error))
         return
     loop = EngineLoop(
-        lambda emit, wake: _make_engine(load, loaded, emit, wake),
+        lambda emit, wake: _make_engine(load, loaded, store, emit, wake),
         inbox,
         outbox.add,
         outbox.flush,
     )
     emit(Ready(loop.engine.context_length, loaded.tokenizer.vocabulary_size))
-    threading.Thread(target=_pulse, args=(loop, emit), daemon=True).start()
+    is_over = threading.Event()
+    pulse = threading.Thread(target=_pulse, args=(loop, emit, is_over), daemon=True)
+    pulse.start()
     loop.run()
+    is_over.set()
+    pulse.join()
     loaded.close()
 
 
-def _make_engine(load: Load, loaded: LoadedDecoder | LoadedEncoder, emit: Emit, wake: Wake) -> AnyEngine:
+def _make_engine(
+    load: Load, loaded: LoadedDecoder | LoadedEncoder, store: PrefixStore | None, emit: Emit, wake: Wake
+) -> AnyEngine:
     if isinstance(loaded, LoadedDecoder):
         return Engine(
             loaded.decoder,
             loaded.tokenizer,
             max_waiting=load.max_waiting,
             max_draft=load.max_draft,
+            max_answer=load.max_answer,
+            store=store,
             emit=emit,
             wake=wake,
         )
@@ -149,26 +158,58 @@ def _receive(commands: Iterator[Command], inbox: Inbox) -> None:
     os._exit(0)
 
 
-def _load(load: Load, emit: Callable[[WorkerEvent], None]) -> LoadedDecoder | LoadedEncoder:
+def _load(load: Load, emit: Callable[[WorkerEvent], None]) -> tuple[LoadedDecoder | LoadedEncoder, PrefixStore | None]:
+    """The model, and where its prefixes are saved; for that its file is hashed, which counts as half of the loading."""
+    path = Path(os.fsdecode(load.path))
     told = 0.0
 
-    def on_progress(share: float) -> bool:
+    def tell(share: float) -> bool:
         nonlocal told
         if share >= told + _PROGRESS_STEP or share == 1.0:
             emit(Progress(share))
             told = share
         return True
 
-    path = Path(os.fsdecode(load.path))
     if load.encoding is not None:
-        return load_encoder(path, load.plan, load.encoding, progress=on_progress)
-    return load_decoder(path, load.plan, progress=on_progress)
+        return load_encoder(path, load.plan, load.encoding, progress=tell), None
+    if load.prefix_dir is None:
+        return load_decoder(path, load.plan, progress=tell), None
+    num_read = 0
+
+    def on_read(num_bytes: int) -> None:
+        nonlocal num_read
+        num_read += num_bytes
+        tell(num_read / size / 2)
+
+    try:
+        size = path.stat().st_size
+        model_hash = file_hash(path, on_read)
+    except OSError as fault:
+        raise ModelLoadFailed(f"{path} cannot be read: {fault.strerror}.") from fault
+    loaded = load_decoder(path, load.plan, progress=lambda share: tell(0.5 + share / 2))
+    return loaded, _open_store(Path(os.fsdecode(load.prefix_dir)), model_hash, loaded.decoder)
 
 
-def _pulse(loop: EngineLoop, emit: Callable[[WorkerEvent], None]) -> None:
-    while True:
-        time.sleep(_PULSE_SECONDS)
-        emit(Pulse(loop.step_seconds))
+def _open_store(folder: Path, model_hash: bytes, decoder: Decoder) -> PrefixStore | None:
+    if decoder.state_format is None:
+        _log.warning("no prefixes are saved: the attention window of this model is too short")
+        return None
+    try:
+        return PrefixStore(folder, f"{model_hash.hex()} {decoder.state_format}")
+    except OSError as fault:
+        _log.warning("no prefixes are saved: %s", fault)
+        return None
+
+
+def _pulse(loop: EngineLoop, emit: Callable[[WorkerEvent], None], is_over: threading.Event) -> None:
+    def beat() -> None:
+        emit(Pulse(loop.step_seconds, loop.engine.statistics))
+
+    beat()
+    while not is_over.wait(_PULSE_SECONDS):
+        beat()
+    # What was done since the one before is counted too.
+    beat()
 
 
 if __name__ == "__main__":

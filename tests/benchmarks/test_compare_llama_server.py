@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compare_llama_server import main, scenarios
+from benchmarks.compare_llama_server import main
+from benchmarks.scenarios import scenarios
 from tests.docs.render import REPOSITORY
 
 
@@ -32,14 +33,15 @@ def test_both_servers_run_all_scenarios_and_the_ratios_are_saved(
     assert main([*words, "--alternations", "1", "--scale", "0.02", "--results", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "llama-server.json").read_text(encoding="utf-8"))
     assert [row["figure"] for row in result["rows"]] == [
-        *["throughput"] * 4,
+        *["throughput", "CPU time of the server"] * 4,
         "worst TTFT",
         "p95 of ITL while it is read",
     ]
     for row in result["rows"]:
-        (ours,), (theirs,) = row["demotic"]["all"], row["llama-server"]["all"]
-        assert row["ratio"] == pytest.approx(ours / theirs, rel=1e-4)
         assert row["demotic"]["failed_requests"] == row["llama-server"]["failed_requests"] == 0
+        (ours,), (theirs,) = row["demotic"]["all"], row["llama-server"]["all"]
+        # The stand-in takes less processor time than can be told.
+        assert row["ratio"] == (pytest.approx(ours / theirs, rel=1e-4) if theirs else None)
     assert len(result["reports"]) == 2 * len(scenarios())
     assert "0.02 times what the names say" in result["measured"]
     assert result["llama_server"] == "version: fake"
@@ -69,5 +71,23 @@ def test_the_scenarios_are_those_that_are_promised() -> None:
     assert clients == [(1, 64, 64), (4, 64, 64), (8, 64, 64), (8, 16, 16), (4, 64, 192)]
     assert [one.workload.shared_prefix for one in scenarios()] == [0, 0, 0, 600, 0]
     assert [one.workload.long_prompt for one in scenarios()] == [0, 0, 0, 0, 2000]
-    wanted = [(figure.more_is_better, round(figure.wanted, 2)) for one in scenarios() for figure in one.figures]
+    figures = [figure for one in scenarios() for figure in one.figures if figure.wanted is not None]
+    wanted = [(figure.more_is_better, round(figure.wanted or 0, 2)) for figure in figures]
     assert wanted == [(True, 1.0), (True, 1.0), (True, 1.0), (True, 3.0), (False, 0.33), (False, 1.2)]
+
+
+def test_the_processor_time_is_shown_for_each_output_token_and_not_judged(
+    stand_in: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--llama-server", str(stand_in), "--model", "smollm2-135m-instruct", "--context", "1024", "--only", "1 c"]
+    assert main([*words, "--alternations", "1", "--scale", "0.3", "--results", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "llama-server.json").read_text(encoding="utf-8"))
+    row = result["rows"][1]
+    for report in result["reports"]:
+        taken = report["cpu_seconds"]["server"] / report["output_tokens"]
+        assert row[report["side"]]["median"] == pytest.approx(taken, rel=1e-4)
+        assert report["cpu_seconds"]["client"] > 0
+    # llama.cpp computes on one side, the stand-in sleeps on the other.
+    assert row["demotic"]["median"] > 3 * row["llama-server"]["median"]
+    assert row["is_met"] is None
+    assert "| CPU time of the server, s/output token |" in capsys.readouterr().out

@@ -60,6 +60,13 @@ async def test_so_many_clients_ask_at_a_time_and_every_prompt_is_asked_once() ->
     assert {(body["max_tokens"], body["temperature"], body["model"]) for body in fake.bodies[2:]} == {(5, 0, MODEL)}
 
 
+async def test_the_start_is_told_after_the_warm_up_and_before_the_workload() -> None:
+    fake, asked = FakeEndpoint(), []
+    with running(fake):
+        await measure(endpoint(fake.url), WORK, on_start=lambda: asked.append(len(fake.bodies)))
+    assert asked == [2]
+
+
 async def test_clients_start_one_after_the_other_where_that_is_asked_for() -> None:
     fake = FakeEndpoint(first=0.6)
     await run(fake, replace(WORK, clients=3, requests=3, stagger=0.2))

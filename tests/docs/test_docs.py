@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 import demotic
-from runtime.api.schemas import common
+from runtime.api.schemas import common, messages, responses
 from runtime.api.schemas.chat import ChatCompletionRequest
 from runtime.api.schemas.completions import CompletionRequest
 from runtime.api.schemas.embeddings import EmbeddingRequest
@@ -253,6 +253,22 @@ def test_the_refused_and_accepted_fields_in_the_docs_are_those_of_the_schemas() 
     assert set(re.findall(r"`(\w+)`", ignored.partition("are accepted")[0])) == accepted
 
 
+def test_the_fields_of_responses_in_the_docs_are_those_of_the_schema() -> None:
+    heading = "Responses"
+    honoured = field_names(heading, "| field | meaning and range |", "These are refused")
+    assert honoured == set(responses.ResponseRequest.model_fields)
+    assert field_names(heading, "| field | accepted value |", "The output is") == set(responses.UNSUPPORTED)
+
+
+def test_the_fields_of_messages_in_the_docs_are_those_of_the_schema() -> None:
+    heading = "Anthropic's messages"
+    honoured = field_names(heading, "| field | meaning and range |", "These are refused")
+    assert honoured == set(messages.MessageRequest.model_fields)
+    assert field_names(heading, "| field | accepted value |", "The content is") == set(messages.UNSUPPORTED)
+    counted = table_rows(section(read("docs/api.md"), heading))[: len(messages.CountRequest.model_fields)]
+    assert {row[0].strip("`") for row in counted} == set(messages.CountRequest.model_fields)
+
+
 def test_the_defaults_in_the_docs_are_those_of_the_program() -> None:
     rows = table_rows(section(read("docs/sampling.md"), "Ranges and defaults"))
     documented = {row[0].strip("`"): (row[3], row[4]) for row in rows}
@@ -266,6 +282,7 @@ def test_the_defaults_in_the_docs_are_those_of_the_program() -> None:
     assert f"http://{server.host}:{server.port}/v1" in read("README.md")
     limits = f"At most {engine.max_sequences} requests run at a time on a model and {engine.max_waiting} wait."
     assert f"A body may have {server.max_body_bytes // 2**20} MiB. {limits}" in read("docs/api.md")
+    assert f"They take at most {server.max_stored_bytes // 2**20} MiB" in read("docs/api.md")
     choices = ChoiceLimits()
     assert f"answers to each prompt, 1 to {choices.max_n};" in read("docs/api.md")
     for page in ("docs/api.md", "docs/safety.md"):

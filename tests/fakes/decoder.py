@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.backends.base import Chunk, Logits
+from runtime.backends.base import BLOCK_CELLS, Chunk, Logits
 from runtime.errors import InferenceFailed
 
 END = 0
@@ -40,6 +41,7 @@ class ScriptedDecoder:
     """
 
     vocabulary_size = ByteTokenizer.vocabulary_size
+    state_format: str | None = "scripted"
 
     def __init__(
         self,
@@ -97,6 +99,22 @@ class ScriptedDecoder:
         assert 0 < count < len(self.cells[slot])
         # Another list, for a slot that shares these cells keeps them.
         self.cells[slot] = self.cells[slot][:count]
+
+    def save(self, slot: int, start: int) -> bytes:
+        held = self.cells[slot][start : start + BLOCK_CELLS]
+        assert len(held) == BLOCK_CELLS
+        return json.dumps([start, held]).encode()
+
+    def restore(self, slot: int, start: int, state: bytes) -> None:
+        assert start == len(self.cells[slot])
+        try:
+            saved_start, held = json.loads(state)
+        except ValueError as fault:
+            raise InferenceFailed("The backend cannot read it.") from fault
+        assert saved_start == start
+        self.cells[slot] = [*self.cells[slot], *held]
+        self.most_cells = max(self.most_cells, self.num_used)
+        assert self.num_used <= self.num_cells
 
     def forget(self, slot: int) -> None:
         self.cells.pop(slot, None)

@@ -6,14 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from runtime.api.conversation import Effort, effort_variables
 from runtime.api.schemas.common import FinishReasonBody, GenerationRequest, UsageBody, refusal
 from runtime.api.schemas.logprobs import MAX_TOP, ChatLogprobs
 from runtime.chat.template import ChatTemplate, Message
-from runtime.errors import InvalidRequest
-
-Effort = Literal["none", "minimal", "low", "medium", "high"]
-# What templates call it: Qwen3 and its kin the first, gpt-oss the second.
-_EFFORT_VARIABLES = ("enable_thinking", "reasoning_effort")
 
 
 class ContentPart(BaseModel):
@@ -81,13 +77,8 @@ class ChatCompletionRequest(GenerationRequest):
         Raises:
             InvalidRequest: an effort is asked for of a model that does not reason.
         """
-        variables = dict(self.chat_template_kwargs or {})
-        effort = self.reasoning_effort
-        if effort is None:
-            return variables
-        if effort != "none" and not any(template.knows(name) for name in _EFFORT_VARIABLES):
-            raise InvalidRequest("This model's reasoning has no levels.", param="reasoning_effort")
-        return {"enable_thinking": effort != "none", "reasoning_effort": effort} | variables
+        asked = effort_variables(self.reasoning_effort, template, param="reasoning_effort")
+        return asked | (self.chat_template_kwargs or {})
 
 
 class AnswerMessage(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
@@ -110,9 +110,7 @@ class GenerationRequest(BaseModel):
 
     @model_validator(mode="after")
     def _refuse_unsupported(self) -> GenerationRequest:
-        for name, value in (self.model_extra or {}).items():
-            if name in _UNSUPPORTED and value not in _UNSUPPORTED[name]:
-                raise refusal(name, "is not supported by this server")
+        refuse_unsupported(self.model_extra, _UNSUPPORTED)
         if isinstance(self.stop, list) and len(self.stop) > _MAX_STOPS:
             raise refusal("stop", f"may hold at most {_MAX_STOPS} strings")
         if self.stream_options is not None and not self.stream:
@@ -127,8 +125,7 @@ class GenerationRequest(BaseModel):
     @property
     def response_headers(self) -> dict[str, str]:
         """Headers of the answer: the names of the fields that this server does not know."""
-        ignored = sorted(ascii(name)[1:-1] for name in set(self.model_extra or {}) - _ACCEPTED)
-        return {"x-demotic-ignored": ", ".join(ignored)[:_MAX_HEADER]} if ignored else {}
+        return ignored_header(set(self.model_extra or {}) - _ACCEPTED)
 
     @property
     def num_written(self) -> int:
@@ -183,6 +180,24 @@ class GenerationRequest(BaseModel):
 
 def _to_json(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def schema_constraint(schema: dict[str, Any]) -> Constraint:
+    """An answer in JSON that matches `schema`."""
+    return Constraint("json_schema", _to_json(schema))
+
+
+def ignored_header(names: Iterable[str]) -> dict[str, str]:
+    """The header that tells which fields of a request were ignored; none where there are none."""
+    ignored = sorted(ascii(name)[1:-1] for name in names)
+    return {"x-demotic-ignored": ", ".join(ignored)[:_MAX_HEADER]} if ignored else {}
+
+
+def refuse_unsupported(sent: Mapping[str, Any] | None, unsupported: Mapping[str, tuple[object, ...]]) -> None:
+    """Refuse fields that cannot be honoured, unless their values are those in `unsupported`, which ask for nothing."""
+    for name, value in (sent or {}).items():
+        if name in unsupported and value not in unsupported[name]:
+            raise refusal(name, "is not supported by this server")
 
 
 def refusal(param: str, reason: str) -> PydanticCustomError:

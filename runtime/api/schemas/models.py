@@ -1,14 +1,28 @@
-"""Shapes of `/v1/models` and `/health`."""
+"""Shapes of `/v1/models`, of loading and unloading, and of `/health`."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from runtime.engine.pool import ModelState
 
 HealthStatus = Literal["ok", "loading", "failed"]
+
+
+class ModelDetails(BaseModel):
+    """What OpenAI's shape has no place for. Languages are ISO 639-3 with the script's ISO 15924 code."""
+
+    status: ModelState
+    capabilities: list[str] = Field(description="What it was made for: chat, completion.")
+    languages: list[str] = Field(description="Those that the catalogue names; empty where nothing is known.")
+    license: str | None
+    context_length: int | None = Field(description="Tokens a request may hold; null while it is not loaded.")
+    trained_context_length: int
+    quantization: str
+    size_bytes: int
+    adapters: list[str]
 
 
 class ModelBody(BaseModel):
@@ -19,6 +33,7 @@ class ModelBody(BaseModel):
     created: int
     owned_by: str
     parent: str | None = None
+    demotic: ModelDetails
 
 
 class ModelList(BaseModel):
@@ -26,6 +41,20 @@ class ModelList(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[ModelBody]
+
+
+class LoadRequest(BaseModel):
+    """Which model to load."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    model: str
+
+
+class UnloadRequest(LoadRequest):
+    """Which model to unload; `force` ends the requests that it has."""
+
+    force: bool = False
 
 
 class Health(BaseModel):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 import numpy as np
 
-from runtime.backends.base import Chunk, Logits
+from runtime.backends.base import BLOCK_CELLS, Chunk, Logits
 from runtime.backends.llama.library import take_error
 from runtime.backends.llama.threads import ThreadGovernor
 from runtime.errors import InferenceFailed, ModelLoadFailed
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runtime.hardware.plan import Plan
 
 # llama.cpp's own bound, LLAMA_MAX_SEQ in llama-cparams.h.
-_MAX_SLOTS = 256
+_MAX_VIEWS = 256
 _KV_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0}
 
 
@@ -32,10 +32,17 @@ class LlamaDecoder:
         params.n_ctx = plan.num_cells
         params.n_batch = plan.batch_size
         params.n_ubatch = plan.ubatch_size
-        self.max_sequences = plan.max_sequences
+        # What slides out of the attention window of the only sequence that sees it, llama.cpp writes over, although the
+        # window of another that shares it later may reach that far back. So there each slot sees its cells twice.
+        window = llama_cpp.llama_model_n_swa(model.handle)
+        self._views_per_slot = 2 if window and plan.max_sequences > 1 else 1
+        # One more is for saving and restoring.
+        most_slots = (_MAX_VIEWS - 1) // self._views_per_slot
+        self.max_sequences = min(plan.max_sequences, most_slots)
         # As many finished sequences can be kept as may run; one that runs alone (`demotic run`) keeps none.
-        self.num_slots = 1 if plan.max_sequences == 1 else min(2 * plan.max_sequences, _MAX_SLOTS)
-        params.n_seq_max = self.num_slots
+        self.num_slots = 1 if plan.max_sequences == 1 else min(2 * plan.max_sequences, most_slots)
+        self._aside = self.num_slots * self._views_per_slot
+        params.n_seq_max = self._aside + 1
         params.n_threads = plan.threads
         params.n_threads_batch = plan.threads_batch
         params.flash_attn_type = (
@@ -63,6 +70,8 @@ class LlamaDecoder:
         self.num_cells = llama_cpp.llama_n_ctx(self._context)
         self.batch_size = llama_cpp.llama_n_batch(self._context)
         self.context_length = min(plan.context_length, self.num_cells)
+        # llama.cpp leaves out of a state what is outside of the attention window of its last cell.
+        self.state_format = None if 0 < window < BLOCK_CELLS else _state_format(model, plan, self.num_cells)
         self._plan = plan
         self._num_threads = max(plan.threads, plan.threads_batch)
         self._governor = ThreadGovernor(self._num_threads)
@@ -73,16 +82,16 @@ class LlamaDecoder:
         size = self.batch_size
         self._tokens = np.zeros(size, np.int32)
         self._positions = np.zeros(size, np.int32)
-        self._counts = np.ones(size, np.int32)
-        self._slots = np.zeros(size, np.int32)
+        self._counts = np.full(size, self._views_per_slot, np.int32)
+        self._views = np.zeros((size, self._views_per_slot), np.int32)
         self._wants = np.zeros(size, np.int8)
-        addresses = self._slots.ctypes.data + self._slots.itemsize * np.arange(size, dtype=np.uintp)
-        self._slot_pointers = np.ascontiguousarray(addresses)
+        addresses = self._views.ctypes.data + self._views.strides[0] * np.arange(size, dtype=np.uintp)
+        self._view_pointers = np.ascontiguousarray(addresses)
         self._batch = llama_cpp.llama_batch(
             token=_pointer(self._tokens, ctypes.c_int32),
             pos=_pointer(self._positions, ctypes.c_int32),
             n_seq_id=_pointer(self._counts, ctypes.c_int32),
-            seq_id=_pointer(self._slot_pointers, ctypes.POINTER(ctypes.c_int32)),
+            seq_id=_pointer(self._view_pointers, ctypes.POINTER(ctypes.c_int32)),
             logits=_pointer(self._wants, ctypes.c_int8),
         )
 
@@ -99,7 +108,7 @@ class LlamaDecoder:
             end = start + len(chunk.tokens)
             self._tokens[start:end] = chunk.tokens
             self._positions[start:end] = np.arange(chunk.position, chunk.position + end - start)
-            self._slots[start:end] = chunk.slot
+            self._views[start:end] = self._views_of(chunk.slot)
             self._wants[end - chunk.num_logits : end] = 1
             start = end
         self._batch.n_tokens = total
@@ -121,15 +130,55 @@ class LlamaDecoder:
 
     def share(self, source: int, slot: int, count: int) -> None:
         """See `Decoder.share`."""
-        llama_cpp.llama_memory_seq_cp(self._memory, source, slot, 0, count)
+        for view in self._views_of(slot):
+            llama_cpp.llama_memory_seq_cp(self._memory, source, view, 0, count)
 
     def truncate(self, slot: int, count: int) -> None:
         """See `Decoder.truncate`."""
-        llama_cpp.llama_memory_seq_rm(self._memory, slot, count, -1)
+        for view in self._views_of(slot):
+            llama_cpp.llama_memory_seq_rm(self._memory, view, count, -1)
 
     def forget(self, slot: int) -> None:
         """See `Decoder.forget`."""
-        llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+        for view in self._views_of(slot):
+            llama_cpp.llama_memory_seq_rm(self._memory, view, -1, -1)
+
+    def _views_of(self, slot: int) -> range:
+        """llama.cpp's sequences that see the cells of a slot; the first has the slot's own number."""
+        return range(slot, self._aside, self.num_slots)
+
+    def save(self, slot: int, start: int) -> bytes:
+        """See `Decoder.save`."""
+        llama_cpp.llama_memory_seq_cp(self._memory, slot, self._aside, start, start + BLOCK_CELLS)
+        try:
+            self._check_aside(start)
+            state = np.empty(llama_cpp.llama_state_seq_get_size(self._context, self._aside), np.uint8)
+            pointer = _pointer(state, ctypes.c_uint8)
+            if llama_cpp.llama_state_seq_get_data(self._context, pointer, state.size, self._aside) != state.size:
+                raise InferenceFailed(f"llama.cpp could not save a state: {take_error() or 'no reason given'}.")
+            return state.tobytes()
+        finally:
+            llama_cpp.llama_memory_seq_rm(self._memory, self._aside, -1, -1)
+
+    def restore(self, slot: int, start: int, state: bytes) -> None:
+        """See `Decoder.restore`."""
+        take_error()
+        data = np.frombuffer(state, np.uint8)
+        try:
+            pointer = _pointer(data, ctypes.c_uint8)
+            if llama_cpp.llama_state_seq_set_data(self._context, pointer, data.size, self._aside) != data.size:
+                raise InferenceFailed(f"llama.cpp could not restore a state: {take_error() or 'no reason given'}.")
+            self._check_aside(start)
+            for view in self._views_of(slot):
+                llama_cpp.llama_memory_seq_cp(self._memory, self._aside, view, -1, -1)
+        finally:
+            llama_cpp.llama_memory_seq_rm(self._memory, self._aside, -1, -1)
+
+    def _check_aside(self, start: int) -> None:
+        first = llama_cpp.llama_memory_seq_pos_min(self._memory, self._aside)
+        last = llama_cpp.llama_memory_seq_pos_max(self._memory, self._aside)
+        if (first, last + 1) != (start, start + BLOCK_CELLS):
+            raise InferenceFailed(f"A state has the cells {first} to {last} where it should begin with {start}.")
 
     def attach(self, adapter: str, path: Path) -> None:
         """See `Decoder.attach`."""
@@ -158,6 +207,14 @@ class LlamaDecoder:
 
 def _pointer(array: np.ndarray, kind: type) -> ctypes._Pointer:  # type: ignore[type-arg]  # of many element types
     return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
+
+
+def _state_format(model: LlamaModel, plan: Plan, num_cells: int) -> str:
+    """All that llama.cpp's states, and keys and values themselves, depend on besides the model's file."""
+    # "longrope" scales by other factors once the cache has more cells than the model was first trained with.
+    original = model.metadata(f"{model.metadata('general.architecture')}.rope.scaling.original_context_length")
+    is_long = original != "" and num_cells > int(original)
+    return f"llama.cpp {llama_cpp.__version__}, {plan.kv_type}, flash {plan.flash_attention}, long {is_long}"
 
 
 def _explain(status: int, num_tokens: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import llama_cpp
 from runtime.backends.llama import library
 from runtime.backends.llama.tokenizer import LlamaTokenizer
 from runtime.errors import Cancelled, ModelLoadFailed
+
+_MAX_VALUE_BYTES = 256
 
 
 class LlamaModel:
@@ -46,6 +49,12 @@ class LlamaModel:
                 remedy="Fetch the file again, or convert it anew.",
             )
         self.tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(self.handle))
+
+    def metadata(self, key: str) -> str:
+        """A short metadata value as text, numbers in decimal; '' where the file has none of that key."""
+        buffer = ctypes.create_string_buffer(_MAX_VALUE_BYTES)
+        length = llama_cpp.llama_model_meta_val_str(self.handle, key.encode(), buffer, _MAX_VALUE_BYTES)
+        return buffer.value.decode("utf-8", "replace") if length > 0 else ""
 
     def close(self) -> None:
         """Free the weights. Calling it twice is harmless."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 import openai
 import pytest
@@ -87,6 +89,23 @@ def test_a_base_model_without_a_template_can_still_chat_plainly(client: openai.O
 def test_models_are_listed_and_found(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == [CHAT, BASE]
     assert client.models.retrieve(BASE).id == BASE
+
+
+def test_a_model_tells_what_it_can_and_whether_it_is_loaded(client: openai.OpenAI, smollm2_path: Path) -> None:
+    chat, base = ((model.model_extra or {})["demotic"] for model in client.models.list())
+    assert chat == {
+        "status": "ready",
+        "capabilities": ["chat", "completion"],
+        "languages": ["eng_Latn"],
+        "license": "Apache-2.0",
+        "context_length": 2048,
+        "trained_context_length": 8192,
+        "quantization": "Q4_1",
+        "size_bytes": smollm2_path.stat().st_size,
+        "adapters": [],
+    }
+    assert base["capabilities"] == ["completion"]
+    assert (client.models.retrieve(BASE).model_extra or {})["demotic"] == base
 
 
 def test_a_beginning_that_was_computed_before_is_counted_as_cached(client: openai.OpenAI) -> None:

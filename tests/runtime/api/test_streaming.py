@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 import pytest
-from fastapi import Request
+from fastapi import FastAPI, Request
+from starlette.routing import Route
 from starlette.types import Message
 
+from runtime.api.metrics import Metrics
 from runtime.api.streaming import generate_all, stream_async
+from runtime.backends.base import Chunk, Logits
+from runtime.config import EngineConfig
 from runtime.engine.client import InProcessClient
+from runtime.engine.loader import WorkerLoader
 from runtime.engine.messages import Delta, Finished, Generate
+from runtime.engine.pool import ModelPool
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import ContextOverflow
 from tests.fakes.decoder import ScriptedDecoder
@@ -39,6 +46,7 @@ async def test_concurrent_streams_in_one_loop_do_not_mix(make_client: Callable[.
 
 async def test_a_cancelled_task_takes_its_request_back(make_client: Callable[..., InProcessClient]) -> None:
     decoder = ScriptedDecoder(count_up, context_length=1_000_000, num_cells=1_000_000)
+    decoder.num_slots = decoder.max_sequences  # so that nothing is kept on purpose
     client = make_client(decoder)
     started = asyncio.Event()
 
@@ -60,7 +68,14 @@ class Visitor:
 
     def __init__(self) -> None:
         self.gone = asyncio.Event()
-        self.http = Request({"type": "http"}, self.receive)
+        scope = {
+            "type": "http",
+            "app": FastAPI(),
+            "route": Route("/v1/completions", self.receive),
+            "state": {"arrived": 0.0},
+        }
+        self.http = Request(scope, self.receive)
+        self.http.app.state.metrics = Metrics(ModelPool([], WorkerLoader({}, EngineConfig())))
         self.num_asked = 0
 
     async def receive(self) -> Message:
@@ -81,10 +96,18 @@ async def until_idle(client: InProcessClient) -> None:
             await asyncio.sleep(0.01)
 
 
+class SlowDecoder(ScriptedDecoder):
+    """Takes so long for a step that all requests arrive before the first one is answered."""
+
+    def forward(self, chunks: Sequence[Chunk], adapter: str | None = None) -> Logits:
+        time.sleep(0.05)
+        return super().forward(chunks, adapter)
+
+
 async def test_events_of_several_requests_come_as_they_come_each_with_its_index(
     make_client: Callable[..., InProcessClient],
 ) -> None:
-    client = make_client(ScriptedDecoder(count_up))
+    client = make_client(SlowDecoder(count_up))
     requests = [Generate(letter, letter, GREEDY, max_tokens=3) for letter in "adg"]
     events = [event async for event in generate_all(client, requests, Visitor().http)]
     texts = ["".join(e.text for at, e in events if at == index and isinstance(e, Delta)) for index in range(3)]

@@ -18,9 +18,11 @@ GREEDY = SamplingParams(temperature=0)
 class Desk:
     """An engine and what it has said, by request."""
 
-    def __init__(self, decoder: ScriptedDecoder, max_waiting: int = 8) -> None:
+    def __init__(self, decoder: ScriptedDecoder, max_waiting: int = 8, max_answer: int | None = None) -> None:
         self.events: list[Event] = []
-        self.engine = Engine(decoder, ByteTokenizer(), max_waiting=max_waiting, emit=self.events.append)
+        self.engine = Engine(
+            decoder, ByteTokenizer(), max_waiting=max_waiting, max_answer=max_answer, emit=self.events.append
+        )
 
     def ask(self, name: str, prompt: str, max_tokens: int | None = None, stop: tuple[str, ...] = ()) -> None:
         self.engine.generate(Generate(name, prompt, GREEDY, max_tokens, stop))
@@ -55,6 +57,28 @@ def test_an_answer_ends_at_the_end_token_and_its_counts_leave_that_token_out() -
     assert desk.last("a").reason == "stop"
     assert (desk.last("a").usage.prompt_tokens, desk.last("a").usage.completion_tokens) == (2, 17)
     assert decoder.num_used == 0
+
+
+def test_a_request_gets_no_more_than_the_longest_answer_and_may_not_ask_for_more() -> None:
+    desk = Desk(ScriptedDecoder(echo_next), max_answer=5)
+    desk.ask("none", "hi")
+    desk.ask("less", "hi", 4)
+    desk.ask("all", "hi", 5)
+    desk.ask("more", "hi", 6)
+    desk.run()
+    assert [desk.last(name).usage.completion_tokens for name in ("none", "less", "all")] == [5, 4, 5]
+    assert desk.last("none").reason == "length"
+    error = desk.error("more")
+    assert isinstance(error, InvalidRequest)
+    assert error.param == "max_tokens"
+    assert "6 tokens" in str(error) and "at most 5" in str(error)
+
+
+def test_the_end_of_the_context_comes_before_that_of_the_longest_answer() -> None:
+    desk = Desk(ScriptedDecoder(echo_next, context_length=8), max_answer=50)
+    desk.ask("a", "hi")
+    desk.run()
+    assert desk.last("a").usage.completion_tokens == 6
 
 
 def test_an_answer_is_cut_at_max_tokens() -> None:

@@ -16,6 +16,7 @@ from runtime.engine.messages import (
     Attached,
     Command,
     Delta,
+    Detokenize,
     Encode,
     Failed,
     Finished,
@@ -24,11 +25,13 @@ from runtime.engine.messages import (
     Load,
     LoadAdapter,
     Pair,
+    Piece,
     Progress,
     Pulse,
     Ready,
     Row,
     Shutdown,
+    Text,
     Timings,
     Tokenize,
     Tokens,
@@ -39,40 +42,46 @@ from runtime.engine.messages import (
     encode,
 )
 from runtime.engine.sampling import SamplingParams
+from runtime.engine.statistics import EngineStatistics, Totals
 from runtime.models.encoding import Encoding
 from tests.fakes.worker import PLAN
 
 COMMANDS: list[Command] = [
-    Load(b"/models/caf\xe9.gguf", PLAN, 64, 15),
+    Load(b"/models/caf\xe9.gguf", PLAN, 64, 15, 1000, None, b"/prefixes/caf\xe9"),
     Generate(
         "a", "Здравей", SamplingParams(temperature=0.5, logit_bias={7: -100.0}, seed=2**64 - 1), 12, ("\n",), True
     ),
     Generate("b", (1, 2, 262_143), SamplingParams()),
     Generate("b", "x", SamplingParams(), adapter="диалект"),
-    Load(b"/models/e.gguf", PLAN, 64, 15, Encoding("rank", is_causal=False, labels=("да", "не"), opening=1)),
+    Load(b"/models/e.gguf", PLAN, 64, 15, None, Encoding("rank", is_causal=False, labels=("да", "не"), opening=1)),
     Encode("e", ("текст", (1, 2, 3), Pair("a", "б"), Framed("<", "в", ">")), "chunk", 64, "documents"),
     LoadAdapter("d", "диалект", b"/adapters/caf\xe9.gguf"),
-    Tokenize("c", "текст"),
-    Tokenize("c", "<|im_end|>", parse_special=True, is_beginning=False),
+    Tokenize("c", "текст", add_special=False, parse_special=True, with_pieces=True),
+    Detokenize("e", (1, 2, 262_143)),
     Abort("a"),
     Shutdown(),
 ]
 EVENTS: list[WorkerEvent] = [
     Progress(0.5),
     Ready(2048, 262_144),
-    Pulse(1.5),
+    Pulse(1.5, EngineStatistics(Totals(1, 2, 3, 4, 5, 6), 7, 8, 9, 10, 11)),
     Delta("a", "👩‍👩‍👧"),
     Row("e", 3, b"\x00\x00\x80?"),
     Finished("a", "stop", Usage(5, 7, 3), Timings(0.0, 0.1, 0.2)),
     Attached("d"),
-    Tokens("c", (1, 2, 3)),
+    Tokens("c", (1, 2), (Piece("<s>", b""), Piece("\ufffd", b"\xd0"))),
+    Text("e", "текст"),
 ]
 SAMPLES: dict[type[errors.DemoticError], errors.DemoticError] = {
     errors.InvalidRequest: errors.InvalidRequest("No.", remedy="Mend it.", param="top_p"),
     errors.ContextOverflow: errors.ContextOverflow(num_tokens=9, context_length=8, param="prompt"),
     errors.AdapterNotFound: errors.AdapterNotFound("x", known=("y", "z")),
     errors.ModelNotFound: errors.ModelNotFound("x", nearest=("y", "z")),
+    errors.PreviousResponseNotFound: errors.PreviousResponseNotFound("resp_1"),
+    errors.ResponseNotFound: errors.ResponseNotFound("resp_1"),
     errors.QueueFull: errors.QueueFull(num_waiting=3, retry_after=2),
+    errors.ModelBusy: errors.ModelBusy("x", "has requests in flight", remedy="Wait."),
+    errors.TooManyRequests: errors.TooManyRequests(limit=2),
     errors.NoRoomForModel: errors.NoRoomForModel("x", retry_after=3),
     errors.WorkerDied: errors.WorkerDied("x", "was ended by SIGSEGV", retry_after=4),
 }

@@ -16,10 +16,12 @@ from runtime.config import PoolConfig
 from runtime.engine.client import Sink
 from runtime.engine.messages import Request
 from runtime.engine.pool import ModelPool
+from runtime.engine.statistics import EngineStatistics, Totals
 from runtime.errors import (
     AdapterNotFound,
     Cancelled,
     DemoticError,
+    ModelBusy,
     ModelFileInvalid,
     ModelLoadFailed,
     ModelNotFound,
@@ -40,12 +42,14 @@ class FakeClient:
     """An engine that is as idle, as busy or as dead as a test says."""
 
     context_length = 100
+    pid = 1
 
     def __init__(self) -> None:
         self.is_busy = False
         self.is_closed = False
         self.fault: DemoticError | None = None
         self.idle_since = time.monotonic()
+        self.statistics = EngineStatistics()
 
     @property
     def idle_seconds(self) -> float | None:
@@ -62,6 +66,10 @@ class FakeClient:
     def abort(self, request_id: str) -> None:
         raise NotImplementedError
 
+    def count(self, **totals: int) -> None:
+        """Have done so much."""
+        self.statistics = EngineStatistics(Totals(**totals))
+
     def close(self) -> None:
         self.is_closed = True
 
@@ -73,6 +81,7 @@ class FakeLoader:
         self.memory = memory
         self.clients: list[FakeClient] = []
         self.names: list[str] = []
+        self.num_read = 0
         self.attached: list[tuple[str, str]] = []
         self.fault: DemoticError | None = None
         self.may_load = threading.Event()
@@ -81,6 +90,7 @@ class FakeLoader:
     def read(self, name: str) -> ModelCard:
         if self.fault:
             raise self.fault
+        self.num_read += 1
         return ModelCard(ModelFile(name, Path(name), None, "path", None), Header.__new__(Header))
 
     def plan(self, card: ModelCard, *, spare_bytes: int = 0) -> Plan:
@@ -172,6 +182,76 @@ async def test_at_the_start_only_as_many_are_loaded_as_may_be() -> None:
     pool = ModelPool(["a", "b", "c"], loader, PoolConfig(max_models=2))
     await pool.preload()
     assert loader.names == ["a", "b"]
+    await pool.close()
+
+
+async def test_a_model_is_unloaded_when_it_is_told_to_and_loaded_again_by_the_next_request() -> None:
+    pool = ModelPool(["a", "b"], FakeLoader())
+    first, other = client_of(await pool.get("a")), client_of(await pool.get("b"))
+    assert pool.loaded("a") is not None
+    await pool.unload("a")
+    assert first.is_closed
+    assert not other.is_closed
+    assert pool.loaded("a") is None
+    assert pool.states() == {"a": "unloaded", "b": "ready"}
+    await pool.unload("a")
+    assert client_of(await pool.get("a")) is not first
+    with pytest.raises(ModelNotFound):
+        await pool.unload("c")
+    await pool.close()
+
+
+async def test_a_model_with_requests_is_unloaded_only_by_force() -> None:
+    pool = ModelPool(["a"], FakeLoader())
+    busy = client_of(await pool.get("a"))
+    busy.is_busy = True
+    with pytest.raises(ModelBusy, match="requests in flight"):
+        await pool.unload("a")
+    assert pool.states() == {"a": "ready"}
+    await pool.unload("a", is_forced=True)
+    assert busy.is_closed
+    await pool.close()
+
+
+async def test_a_model_that_is_being_loaded_is_not_unloaded() -> None:
+    loader = FakeLoader()
+    loader.may_load.clear()
+    pool = ModelPool(["a"], loader)
+    waiting = asyncio.create_task(pool.get("a"))
+    await until(lambda: pool.states() == {"a": "loading"})
+    with pytest.raises(ModelBusy, match="being loaded"):
+        await pool.unload("a", is_forced=True)
+    loader.may_load.set()
+    assert not client_of(await waiting).is_closed
+    await pool.close()
+
+
+async def test_unloading_waits_for_what_is_being_loaded() -> None:
+    loader = FakeLoader()
+    pool = ModelPool(["a", "b"], loader)
+    first = client_of(await pool.get("a"))
+    loader.may_load.clear()
+    waiting = asyncio.create_task(pool.get("b"))
+    await until(lambda: pool.states()["b"] == "loading")
+    unloading = asyncio.create_task(pool.unload("a"))
+    await asyncio.sleep(0.1)
+    assert pool.states() == {"a": "ready", "b": "loading"}
+    loader.may_load.set()
+    await asyncio.gather(waiting, unloading)
+    assert first.is_closed
+    await pool.close()
+
+
+async def test_a_card_is_read_once_and_anew_when_its_model_is_loaded() -> None:
+    loader = FakeLoader()
+    known = loader.read("b")
+    pool = ModelPool(["a", "b"], loader, cards={"b": known})
+    assert await pool.card("b") is known
+    card = await pool.card("a")
+    assert await pool.card("a") is card
+    assert loader.num_read == 2
+    model = await pool.get("b")
+    assert await pool.card("b") is model.card is not known
     await pool.close()
 
 
@@ -370,4 +450,74 @@ async def test_a_model_that_is_held_stays_until_it_is_let_go() -> None:
         assert not client_of(held).is_closed
     assert (await newcomer).name == "b"
     assert client_of(held).is_closed
+    await pool.close()
+
+
+async def test_what_a_model_s_processes_have_done_is_added_up_and_never_falls() -> None:
+    pool = ModelPool(["a", "b"], FakeLoader(), PoolConfig(max_models=1))
+
+    def steps() -> int:
+        return pool.statistics()["a"].totals.steps
+
+    first = client_of(await pool.get("a"))
+    first.count(steps=5)
+    assert steps() == 5
+    first.die()
+    assert steps() == 5
+    second = client_of(await pool.get("a"))
+    assert steps() == 5
+    second.count(steps=2)
+    assert steps() == 7
+    await pool.get("b")
+    assert second.is_closed
+    # It told of its last step when it was closed.
+    second.count(steps=3)
+    assert steps() == 8
+    await pool.get("a")
+    assert steps() == 8
+    await pool.close()
+    assert steps() == 8
+
+
+async def test_only_a_model_that_is_loaded_has_an_engine_and_a_process() -> None:
+    pool = ModelPool(["a"], FakeLoader())
+    assert (pool.statistics()["a"].engine, pool.statistics()["a"].pid) == (None, None)
+    client = client_of(await pool.get("a"))
+    assert (pool.statistics()["a"].engine, pool.statistics()["a"].pid) == (client.statistics, client.pid)
+    client.die()
+    assert (pool.statistics()["a"].engine, pool.statistics()["a"].pid) == (None, None)
+    await pool.close()
+
+
+async def test_a_restart_is_a_start_after_a_death_and_no_other() -> None:
+    loader = FakeLoader()
+    pool = ModelPool(["a", "b"], loader, PoolConfig(max_models=1, restart_delays=(0.0,)))
+
+    def restarts() -> int:
+        return pool.statistics()["a"].restarts
+
+    await pool.get("a")
+    await pool.get("b")
+    # Unloaded, not dead.
+    client_of(await pool.get("a")).die()
+    assert restarts() == 0
+    loader.fault = ModelFileInvalid("It is damaged.")
+    with pytest.raises(ModelFileInvalid):
+        await pool.get("a")
+    assert restarts() == 0
+    loader.fault = None
+    await pool.get("a")
+    assert restarts() == 1
+    assert pool.statistics()["b"].restarts == 0
+    await pool.close()
+
+
+async def test_a_client_is_known_by_the_name_it_serves_until_another_takes_its_place() -> None:
+    pool = ModelPool(["a", "b"], FakeLoader())
+    first, other = client_of(await pool.get("a")), client_of(await pool.get("b"))
+    assert (pool.name_of(first), pool.name_of(other)) == ("a", "b")
+    first.die()
+    assert pool.name_of(first) == "a"
+    second = client_of(await pool.get("a"))
+    assert (pool.name_of(first), pool.name_of(second)) == (None, "a")
     await pool.close()

@@ -227,3 +227,20 @@ def test_a_worker_ends_with_its_parent_and_leaves_the_terminal_s_signals_to_it(s
     client._child._outbox.put(None)
     assert client._child.wait(PATIENCE)
     assert isinstance(client.fault, WorkerDied)
+
+
+def test_a_worker_tells_what_it_has_done_while_it_runs_and_all_of_it_when_it_is_closed(start: Start) -> None:
+    client = start()
+    deadline = time.monotonic() + PATIENCE
+    caller = Caller(client)
+    while client.statistics.totals.decode_tokens == 0 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert client.statistics.num_running == 1
+    assert client.statistics.num_cells == 1_000_000
+    client.abort("a")
+    finished = caller.last()
+    assert isinstance(finished, Finished)
+    assert len(text_of(client, 7)) == 7
+    client.close()
+    assert client.statistics.totals.prefill_tokens == 2
+    assert client.statistics.totals.decode_tokens == finished.usage.completion_tokens + 7

@@ -1,8 +1,10 @@
 """The next token is chosen as the parameters say, and wrong parameters are refused by name."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,14 +30,29 @@ def softmax(logits: Logits) -> list[float]:
     return [float(weight) for weight in weights / weights.sum()]
 
 
-def reference_filter(logits: Logits, top_k: int, top_p: float, min_p: float) -> set[int]:
-    """The definitions of the papers, one line each, with a full sort."""
+def reference(
+    logits: Logits, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0
+) -> npt.NDArray[np.float64]:
+    """Probability of every token: the definitions of the papers, one line each, with a full sort."""
     order = np.argsort(-logits, kind="stable")[: top_k or None]
     weights = np.exp(logits[order].astype(np.float64) - logits.max())
-    if top_p < 1:
-        before = np.cumsum(weights / weights.sum()) - weights / weights.sum()
-        order, weights = order[before < top_p], weights[before < top_p]
-    return set(order[weights >= min_p * weights.max()].tolist())
+    before = np.cumsum(weights) - weights
+    kept = order[((top_p == 1) | (before < top_p * weights.sum())) & (weights >= min_p)]
+    shares = np.exp((logits[kept].astype(np.float64) - logits.max()) / temperature)
+    probabilities = np.zeros(len(logits))
+    probabilities[kept] = shares / shares.sum()
+    return probabilities
+
+
+def surprise(counts: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64]) -> float:
+    """Pearson's chi-square of drawn tokens, in standard deviations; the tokens that are rarely drawn count as one."""
+    expected = counts.sum() * probabilities
+    is_rare = expected < 8
+    rare = [(counts[is_rare].sum(), expected[is_rare].sum())] if expected[is_rare].sum() >= 8 else []
+    pairs = np.array([*zip(counts[~is_rare], expected[~is_rare], strict=True), *rare])
+    chi_square = float((np.square(pairs[:, 0] - pairs[:, 1]) / pairs[:, 1]).sum())
+    freedom = len(pairs) - 1
+    return (chi_square - freedom) / math.sqrt(2 * freedom) if freedom else 0.0
 
 
 def test_temperature_zero_takes_the_likeliest_token() -> None:
@@ -59,7 +76,7 @@ def test_temperature_flattens_the_distribution() -> None:
 @given(
     # Eighths of a nat, so that no share lies on a filter's border by rounding alone.
     st.lists(st.integers(-240, 240).map(lambda eighths: eighths / 8), min_size=2, max_size=60, unique=True),
-    st.integers(0, 12),
+    st.integers(0, 70),
     st.sampled_from([0.1, 0.5, 0.9, 0.99, 1.0]),
     st.sampled_from([0.0, 0.05, 0.3, 1.0]),
 )
@@ -67,7 +84,7 @@ def test_filters_let_through_what_their_definitions_say(
     values: list[float], top_k: int, top_p: float, min_p: float
 ) -> None:
     logits = row(*values)
-    allowed = reference_filter(logits, top_k, top_p, min_p)
+    allowed = set(np.flatnonzero(reference(logits, top_k=top_k, top_p=top_p, min_p=min_p)).tolist())
     params = SamplingParams(temperature=100.0, top_k=top_k, top_p=top_p, min_p=min_p, seed=1)
     sampler = Sampler(params, [])
     assert {sampler.sample(logits.copy()) for _ in range(40)} <= allowed
@@ -150,13 +167,91 @@ def test_a_value_out_of_its_range_is_refused_by_name(params: dict[str, float], n
     assert refused.value.param == named
 
 
-def test_a_draw_over_a_large_vocabulary_follows_the_softmax() -> None:
-    logits = np.full(5000, -20.0, np.float32)
-    likely = {3: 0.0, 511: 1.0, 512: 0.5, 4999: 1.5}
-    for token, value in likely.items():
-        logits[token] = value
-    shares = draws({"temperature": 0.5}, logits)
-    expected = dict(zip(likely, softmax(np.array(list(likely.values()), np.float32) * 2), strict=True))
-    assert set(shares) == set(likely)
-    for token, share in expected.items():
-        assert shares[token] == pytest.approx(share, abs=0.03)
+def random_row(size: int, spread: float, seed: int = 0) -> Logits:
+    return np.random.default_rng(seed).normal(0, spread, size).astype(np.float32)
+
+
+def peaked_row(size: int, tail: float) -> Logits:
+    """Some likely tokens, and a great many far below that have a good part of the probability together."""
+    logits = random_row(size, 0.5) + np.float32(tail)
+    logits[[0, size // 3, size // 2, size - 1]] = [0.0, -1.0, 0.5, -2.0]
+    return logits
+
+
+ROWS = {
+    "one token": row(-3.0),
+    "flat": np.full(40, 7.0, np.float32),
+    "ties": row(*[2, 1, 1, 0, 0, 0, 0, -12, -12] * 3),
+    "impossible tokens": row(0, -math.inf, 1, -math.inf, -11, -13),
+    "a language model's shape": random_row(5003, 4.0),
+    "low and wide": random_row(3001, 30.0) - np.float32(1000),
+    "half in the tail": peaked_row(20_000, -9.5),
+    "a large vocabulary": peaked_row(262_144, -12.5),
+}
+FILTERS: list[dict[str, float]] = [
+    {},
+    {"temperature": 0.6},
+    {"temperature": 3.0},
+    {"top_k": 5},
+    {"top_k": 700, "temperature": 1.5},
+    {"top_k": 40, "top_p": 0.83, "min_p": 0.02},
+    {"top_p": 0.02},
+    {"top_p": 0.47},
+    {"top_p": 0.93},
+    {"top_p": 0.93, "temperature": 0.6},
+    {"top_p": 0.999, "temperature": 2.5},
+    {"min_p": 0.03},
+    {"min_p": 0.000001, "temperature": 1.4},
+    {"top_p": 0.85, "min_p": 0.07, "temperature": 1.4},
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+@pytest.mark.parametrize("shape", ROWS)
+def test_draws_have_the_probabilities_of_the_definitions(shape: str, filters: dict[str, float]) -> None:
+    logits = ROWS[shape]
+    sampler = Sampler(SamplingParams(**filters, seed=11), [])  # type: ignore[arg-type]  # keywords of several types
+    chosen = [sampler.sample(logits) for _ in range(300 if len(logits) > 100_000 else 2000)]
+    counts = np.bincount(chosen, minlength=len(logits))
+    probabilities = reference(logits, **filters)  # type: ignore[arg-type]  # keywords of several types
+    assert not counts[probabilities == 0].any()
+    assert surprise(counts, probabilities) < 4
+
+
+def test_of_equal_logits_the_filters_keep_the_lowest_ids() -> None:
+    logits = np.zeros(1000, np.float32)
+    assert set(draws({"top_k": 3}, logits, count=100)) == {0, 1, 2}
+    assert set(draws({"top_p": 0.004}, logits, count=100)) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("filters", [{"temperature": 0.0}, *FILTERS], ids=str)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_one_value_that_is_not_a_number_anywhere_fails_the_request(filters: dict[str, float], value: float) -> None:
+    for place in (0, 700, 5002):
+        logits = random_row(5003, 4.0)
+        logits[place] = value
+        with pytest.raises(InferenceFailed, match="not numbers"):
+            Sampler(SamplingParams(**filters), []).sample(logits)  # type: ignore[arg-type]  # keywords of several types
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+def test_a_seed_decides_the_tokens_whatever_is_drawn_in_between(filters: dict[str, float]) -> None:
+    logits, other = random_row(5003, 4.0), random_row(300, 1.0)
+    first, second = (Sampler(SamplingParams(**filters, seed=5), []) for _ in range(2))  # type: ignore[arg-type]  # keywords of several types
+    between = Sampler(SamplingParams(seed=6), [])
+    for _ in range(50):
+        token = first.sample(logits)
+        between.sample(other)
+        assert second.sample(logits) == token
+
+
+def test_draws_in_several_threads_do_not_disturb_each_other() -> None:
+    logits = [random_row(100_000, 4.0, seed) for seed in range(4)]
+
+    def tokens(seed: int) -> list[int]:
+        sampler = Sampler(SamplingParams(top_p=0.5, seed=seed), [])
+        return [sampler.sample(logits[seed]) for _ in range(100)]
+
+    alone = [tokens(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(tokens, range(4))) == alone

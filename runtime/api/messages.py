@@ -1,0 +1,152 @@
+"""`/v1/messages`: answer a conversation in Anthropic's shape."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from runtime.api.conversation import ChatPrompt
+from runtime.api.errors import anthropic_error
+from runtime.api.parts import Kind, part_events
+from runtime.api.schemas.message_events import (
+    BlockDelta,
+    BlockStart,
+    BlockStop,
+    ErrorEvent,
+    MessageBody,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    MessageUsage,
+    StopDelta,
+    StopReason,
+    StreamEvent,
+    TextBlock,
+    TextDelta,
+    ThinkingBlock,
+    ThinkingDelta,
+    TokenCount,
+)
+from runtime.api.schemas.messages import CountRequest, MessageRequest
+from runtime.api.streaming import count_tokens, named_response
+from runtime.engine.messages import Finished, Tokenize
+from runtime.engine.pool import ModelPool
+from runtime.errors import DemoticError, InferenceFailed
+
+router = APIRouter(tags=["messages"])
+
+
+@router.post("/v1/messages", response_model=MessageBody)
+async def create_message(body: MessageRequest, http: Request) -> Response:
+    """Answer a conversation."""
+    pool: ModelPool = http.app.state.pool
+    async with pool.hold(body.model, body.adapter) as (model, adapter):
+        template = model.card.template
+        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template))
+        message_id = f"msg_{uuid.uuid4().hex}"
+        request = prompt.to_request(
+            message_id,
+            body.sampling(),
+            body.max_tokens,
+            stop=body.stops,
+            adapter=adapter,
+            constraint=body.constraint(),
+        )
+        name = body.model or model.name
+        if not body.stream:
+            shape = MessageShape(message_id, name, body.stops)
+            answer = await _fold(part_events(shape, prompt, request, model.client, http))
+            return JSONResponse(answer.model_dump(mode="json"), headers=body.response_headers)
+        # The first event of a stream has the length of the prompt, which the engine tells only with the last.
+        num_prompt = await count_tokens(model.client, _length(prompt))
+        shape = MessageShape(message_id, name, body.stops, num_prompt)
+        events = part_events(shape, prompt, request, model.client, http)
+        return await named_response(events, shape.fail, headers=body.response_headers)
+
+
+@router.post("/v1/messages/count_tokens")
+async def count_message_tokens(body: CountRequest, http: Request, response: Response) -> TokenCount:
+    """How many tokens the prompt of a message has; nothing is generated."""
+    pool: ModelPool = http.app.state.pool
+    async with pool.hold(body.model, None) as (model, _):
+        template = model.card.template
+        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template))
+        response.headers.update(body.response_headers)
+        return TokenCount(input_tokens=await count_tokens(model.client, _length(prompt)))
+
+
+class MessageShape:
+    """`runtime.api.parts.PartShape` of a message: each part is a block."""
+
+    def __init__(self, message_id: str, model: str, stops: tuple[str, ...], num_prompt: int = 0) -> None:
+        """`stops` are the request's own stop strings; `num_prompt` tokens are those that the beginning tells of."""
+        self._message = MessageBody(id=message_id, model=model, usage=MessageUsage(input_tokens=num_prompt))
+        self._stops = stops
+        self._index = -1
+        self._kind: Kind = "content"
+
+    def begin(self) -> list[StreamEvent]:
+        """See `PartShape.begin`."""
+        return [MessageStart(message=self._message)]
+
+    def open(self, kind: Kind) -> list[StreamEvent]:
+        """See `PartShape.open`."""
+        self._kind = kind
+        self._index += 1
+        block = ThinkingBlock() if kind == "reasoning" else TextBlock()
+        return [BlockStart(index=self._index, content_block=block)]
+
+    def add(self, text: str) -> list[StreamEvent]:
+        """See `PartShape.add`."""
+        delta = ThinkingDelta(thinking=text) if self._kind == "reasoning" else TextDelta(text=text)
+        return [BlockDelta(index=self._index, delta=delta)]
+
+    def close(self, *, is_whole: bool) -> list[StreamEvent]:  # noqa: ARG002  # a block does not say so
+        """See `PartShape.close`."""
+        return [BlockStop(index=self._index)]
+
+    def end(self, finished: Finished, num_reasoning: int) -> list[StreamEvent]:  # noqa: ARG002  # it is not told
+        """See `PartShape.end`."""
+        reason: StopReason = "max_tokens" if finished.reason == "length" else "end_turn"
+        # A model without a template is stopped by a string that the request did not ask for.
+        stop = finished.stopped_by if finished.stopped_by in self._stops else None
+        delta = StopDelta(stop_reason=reason if stop is None else "stop_sequence", stop_sequence=stop)
+        return [MessageDelta(delta=delta, usage=MessageUsage.from_usage(finished.usage)), MessageStop()]
+
+    def fail(self, error: DemoticError) -> StreamEvent:
+        """The last event of an answer that failed after its first."""
+        return ErrorEvent(error=anthropic_error(error)["error"])
+
+
+async def _fold(events: AsyncIterator[StreamEvent]) -> MessageBody:
+    """The answer in one object, from the very events that a streaming client gets."""
+    message: MessageBody | None = None
+    async for event in events:
+        match event:
+            case MessageStart():
+                message = event.message
+            case BlockStart() if message:
+                message.content.append(event.content_block)
+            case BlockDelta() if message:
+                _grow(message.content[event.index], event.delta)
+            case MessageDelta() if message:
+                message.stop_reason, message.stop_sequence = event.delta.stop_reason, event.delta.stop_sequence
+                message.usage = event.usage
+    if message is None or message.stop_reason is None:
+        raise InferenceFailed("The answer was cut off before its end.")
+    return message
+
+
+def _grow(block: TextBlock | ThinkingBlock, delta: TextDelta | ThinkingDelta) -> None:
+    match block, delta:
+        case TextBlock(), TextDelta():
+            block.text += delta.text
+        case ThinkingBlock(), ThinkingDelta():
+            block.thinking += delta.thinking
+
+
+def _length(prompt: ChatPrompt) -> Tokenize:
+    return Tokenize(uuid.uuid4().hex, prompt.text, parse_special=True)

@@ -1,0 +1,115 @@
+"""An answer as a row of parts, its reasoning and its content, as the Responses API and Anthropic's tell it.
+
+An endpoint says with its `PartShape` how the beginning, the growth and the end of a part look as events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Generic, Literal, Protocol, TypeVar
+
+from fastapi import Request
+
+from runtime.api.conversation import ChatPrompt
+from runtime.api.streaming import NamedEvent, count_tokens, generate
+from runtime.chat.reasoning import Piece, ReasoningSplit
+from runtime.engine.client import EngineClient
+from runtime.engine.messages import Finished, Generate, Tokenize
+from runtime.errors import Cancelled, DemoticError
+
+EventT = TypeVar("EventT", bound=NamedEvent)
+Kind = Literal["reasoning", "content"]
+
+
+class PartShape(Protocol[EventT]):
+    """How one answer looks as events."""
+
+    def begin(self) -> list[EventT]:
+        """Events that come before all others."""
+
+    def open(self, kind: Kind) -> list[EventT]:
+        """Events of a part's beginning."""
+
+    def add(self, text: str) -> list[EventT]:
+        """Events of the open part's growth."""
+
+    def close(self, *, is_whole: bool) -> list[EventT]:
+        """Events of the open part's end; it is not whole where the answer was cut off in it."""
+
+    def end(self, finished: Finished, num_reasoning: int) -> list[EventT]:
+        """Events that come after all others; `num_reasoning` of the answer's tokens were reasoning."""
+
+
+async def part_events(
+    shape: PartShape[EventT], prompt: ChatPrompt, request: Generate, client: EngineClient, http: Request
+) -> AsyncGenerator[EventT]:
+    """The answer to `request`, whose prompt is `prompt`, as events of `shape`.
+
+    Raises:
+        DemoticError: it failed.
+    """
+    writer = _PartWriter(shape, prompt.split())
+    is_begun = False
+    async with aclosing(generate(client, request, http)) as events:
+        async for event in events:
+            if isinstance(event, Finished) and event.reason == "cancelled":
+                raise Cancelled("The client has gone.")
+            told = [] if is_begun else shape.begin()
+            is_begun = True
+            if isinstance(event, Finished):
+                told += writer.finish(event)
+                num_reasoning = await _count(writer.reasoning, client, request.request_id)
+                # Bytes that are no text are told, and counted, as the longer U+FFFD.
+                told += shape.end(event, min(num_reasoning, event.usage.completion_tokens))
+            else:
+                told += writer.write(event.text)
+            for each in told:
+                yield each
+
+
+class _PartWriter(Generic[EventT]):
+    """Text in, events of parts out."""
+
+    def __init__(self, shape: PartShape[EventT], split: ReasoningSplit | None) -> None:
+        self._shape = shape
+        self._split = split
+        self._open: Kind | None = None
+        self.reasoning = ""
+
+    def write(self, text: str) -> list[EventT]:
+        """Take the next text; return the events of what is certain now."""
+        pieces = [Piece("content", text)] if self._split is None else self._split.push(text)
+        return [event for piece in pieces for event in self._add(piece)]
+
+    def finish(self, finished: Finished) -> list[EventT]:
+        """The last events; an answer that ended by itself has a content, be it empty."""
+        is_whole = finished.reason == "stop"
+        pieces = [] if self._split is None else self._split.finish()
+        events = [event for piece in pieces for event in self._add(piece)]
+        if is_whole:
+            events += self._change("content")
+        return events + (self._shape.close(is_whole=is_whole) if self._open else [])
+
+    def _add(self, piece: Piece) -> list[EventT]:
+        if piece.kind == "reasoning":
+            self.reasoning += piece.text
+        return [*self._change(piece.kind), *(self._shape.add(piece.text) if piece.text else [])]
+
+    def _change(self, kind: Kind) -> list[EventT]:
+        """Have a part of `kind` open."""
+        if kind == self._open:
+            return []
+        events = self._shape.close(is_whole=True) if self._open else []
+        self._open = kind
+        return events + self._shape.open(kind)
+
+
+async def _count(text: str, client: EngineClient, request_id: str) -> int:
+    """How many tokens `text` has; 0 where the model has gone meanwhile, which is no fault of the answer."""
+    if not text:
+        return 0
+    try:
+        return await count_tokens(client, Tokenize(f"{request_id}-count", text))
+    except DemoticError:
+        return 0

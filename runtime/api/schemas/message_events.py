@@ -1,0 +1,143 @@
+"""What `/v1/messages` answers: a message, and the events that make it up."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from runtime.api.streaming import NamedEvent
+from runtime.engine.messages import Usage
+
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence"]
+
+
+class TextBlock(BaseModel):
+    """What the model says."""
+
+    type: Literal["text"] = "text"
+    text: str = ""
+    citations: None = None
+
+
+class ThinkingBlock(BaseModel):
+    """What the model thinks to itself; it needs no signature here, where nothing is hidden."""
+
+    type: Literal["thinking"] = "thinking"
+    thinking: str = ""
+    signature: str = ""
+
+
+ContentBlock = TextBlock | ThinkingBlock
+
+
+class MessageUsage(BaseModel):
+    """Token counts. The prompt has `input_tokens`, and `cache_read_input_tokens` that were computed before."""
+
+    input_tokens: int
+    cache_creation_input_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    output_tokens: int = 0
+
+    @classmethod
+    def from_usage(cls, usage: Usage) -> MessageUsage:
+        """Anthropic's shape of the engine's counts."""
+        return cls(
+            input_tokens=usage.prompt_tokens - usage.cached_tokens,
+            cache_read_input_tokens=usage.cached_tokens,
+            output_tokens=usage.completion_tokens,
+        )
+
+
+class MessageBody(BaseModel):
+    """An answer, as far as it has come."""
+
+    id: str
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    model: str
+    content: list[ContentBlock] = []
+    stop_reason: StopReason | None = None
+    stop_sequence: str | None = None
+    usage: MessageUsage
+
+
+class TokenCount(BaseModel):
+    """How long a prompt is."""
+
+    input_tokens: int
+
+
+class MessageStart(NamedEvent):
+    """The answer begins."""
+
+    type: Literal["message_start"] = "message_start"
+    message: MessageBody
+
+
+class BlockStart(NamedEvent):
+    """A block begins."""
+
+    type: Literal["content_block_start"] = "content_block_start"
+    index: int
+    content_block: ContentBlock
+
+
+class TextDelta(BaseModel):
+    """Some more text of an answer."""
+
+    type: Literal["text_delta"] = "text_delta"
+    text: str
+
+
+class ThinkingDelta(BaseModel):
+    """Some more text of a reasoning."""
+
+    type: Literal["thinking_delta"] = "thinking_delta"
+    thinking: str
+
+
+class BlockDelta(NamedEvent):
+    """A block grows."""
+
+    type: Literal["content_block_delta"] = "content_block_delta"
+    index: int
+    delta: Annotated[TextDelta | ThinkingDelta, Field(discriminator="type")]
+
+
+class BlockStop(NamedEvent):
+    """A block ends."""
+
+    type: Literal["content_block_stop"] = "content_block_stop"
+    index: int
+
+
+class StopDelta(BaseModel):
+    """Why the answer ended."""
+
+    stop_reason: StopReason
+    stop_sequence: str | None
+
+
+class MessageDelta(NamedEvent):
+    """The answer has ended."""
+
+    type: Literal["message_delta"] = "message_delta"
+    delta: StopDelta
+    usage: MessageUsage
+
+
+class MessageStop(NamedEvent):
+    """Nothing comes after this."""
+
+    type: Literal["message_stop"] = "message_stop"
+
+
+class ErrorEvent(NamedEvent):
+    """The answer failed on its way."""
+
+    type: Literal["error"] = "error"
+    error: dict[str, Any]
+
+
+StreamEvent = MessageStart | BlockStart | BlockDelta | BlockStop | MessageDelta | MessageStop | ErrorEvent

@@ -1,0 +1,191 @@
+"""What `/v1/responses` is asked."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from runtime.api.conversation import Effort
+from runtime.api.schemas.common import (
+    JsonSchema,
+    Number,
+    ignored_header,
+    refusal,
+    refuse_unsupported,
+    schema_constraint,
+)
+from runtime.chat.template import Message
+from runtime.config import SamplingDefaults
+from runtime.engine.constraints import Constraint
+from runtime.engine.sampling import SamplingParams
+
+_DEFAULTS = SamplingDefaults()
+_TEXT_PARTS = ("input_text", "output_text")
+# As OpenAI has it.
+_MAX_PAIRS, _MAX_KEY, _MAX_VALUE = 16, 64, 512
+
+# Fields that would change the answer and cannot be honoured, with the values that ask for nothing.
+UNSUPPORTED: dict[str, tuple[object, ...]] = {
+    "background": (None, False),
+    "context_management": (None, []),
+    "conversation": (None,),
+    "include": (None, [], ["reasoning.encrypted_content"]),
+    "moderation": (None,),
+    "prompt": (None,),
+    "tool_choice": (None, "auto", "none"),
+    "tools": (None, []),
+    "top_logprobs": (None, 0),
+}
+
+
+class InputPart(BaseModel):
+    """A part of a message; only text is taken."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: str
+    text: str | None = None
+
+    @model_validator(mode="after")
+    def _only_text(self) -> InputPart:
+        if self.type not in _TEXT_PARTS:
+            raise ValueError(f"parts of type '{self.type}' are not supported by this server, only 'input_text'")
+        if self.text is None:
+            raise ValueError(f"a part of type '{self.type}' needs 'text'")
+        return self
+
+
+class InputItem(BaseModel):
+    """A message, or the reasoning of an earlier answer, which is taken and not shown to the model again."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: str = "message"
+    role: Literal["system", "developer", "user", "assistant"] | None = None
+    content: str | list[InputPart] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _forget_reasoning(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("type") == "reasoning":
+            return {"type": "reasoning"}
+        return value
+
+    @model_validator(mode="after")
+    def _only_messages(self) -> InputItem:
+        if self.type == "reasoning":
+            return self
+        if self.type != "message":
+            raise ValueError(f"items of type '{self.type}' are not supported by this server, only 'message'")
+        if self.role is None or self.content is None:
+            raise ValueError("a message needs 'role' and 'content'")
+        return self
+
+    def to_messages(self) -> list[Message]:
+        """The turn as the chat layer knows it; none for reasoning."""
+        if self.role is None or self.content is None:
+            return []
+        role = "system" if self.role == "developer" else self.role
+        if isinstance(self.content, str):
+            return [Message(role, self.content)]
+        return [Message(role, "".join(part.text or "" for part in self.content))]
+
+
+class TextFormat(JsonSchema):
+    """What the answer must be: any text, any JSON object, or JSON that matches a schema."""
+
+    type: Literal["text", "json_object", "json_schema"]
+
+    @model_validator(mode="after")
+    def _schema_where_it_belongs(self) -> TextFormat:
+        if (self.type == "json_schema") != ("schema_" in self.model_fields_set):
+            raise ValueError("a format has a 'schema' where its type is 'json_schema', and only there")
+        return self
+
+    def constraint(self) -> Constraint | None:
+        """What the answer must match, if anything."""
+        if self.type == "text":
+            return None
+        return schema_constraint(self.schema_ if self.type == "json_schema" else {"type": "object"})
+
+
+class TextConfig(BaseModel):
+    """What the text of the answer must be."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: TextFormat | None = None
+
+
+class ReasoningConfig(BaseModel):
+    """How much a reasoning model thinks before it answers."""
+
+    model_config = ConfigDict(strict=True)
+
+    effort: Effort | None = None
+
+
+class ResponseRequest(BaseModel):
+    """Body of a response. Unknown fields are ignored, and named in the header `x-demotic-ignored`."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    model: str | None = Field(None, description="A served model's name, or MODEL:ADAPTER; without it, the first one.")
+    adapter: str | None = Field(None, description="One of the model's adapters.")
+    input: str | list[InputItem] = Field(
+        description="The user's message, or a list of messages.", examples=["¿Cuál es la capital de Francia?"]
+    )
+    instructions: str | None = Field(None, description="System message of this answer alone.")
+    max_output_tokens: int | None = Field(None, ge=1, description="Longest answer, reasoning and all.")
+    temperature: Number | None = Field(None, ge=0, le=2)
+    top_p: Number | None = Field(None, ge=0, le=1)
+    text: TextConfig | None = Field(None, description="What the answer must be.")
+    reasoning: ReasoningConfig | None = Field(None, description="How much a reasoning model thinks.")
+    stream: bool | None = False
+    store: bool | None = Field(None, description="Keep the answer; without it, kept where the server keeps any.")
+    previous_response_id: str | None = Field(None, description="The kept answer whose conversation goes on.")
+    metadata: dict[str, str] | None = Field(None, description="Up to 16 pairs, which come back with the answer.")
+    truncation: str | None = Field(None, description="Only `disabled`: nothing is left out of a conversation.")
+    parallel_tool_calls: bool | None = None
+    user: str | None = None
+
+    @model_validator(mode="after")
+    def _refuse_unsupported(self) -> ResponseRequest:
+        refuse_unsupported(self.model_extra, UNSUPPORTED)
+        if not self.messages():
+            raise refusal("input", "must have at least one message")
+        if self.truncation not in {None, "disabled"}:
+            raise refusal("truncation", "can only be 'disabled' with this server")
+        pairs = (self.metadata or {}).items()
+        if len(pairs) > _MAX_PAIRS or any(len(key) > _MAX_KEY or len(value) > _MAX_VALUE for key, value in pairs):
+            limits = f"{_MAX_PAIRS} pairs, with keys of {_MAX_KEY} and values of {_MAX_VALUE} characters"
+            raise refusal("metadata", f"may have at most {limits}")
+        return self
+
+    @property
+    def response_headers(self) -> dict[str, str]:
+        """Headers of the answer: the names of the fields that this server does not know."""
+        return ignored_header(set(self.model_extra or {}) - set(UNSUPPORTED))
+
+    def messages(self) -> list[Message]:
+        """The new turns of the conversation."""
+        if isinstance(self.input, str):
+            return [Message("user", self.input)]
+        return [message for item in self.input for message in item.to_messages()]
+
+    def sampling(self) -> SamplingParams:
+        """The engine's sampling parameters, with its defaults where the request says nothing."""
+        return SamplingParams(
+            temperature=_DEFAULTS.temperature if self.temperature is None else self.temperature,
+            top_p=_DEFAULTS.top_p if self.top_p is None else self.top_p,
+        )
+
+    def constraint(self) -> Constraint | None:
+        """What the answer must match, if anything."""
+        return self.text.format.constraint() if self.text and self.text.format else None
+
+    @property
+    def effort(self) -> Effort | None:
+        """How much the model is to reason."""
+        return self.reasoning.effort if self.reasoning else None

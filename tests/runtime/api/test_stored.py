@@ -1,0 +1,80 @@
+"""What is kept of answers, how much of it, and for whom."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from runtime.api.stored import ResponseStore
+from runtime.chat.template import Message
+
+TURNS = [Message("user", "Wie heißt du?"), Message("assistant", "私は雪です。")]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "responses.sqlite3"
+
+
+def test_an_answer_comes_back_as_it_was_kept_also_after_a_restart(path: Path) -> None:
+    store = ResponseStore(path, 10_000)
+    assert store.keep("a", "", {"text": "雪"}, TURNS)
+    store.close()
+    store = ResponseStore(path, 10_000)
+    stored = store.get("a", "")
+    assert stored is not None
+    assert stored.body == {"text": "雪"}
+    assert list(stored.conversation) == TURNS
+    store.close()
+
+
+def test_the_oldest_answers_make_room_for_new_ones(path: Path) -> None:
+    store = ResponseStore(path, 50_000)
+    for number in range(40):
+        assert store.keep(str(number), "", {"text": "x" * 4_000}, TURNS)
+    kept = [number for number in range(40) if store.get(str(number), "") is not None]
+    assert kept == list(range(40 - len(kept), 40))
+    assert 10 <= len(kept) <= 12
+    assert path.stat().st_size < 150_000
+    store.close()
+
+
+def test_an_answer_over_the_limit_is_not_kept_and_costs_no_other(path: Path) -> None:
+    store = ResponseStore(path, 1_000)
+    assert store.keep("small", "", {}, TURNS)
+    assert not store.keep("large", "", {"text": "x" * 1_000}, TURNS)
+    assert store.get("large", "") is None
+    assert store.get("small", "") is not None
+    store.close()
+
+
+def test_an_owner_neither_sees_nor_deletes_what_is_anothers(path: Path) -> None:
+    store = ResponseStore(path, 10_000)
+    store.keep("a", "ada", {}, TURNS)
+    assert store.get("a", "bob") is None
+    assert not store.delete("a", "bob")
+    assert store.get("a", "ada") is not None
+    assert store.delete("a", "ada")
+    assert store.get("a", "ada") is None
+    store.close()
+
+
+def test_a_file_that_cannot_be_written_costs_no_answer(path: Path) -> None:
+    path.parent.parent.joinpath("cache").write_text("in the way")
+    assert not ResponseStore(path, 10_000).keep("a", "", {}, TURNS)
+
+
+def test_threads_may_use_it_at_once(path: Path) -> None:
+    store = ResponseStore(path, 1_000_000)
+    threads = [
+        threading.Thread(target=lambda name=name: [store.keep(f"{name}-{at}", "", {}, TURNS) for at in range(10)])
+        for name in "abcd"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(store.get(f"{name}-{at}", "") is not None for name in "abcd" for at in range(10))
+    store.close()
