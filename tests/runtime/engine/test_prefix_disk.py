@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -21,6 +22,7 @@ from runtime.engine.client import stream
 from runtime.engine.engine import Engine
 from runtime.engine.loader import WorkerLoader
 from runtime.engine.messages import Abort, Delta, Event, Finished, Generate
+from runtime.engine.prefix_files import write_block
 from runtime.engine.prefix_store import PrefixStore
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import ModelLoadFailed
@@ -138,11 +140,18 @@ def test_what_a_slot_holds_is_not_restored(tmp_path: Path) -> None:
 
 def test_at_the_end_the_most_recently_used_are_saved_first(tmp_path: Path) -> None:
     config = PrefixConfig(max_queued_bytes=1, close_seconds=0.0)
-    with desk_in(tmp_path, config=config) as desk:
-        for letter in "xyz":
-            desk.answer(letter * 100)
-        desk.answer("x" * 101)
-    desk.store.close(time.monotonic() + 30)
+
+    def write_slowly(*arguments: Any) -> int:
+        # Else the disk might keep up with the engine, and all would be saved.
+        time.sleep(0.3)
+        return write_block(*arguments)
+
+    with patch("runtime.engine.prefix_store.write_block", write_slowly):
+        with desk_in(tmp_path, config=config) as desk:
+            for letter in "xyz":
+                desk.answer(letter * 100)
+            desk.answer("x" * 101)
+        desk.store.close(time.monotonic() + 30)
     assert num_files(tmp_path) == 1
     with desk_in(tmp_path) as desk:
         assert [desk.answer(letter * 99)[1] for letter in "xyz"] == [BLOCK_CELLS, 0, 0]
