@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,6 @@ import torch
 from openai import BadRequestError, OpenAI
 
 from runtime.chat.instructions import yes_no_prompt
-from tests.endpoint import local_endpoint
 from tests.runtime.test_embeddings import byte_level, cosine, hidden_states, unigram, wordpiece
 from tests.server import ServerProcess, serving
 from tests.tiny.encoders import byte_vocabulary, tiny_bert, tiny_qwen3, tiny_xlm_roberta, write_encoder
@@ -265,19 +262,3 @@ def test_a_cross_encoder_that_needs_token_types_is_refused_pairs(http: httpx.Cli
 def test_a_cross_encoder_refuses_an_instruction(http: httpx.Client) -> None:
     body = {"model": "cross", "query": "a", "documents": ["b"], "instruction": "Find cats"}
     assert refused(http, "/rerank", **body)[1] == "instruction"
-
-
-async def test_texts_are_computed_no_further_when_their_client_has_gone(folder: Path) -> None:
-    async with local_endpoint({"bert": folder / "bert.gguf"}) as endpoint:
-        body = {"model": "bert", "input": ["the cat sat on the mat " * 20] * 2048}
-        asking = asyncio.create_task(endpoint.http.post("/v1/embeddings", json=body))
-        worker = (await endpoint.pool.get("bert")).client
-        while worker.idle_seconds is not None:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.3)
-        assert worker.idle_seconds is None, "the texts were computed too soon to tell"
-        asking.cancel()
-        gone = time.monotonic()
-        while worker.idle_seconds is None:
-            await asyncio.sleep(0.01)
-        assert time.monotonic() - gone < 1
