@@ -1,0 +1,30 @@
+"""A tool, and a call of it, as the chat layer knows them; the shapes of HTTP are in `runtime/api/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Tool:
+    """What a model is told of a tool.
+
+    `parameters` is the JSON schema of its arguments, which are an object. `is_strict`: a call of it must fit the
+    schema, also where the model is free to answer without a call.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    is_strict: bool = False
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A model's wish that a tool be run; `arguments` is JSON text, an object, with every script as it is."""
+
+    id: str
+    name: str
+    arguments: str
