@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from jinja2 import TemplateError
 
 from runtime.chat.sandbox import BoundedEnvironment
+from runtime.chat.tools.call import ToolCall
 from runtime.config import ChatTemplateConfig
 from runtime.errors import InvalidRequest, ModelFileInvalid
 
@@ -30,15 +31,22 @@ PLAIN = """\
 {%- if add_generation_prompt -%}Assistant:{%- endif -%}
 """
 PLAIN_STOP = ("\nUser:",)
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation; `role` is one of `ROLES`."""
+    """One turn of a conversation; `role` is one of `ROLES`.
+
+    An assistant's turn may have `tool_calls`. A turn of role "tool" is what became of one of them: `tool_call_id` says
+    of which, and `name` is the tool's.
+    """
 
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True)
