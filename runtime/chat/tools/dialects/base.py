@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple, Protocol
 
 from runtime.chat.template import Message
 from runtime.chat.tools.call import Tool, ToolCall
+from runtime.chat.tools.dialects.telling import EXAMPLE, told
 
 
 class ReadCall(NamedTuple):
@@ -31,14 +32,16 @@ class Dialect(Protocol):
 
     `end` is empty where a section goes to the end of the answer. `is_first`: a section is one only at the beginning of
     an answer. `marks` are texts that a vocabulary may have as control tokens; grammars call them `mark_0`, `mark_1`,
-    ... `repeats`: several calls at a time are several sections, rather than parts of one.
+    ... `between`: several calls at a time are several sections, with this text between them; None where they are parts
+    of one. `stops` end the answer.
     """
 
     name: ClassVar[str]
     end: ClassVar[str] = ""
     is_first: ClassVar[bool] = False
     marks: ClassVar[tuple[str, ...]] = ()
-    repeats: ClassVar[bool] = False
+    between: ClassVar[str | None] = None
+    stops: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def starts(self, tools: Sequence[Tool]) -> tuple[str, ...]:
@@ -67,9 +70,9 @@ class Dialect(Protocol):
     def write(self, calls: Sequence[ToolCall]) -> str:
         """Calls as the model writes them."""
 
-    @abstractmethod
     def describe(self, tools: Sequence[Tool], language: str | None) -> str:
         """What a model is told of its tools where its template does not; `language` is the user's."""
+        return told(tools, self.write([EXAMPLE]), language)
 
     def answer(self, result: Message) -> str:
         """A tool's result, within the user's turn."""
@@ -96,7 +99,8 @@ class Dialect(Protocol):
         for message in messages:
             match message.role:
                 case "assistant":
-                    turn = Message("assistant", "\n".join(filter(None, [message.content, self.write(message.tool_calls)])))
+                    said = [message.content, self.write(message.tool_calls)]
+                    turn = Message("assistant", "\n".join(text for text in said if text))
                 case "tool":
                     turn = Message("user", self.answer(message))
                 case _:

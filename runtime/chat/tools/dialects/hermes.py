@@ -22,7 +22,7 @@ class Hermes(Dialect):
     name = "hermes"
     end = END
     marks = (START, END)
-    repeats = True
+    between = "\n"
 
     def starts(self, tools: Sequence[Tool]) -> tuple[str, ...]:  # noqa: ARG002  # the same for all
         """See `Dialect.starts`."""

@@ -10,7 +10,6 @@ import ast
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from runtime.chat.tools.dialects.base import ReadCall, Unfinished
