@@ -44,9 +44,7 @@ class Options(TypedDict, total=False):
 class ModelCard:
     """Turns conversations and texts into requests for a model's engine."""
 
-    def __init__(self, file: ModelFile, header: Header, *, tool_dialect: str | None = None) -> None:
-        """`tool_dialect` says how the model writes calls of tools, where that is not to be found out."""
-        self.tool_dialect = tool_dialect
+    def __init__(self, file: ModelFile, header: Header) -> None:
         self.name = file.name
         self.file = file
         self.header = header
@@ -66,7 +64,7 @@ class ModelCard:
     def template(self) -> ChatTemplate:
         """The model's chat template, or the plain one."""
         bos, eos = (self._token_text(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
-        dialect = self.tool_dialect or (self.file.entry.tool_dialect if self.file.entry else None)
+        dialect = self.file.tool_dialect or (self.file.entry.tool_dialect if self.file.entry else None)
         return ChatTemplate(self.header.chat_template, bos_token=bos, eos_token=eos, tool_dialect=dialect)
 
     @cached_property

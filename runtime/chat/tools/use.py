@@ -10,13 +10,14 @@ from typing import Literal
 
 from runtime.chat.tools.call import Tool
 from runtime.chat.tools.dialects.base import Dialect
-from runtime.chat.tools.dialects.writing import json_rule, literal
+from runtime.chat.tools.dialects.writing import json_rule, literal, to_json
 from runtime.chat.tools.parser import CallParser
 from runtime.config import ToolLimits
 from runtime.engine.constraints import Constraint, Trigger
 from runtime.errors import InvalidRequest
 
 _LIMITS = ToolLimits()
+Choice = Literal["auto", "none", "required"]
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 # White space at the places where models differ: they choose where they are free, and need not where they are not.
 _FREE_GAP, _FORCED_GAP = r"gap: /[ \n]{0,2}/", r'gap: "\n"'
@@ -24,19 +25,38 @@ _FREE_GAP, _FORCED_GAP = r"gap: /[ \n]{0,2}/", r'gap: "\n"'
 
 @dataclass(frozen=True)
 class ToolUse:
-    """The tools of a request. `choice` is "auto", "none", "required", or, with `named`, required of that one."""
+    """The tools of a request. `choice` says whether the model may call one or must, and `named` which one.
 
-    tools: tuple[Tool, ...]
-    choice: Literal["auto", "none", "required"] = "auto"
+    `among` are the names of those that it may call, where these are not all.
+    """
+
+    tools: tuple[Tool, ...] = ()
+    choice: Choice = "auto"
     named: str | None = None
+    among: tuple[str, ...] | None = None
     is_parallel: bool = True
 
-    def check(self) -> None:
-        """Refuse what cannot be honoured.
+    @classmethod
+    def checked(
+        cls,
+        tools: tuple[Tool, ...],
+        choice: Choice,
+        *,
+        named: str | None = None,
+        among: tuple[str, ...] | None = None,
+        is_parallel: bool = True,
+    ) -> ToolUse:
+        """The tools of a request that can be honoured.
 
         Raises:
-            InvalidRequest: too many tools, a name that is none, one that is there twice, or a choice of none of them.
+            InvalidRequest: too many or too large tools, a name that is none or is there twice, or a choice of none of
+                them.
         """
+        use = cls(tools, choice, named, among, is_parallel)
+        use._check()
+        return use
+
+    def _check(self) -> None:
         if len(self.tools) > _LIMITS.max_tools:
             raise _refusal(f"There are {len(self.tools)} tools, and at most {_LIMITS.max_tools} are taken.")
         names = [tool.name for tool in self.tools]
@@ -47,15 +67,14 @@ class ToolUse:
                 raise _refusal(f"There are two tools named '{tool.name}'.")
             if tool.parameters.get("type", "object") != "object":
                 raise _refusal(f"The parameters of '{tool.name}' must be of type 'object'.")
-            size = len(tool.description) + len(json.dumps(tool.parameters, ensure_ascii=False))
-            if size > _LIMITS.max_chars:
-                raise _refusal(
-                    f"The tool '{tool.name}' has {size} characters, and at most {_LIMITS.max_chars} are taken."
-                )
-        if self.choice == "required" and not self.tools:
-            raise _refusal("A call is asked for, and there are no tools.", param="tool_choice")
-        if self.named is not None and self.named not in names:
-            raise _refusal(f"There is no tool named '{self.named}'.", param="tool_choice")
+        size = sum(len(tool.description) + len(to_json(tool.parameters)) for tool in self.tools)
+        if size > _LIMITS.max_chars:
+            raise _refusal(f"The tools have {size} characters, and at most {_LIMITS.max_chars} are taken.")
+        for name in (self.named,) if self.named is not None else self.among or ():
+            if name not in names:
+                raise _refusal(f"There is no tool named '{name}'.", param="tool_choice")
+        if self.choice == "required" and not self.allowed:
+            raise _refusal("A call is asked for, and there are no tools to call.", param="tool_choice")
 
     @property
     def told(self) -> tuple[Tool, ...]:
@@ -65,7 +84,9 @@ class ToolUse:
     @property
     def allowed(self) -> tuple[Tool, ...]:
         """The tools that it may call."""
-        return tuple(tool for tool in self.told if self.named in {None, tool.name})
+        if self.named is not None:
+            return tuple(tool for tool in self.told if tool.name == self.named)
+        return tuple(tool for tool in self.told if self.among is None or tool.name in self.among)
 
     @property
     def max_calls(self) -> int:

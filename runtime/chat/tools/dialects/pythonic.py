@@ -12,7 +12,7 @@ from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.base import Dialect, ReadCall
 from runtime.chat.tools.dialects.keywords import is_free, properties_of, sequence
 from runtime.chat.tools.dialects.reading import read_python
-from runtime.chat.tools.dialects.writing import function_of, json_rule, literal, row, to_json
+from runtime.chat.tools.dialects.writing import bounded, function_of, json_rule, literal, row, to_json
 
 MARKS = ("<|python_start|>", "<|python_end|>")
 
@@ -80,7 +80,7 @@ def python_rules(tools: Sequence[Tool], dialect: str) -> str:
         rules.append(f'call_{index}: {literal(f"{tool.name}(")} {sequence(names, required, ", ")} ")"')
         for key, pair in names.items():
             value = pair.replace("pair", "value")
-            rules += [f"{pair}: {literal(f'{key}=')} {value}", json_rule(value, properties[key])]
+            rules += [f"{pair}: {literal(f'{key}=')} {value}", json_rule(value, bounded(properties[key]))]
     return "\n".join(rules)
 
 

@@ -15,6 +15,10 @@ _FORM = {
     "key_separator": ": ",
     "json_allowed_escapes": 'bfnrt"\\',
 }
+# Whole numbers beyond these are not the same in every program (RFC 8259, section 6), and a small model may add digits
+# for ever.
+_MOST = 10**15 - 1
+_NUMBER_KEYS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "enum", "const")
 # Beside these a schema says itself which properties there may be.
 _OPENERS = ("additionalProperties", "patternProperties", "unevaluatedProperties", "$ref", "allOf", "anyOf", "oneOf")
 
@@ -72,12 +76,28 @@ def row(separator: str, max_calls: int) -> str:
 def closed(tool: Tool) -> dict[str, Any]:
     """The schema of a tool's arguments: an object, of the properties that it names where it does not say otherwise.
 
-    JSON Schema allows any others; a small model left free would invent some.
+    JSON Schema allows any others; a small model left free would invent some. Numbers that have no bounds get some.
     """
-    schema = {"type": "object", **tool.parameters}
+    schema = bounded({"type": "object", **tool.parameters})
     if not any(key in schema for key in _OPENERS):
         schema = {"properties": {}, **schema, "additionalProperties": False}
     return schema
+
+
+def bounded(schema: Any) -> Any:
+    """The schema with bounds on the numbers that have none."""
+    match schema:
+        case list():
+            return [bounded(value) for value in schema]
+        case {"type": "integer" | "number"} if not any(key in schema for key in _NUMBER_KEYS):
+            return {**schema, "minimum": -_MOST, "maximum": _MOST}
+        case dict():
+            return {
+                key: value if key in {"enum", "const", "default", "examples"} else bounded(value)
+                for key, value in schema.items()
+            }
+        case _:
+            return schema
 
 
 def lines(texts: Iterable[str]) -> str:
