@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from runtime.chat.answer import AnswerReader
 from runtime.chat.reasoning import ReasoningSplit, marks_of
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.dialects.base import Dialect
+from runtime.chat.tools.dialects.registry import FALLBACK
 from runtime.chat.tools.use import ToolUse
 from runtime.engine.constraints import Constraint, Trigger
 from runtime.engine.messages import Generate
@@ -32,10 +34,10 @@ class ChatPrompt:
     """
 
     text: str
-    dialect: Dialect
     stop: tuple[str, ...] = ()
     marks: tuple[str, str] | None = None
     tools: ToolUse = NO_TOOLS
+    dialect: Dialect = FALLBACK
 
     @classmethod
     def render(
@@ -48,7 +50,7 @@ class ChatPrompt:
         """The prompt of `messages`. Raises as `ChatTemplate.render` does."""
         text = template.render(messages, variables=variables, tools=tools.told)
         stop = template.stop + (template.dialect.stops if tools.allowed else ())
-        return cls(text, template.dialect, stop, marks_of(template.source), tools)
+        return cls(text, stop, marks_of(template.source), tools, template.dialect)
 
     def reader(self) -> AnswerReader:
         """What reads an answer: its reasoning, its content and its calls."""
@@ -101,6 +103,26 @@ class ChatPrompt:
         else:
             return constraint
         return replace(constraint, trigger=trigger)
+
+
+def name_results(messages: Sequence[Message], *, param: str) -> list[Message]:
+    """The turns, each result with the name of the tool whose call it belongs to.
+
+    Raises:
+        InvalidRequest: there is no such call before it.
+    """
+    names: dict[str, str] = {}
+    turns: list[Message] = []
+    for message in messages:
+        names |= {call.id: call.name for call in message.tool_calls}
+        if message.tool_call_id is None:
+            turns.append(message)
+            continue
+        if message.tool_call_id not in names:
+            call = message.tool_call_id[:64]
+            raise InvalidRequest(f"There is a result of the call '{call}', which is not before it.", param=param)
+        turns.append(dataclasses.replace(message, name=names[message.tool_call_id]))
+    return turns
 
 
 def effort_variables(effort: Effort | None, template: ChatTemplate, *, param: str) -> dict[str, Any]:

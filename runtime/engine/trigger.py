@@ -78,10 +78,9 @@ class TriggeredMatcher:
         if holding.matcher.validate_tokens(tokens) < len(tokens):
             return []
         self._holding = holding
-        *first, last = tokens or [None]
-        for token in first:
+        for token in tokens[:-1]:
             holding.accept(token, may_foretell=False)
-        return [] if last is None else self.accept(last, may_foretell=may_foretell)
+        return self.accept(tokens[-1], may_foretell=may_foretell) if tokens else []
 
     def _find(self) -> int | None:
         """Where the text is that came; None where none did."""

@@ -6,12 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from runtime.api.conversation import Effort, effort_variables
+from runtime.api.conversation import Effort, effort_variables, name_results
 from runtime.api.schemas.common import FinishReasonBody, GenerationRequest, UsageBody, refusal
 from runtime.api.schemas.logprobs import MAX_TOP, ChatLogprobs
 from runtime.api.schemas.tools import ToolCallBody, ToolCallDelta, ToolChoice, ToolDefinition, to_use
 from runtime.chat.template import ChatTemplate, Message
-from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.use import ToolUse
 
 ChatFinishReason = FinishReasonBody | Literal["tool_calls"]
@@ -52,19 +51,16 @@ class ChatMessage(BaseModel):
             raise ValueError(f"a message of role '{self.role}' has no 'tool_calls'")
         if (self.role == "tool") != (self.tool_call_id is not None):
             raise ValueError("a message of role 'tool' needs 'tool_call_id', and no other has one")
-        self.calls()
+        self.to_message()
         return self
 
-    def calls(self) -> tuple[ToolCall, ...]:
-        """The calls of the turn."""
-        return tuple(call.to_call() for call in self.tool_calls or ())
-
-    @property
-    def text(self) -> str:
-        """What is said in the turn."""
-        if isinstance(self.content, list):
-            return "".join(part.text or "" for part in self.content)
-        return self.content or ""
+    def to_message(self) -> Message:
+        """The turn as the chat layer knows it."""
+        role = "system" if self.role == "developer" else self.role
+        content = self.content or ""
+        if isinstance(content, list):
+            content = "".join(part.text or "" for part in content)
+        return Message(role, content, tuple(call.to_call() for call in self.tool_calls or ()), self.tool_call_id)
 
 
 class ChatCompletionRequest(GenerationRequest):
@@ -88,30 +84,14 @@ class ChatCompletionRequest(GenerationRequest):
     )
 
     @model_validator(mode="after")
-    def _refuse_results_of_nothing(self) -> ChatCompletionRequest:
-        known: set[str] = set()
-        for turn in self.messages:
-            known |= {call.id for call in turn.tool_calls or ()}
-            if turn.tool_call_id is not None and turn.tool_call_id not in known:
-                raise refusal("messages", f"has a result of the call '{turn.tool_call_id}', which is not before it")
-        return self
-
-    @model_validator(mode="after")
     def _refuse_top_alone(self) -> ChatCompletionRequest:
         if self.top_logprobs and not self.logprobs:
             raise refusal("top_logprobs", "needs 'logprobs': true")
         return self
 
     def conversation(self) -> list[Message]:
-        """The turns as the chat layer knows them; a result has the name of the tool whose call it belongs to."""
-        names: dict[str, str] = {}
-        turns = []
-        for turn in self.messages:
-            calls = turn.calls()
-            names |= {call.id: call.name for call in calls}
-            role = "system" if turn.role == "developer" else turn.role
-            turns.append(Message(role, turn.text, calls, turn.tool_call_id, names.get(turn.tool_call_id or "")))
-        return turns
+        """The turns as the chat layer knows them. Raises as `name_results` does."""
+        return name_results([turn.to_message() for turn in self.messages], param="messages")
 
     def tool_use(self) -> ToolUse:
         """What the request says of tools. Raises as `to_use` does."""

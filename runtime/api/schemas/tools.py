@@ -23,6 +23,10 @@ class FunctionDefinition(BaseModel):
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
 
+    def to_tool(self) -> Tool:
+        """The function as the chat layer knows it."""
+        return to_tool(self.name, self.description, self.parameters, is_strict=self.strict)
+
 
 class ToolDefinition(BaseModel):
     """A tool."""
@@ -31,11 +35,6 @@ class ToolDefinition(BaseModel):
 
     type: Literal["function"]
     function: FunctionDefinition
-
-    def to_tool(self) -> Tool:
-        """The tool as the chat layer knows it."""
-        function = self.function
-        return to_tool(function.name, function.description, function.parameters, is_strict=function.strict)
 
 
 class FunctionName(BaseModel):
@@ -141,14 +140,14 @@ def to_tool(name: str, description: str | None, parameters: dict[str, Any] | Non
     return Tool(name, description or "", parameters or {"type": "object", "properties": {}}, bool(is_strict))
 
 
-def to_call(call_id: str, name: str, arguments: str) -> ToolCall:
+def to_call(call_id: str, name: str, arguments: str, *, param: str = "messages") -> ToolCall:
     """A call of an earlier answer as the chat layer knows it; pydantic tells of arguments that are no JSON object."""
     try:
         is_object = isinstance(json.loads(arguments or "{}"), dict)
     except (ValueError, RecursionError):
         is_object = False
     if not is_object:
-        raise refusal("messages", f"has a call of '{name}' whose arguments are no JSON object")
+        raise refusal(param, f"has a call of '{name}' whose arguments are no JSON object")
     return ToolCall(call_id, name, arguments or "{}")
 
 
@@ -158,7 +157,7 @@ def to_use(tools: Sequence[ToolDefinition] | None, choice: ToolChoice | None, *,
     Raises:
         InvalidRequest: it cannot be honoured.
     """
-    known = tuple(tool.to_tool() for tool in tools or ())
+    known = tuple(tool.function.to_tool() for tool in tools or ())
     parallel = is_parallel is not False
     match choice:
         case NamedTool():

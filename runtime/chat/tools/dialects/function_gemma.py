@@ -58,9 +58,9 @@ class FunctionGemma(Dialect):
         rules = [
             f"section: mark_0 ({' | '.join(f'call_{index}' for index in range(len(tools)))}) mark_1",
             "text: mark_2 TEXT mark_2",
-            'free: "{" (PLAIN | text)* "}"',
+            'free: "{" (PLAIN | text | free)* "}"',
             "TEXT: /[^<]*/",
-            "PLAIN: /[^<]+/",
+            "PLAIN: /[^<{}]+/",
             "INTEGER: /-?(0|[1-9][0-9]{0,14})/",
             "NUMBER: /-?(0|[1-9][0-9]{0,14})(\\.[0-9]{1,15})?/",
         ]
@@ -176,7 +176,7 @@ def _value_of(tool: Tool, schema: dict[str, Any]) -> str:
         InvalidRequest: the schema asks for what cannot be enforced.
     """
     kind = schema.get("type")
-    choices = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    choices: Any = schema.get("enum", [schema["const"]] if "const" in schema else None)
     if kind == "object":
         return _object_of(tool, schema)
     refuse_others(

@@ -7,6 +7,7 @@ writes, are taken as well.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from runtime.chat.tools.call import Tool
 from runtime.chat.tools.dialects.base import ReadCall
@@ -22,7 +23,7 @@ class Gemma(Pythonic):
     """See the module."""
 
     name = "gemma"
-    marks = ()
+    marks: ClassVar[tuple[str, ...]] = ()
 
     def starts(self, tools: Sequence[Tool]) -> tuple[str, ...]:
         """See `Dialect.starts`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import ClassVar
 
 from runtime.chat.template import Message
 from runtime.chat.tools.call import Tool, ToolCall
@@ -24,7 +25,7 @@ class Mistral(Dialect):
     """A list of objects."""
 
     name = "mistral"
-    marks = (START,)
+    marks: ClassVar[tuple[str, ...]] = (START,)
 
     def starts(self, tools: Sequence[Tool]) -> tuple[str, ...]:  # noqa: ARG002  # the same for all
         """See `Dialect.starts`."""

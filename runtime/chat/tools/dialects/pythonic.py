@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import ClassVar
 
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.base import Dialect, ReadCall
@@ -14,6 +15,7 @@ from runtime.chat.tools.dialects.keywords import is_free, properties_of, sequenc
 from runtime.chat.tools.dialects.reading import read_python
 from runtime.chat.tools.dialects.writing import bounded, function_of, json_rule, literal, row, to_json
 
+_CONSTANTS = '"True" | "False"'
 MARKS = ("<|python_start|>", "<|python_end|>")
 
 
@@ -22,7 +24,7 @@ class Pythonic(Dialect):
 
     name = "pythonic"
     is_first = True
-    marks = MARKS
+    marks: ClassVar[tuple[str, ...]] = MARKS
 
     def starts(self, tools: Sequence[Tool]) -> tuple[str, ...]:
         """See `Dialect.starts`."""
@@ -70,7 +72,7 @@ def python_rules(tools: Sequence[Tool], dialect: str) -> str:
     rules = [f"call: {' | '.join(f'call_{index}' for index in range(len(tools)))}"]
     if any(map(is_free, tools)):
         rules += [f"free: (pair ({literal(', ')} pair)*)?", 'pair: KEY "=" any', "KEY: /[A-Za-z_][A-Za-z0-9_]*/"]
-        rules.append(json_rule("any", {}))
+        rules += [f'any: json | {_CONSTANTS} | "None"', json_rule("json", {})]
     for index, tool in enumerate(tools):
         if is_free(tool):
             rules.append(f'call_{index}: {literal(f"{tool.name}(")} free ")"')
@@ -80,7 +82,11 @@ def python_rules(tools: Sequence[Tool], dialect: str) -> str:
         rules.append(f'call_{index}: {literal(f"{tool.name}(")} {sequence(names, required, ", ")} ")"')
         for key, pair in names.items():
             value = pair.replace("pair", "value")
-            rules += [f"{pair}: {literal(f'{key}=')} {value}", json_rule(value, bounded(properties[key]))]
+            is_constant = properties[key].get("type") == "boolean" and properties[key].keys().isdisjoint(
+                ("enum", "const")
+            )
+            written = f"{value}: {_CONSTANTS}" if is_constant else json_rule(value, bounded(properties[key]))
+            rules += [f"{pair}: {literal(f'{key}=')} {value}", written]
     return "\n".join(rules)
 
 

@@ -78,7 +78,7 @@ def closed(tool: Tool) -> dict[str, Any]:
 
     JSON Schema allows any others; a small model left free would invent some. Numbers that have no bounds get some.
     """
-    schema = bounded({"type": "object", **tool.parameters})
+    schema: dict[str, Any] = bounded({"type": "object", **tool.parameters})
     if not any(key in schema for key in _OPENERS):
         schema = {"properties": {}, **schema, "additionalProperties": False}
     return schema
