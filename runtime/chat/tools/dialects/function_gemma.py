@@ -13,7 +13,7 @@ from typing import Any
 from runtime.chat.template import Message
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.base import Dialect, ReadCall, Unfinished
-from runtime.chat.tools.dialects.keywords import NOTES, is_free, properties_of, refuse_others, sequence
+from runtime.chat.tools.dialects.keywords import NOTES, is_free, properties_of, refuse_others, sequence, unenforceable
 from runtime.chat.tools.dialects.reading import read_json, to_read_call
 from runtime.chat.tools.dialects.writing import literal, to_json
 
@@ -180,7 +180,7 @@ def _value_of(tool: Tool, schema: dict[str, Any]) -> str:
     if kind == "object":
         return _object_of(tool, schema)
     refuse_others(
-        schema, NOTES | {"type", "enum", "const", *(("items",) if kind == "array" else ())}, tool, "function-gemma"
+        schema, NOTES | {"type", "enum", "const", *(("items",) if kind == "array" else ())}, tool, FunctionGemma.name
     )
     if isinstance(choices, list) and choices:
         return f"({' | '.join(_choice(choice) for choice in choices)})"
@@ -188,7 +188,7 @@ def _value_of(tool: Tool, schema: dict[str, Any]) -> str:
         case "string" | None:
             return "text"
         case "integer" | "number":
-            return kind.upper()
+            return "INTEGER" if kind == "integer" else "NUMBER"
         case "boolean":
             return '("true" | "false")'
         case "null":
@@ -197,8 +197,7 @@ def _value_of(tool: Tool, schema: dict[str, Any]) -> str:
             item = _value_of(tool, schema.get("items", {}))
             return f'("[" ({item} ("," {item})*)? "]")'
         case _:
-            refuse_others({"type": kind}, (), tool, FunctionGemma.name)
-            raise AssertionError
+            raise unenforceable(tool, FunctionGemma.name, "type")
 
 
 def _choice(value: object) -> str:

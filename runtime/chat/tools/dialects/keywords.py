@@ -25,12 +25,17 @@ def refuse_others(schema: Mapping[str, Any], understood: Iterable[str], tool: To
     """
     for key in schema:
         if key not in understood:
-            raise InvalidRequest(
-                f"The schema of '{tool.name}' cannot be enforced: this model writes calls in the dialect {dialect}, "
-                f"where '{key}' cannot be kept.",
-                remedy="Leave the keyword out, or choose another dialect with --tool-dialect.",
-                param="tools",
-            )
+            raise unenforceable(tool, dialect, key)
+
+
+def unenforceable(tool: Tool, dialect: str, key: str) -> InvalidRequest:
+    """The error for a keyword of a tool's schema."""
+    return InvalidRequest(
+        f"The schema of '{tool.name}' cannot be enforced: this model writes calls in the dialect {dialect}, "
+        f"where '{key}' cannot be kept.",
+        remedy="Leave the keyword out, or have the model served with another --tool-dialect.",
+        param="tools",
+    )
 
 
 def is_free(tool: Tool) -> bool:

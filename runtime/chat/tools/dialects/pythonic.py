@@ -6,8 +6,8 @@ https://www.llama.com/docs/model-cards-and-prompt-formats/llama3_2/, "Zero-shot 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.base import Dialect, ReadCall
@@ -82,12 +82,15 @@ def python_rules(tools: Sequence[Tool], dialect: str) -> str:
         rules.append(f'call_{index}: {literal(f"{tool.name}(")} {sequence(names, required, ", ")} ")"')
         for key, pair in names.items():
             value = pair.replace("pair", "value")
-            is_constant = properties[key].get("type") == "boolean" and properties[key].keys().isdisjoint(
-                ("enum", "const")
-            )
-            written = f"{value}: {_CONSTANTS}" if is_constant else json_rule(value, bounded(properties[key]))
-            rules += [f"{pair}: {literal(f'{key}=')} {value}", written]
+            rules += [f"{pair}: {literal(f'{key}=')} {value}", _value_rule(value, properties[key])]
     return "\n".join(rules)
+
+
+def _value_rule(name: str, schema: Mapping[str, Any]) -> str:
+    """The rule `name`: a value in JSON that matches `schema`, or a truth in Python's words."""
+    if schema.get("type") == "boolean" and schema.keys().isdisjoint(("enum", "const")):
+        return f"{name}: {_CONSTANTS}"
+    return json_rule(name, bounded(schema))
 
 
 def _python(value: object) -> str:

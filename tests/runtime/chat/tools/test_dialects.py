@@ -155,7 +155,7 @@ def test_tucan_is_asked_in_the_words_of_its_evaluator() -> None:
 Когато използваш функция, форматирай извикването ѝ в блок ```tool_call на отделен ред, \
 a след това ще получиш резултат от изпълнението в блок ```.
 
-## Шаблон за извикване: 
+## Шаблон за извикване:\x20
 ```tool_call
 { "name": "<function-name>", "arguments": <args-json-object> }
 ```
