@@ -46,9 +46,10 @@ class ChatPrompt:
         messages: Sequence[Message],
         variables: Mapping[str, Any] | None = None,
         tools: ToolUse = NO_TOOLS,
+        language: str | None = None,
     ) -> ChatPrompt:
-        """The prompt of `messages`. Raises as `ChatTemplate.render` does."""
-        text = template.render(messages, variables=variables, tools=tools.told)
+        """The prompt of `messages`; `language` is the user's, where it is known. Raises as `ChatTemplate.render`."""
+        text = template.render(messages, variables=variables, tools=tools.told, language=language)
         stop = template.stop + (template.dialect.stops if tools.allowed else ())
         return cls(text, stop, marks_of(template.source), tools, template.dialect)
 

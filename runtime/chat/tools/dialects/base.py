@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple, Protocol
 from runtime.chat.template import Message
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.telling import EXAMPLE, told
+from runtime.chat.tools.prompts import ENGLISH
 
 
 class ReadCall(NamedTuple):
@@ -33,7 +34,7 @@ class Dialect(Protocol):
     `end` is empty where a section goes to the end of the answer. `is_first`: a section is one only at the beginning of
     an answer. `marks` are texts that a vocabulary may have as control tokens; grammars call them `mark_0`, `mark_1`,
     ... `between`: several calls at a time are several sections, with this text between them; None where they are parts
-    of one. `stops` end the answer.
+    of one. `stops` end the answer. `blocks` are what people call the blocks of a call and of its result.
     """
 
     name: ClassVar[str]
@@ -42,6 +43,7 @@ class Dialect(Protocol):
     marks: ClassVar[tuple[str, ...]] = ()
     between: ClassVar[str | None] = None
     stops: ClassVar[tuple[str, ...]] = ()
+    blocks: ClassVar[tuple[str, str]] = ("<tool_call>", "<tool_response>")
 
     @abstractmethod
     def starts(self, tools: Sequence[Tool]) -> tuple[str, ...]:
@@ -70,9 +72,14 @@ class Dialect(Protocol):
     def write(self, calls: Sequence[ToolCall]) -> str:
         """Calls as the model writes them."""
 
+    def words(self, tools: Sequence[Tool]) -> str | None:  # noqa: ARG002
+        """What the model was trained to be told of its tools, in English; None where that is not known."""
+        return None
+
     def describe(self, tools: Sequence[Tool], language: str | None) -> str:
         """What a model is told of its tools where its template does not; `language` is the user's."""
-        return told(tools, self.write([EXAMPLE]), language)
+        words = self.words(tools) if language in {None, ENGLISH} else None
+        return words or told(tools, self.write([EXAMPLE]), self.blocks, language)
 
     def answer(self, result: Message) -> str:
         """A tool's result, within the user's turn."""

@@ -26,6 +26,7 @@ class DeepSeek(Dialect):
 
     name = "deepseek"
     end = END
+    blocks = (START, "<｜tool▁output▁begin｜>")
     marks = (START, END, CALL, SEPARATOR, CALL_END)
 
     def starts(self, tools: Sequence[Tool]) -> tuple[str, ...]:  # noqa: ARG002  # the same for all

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runtime.chat.tools.call import Tool
-from runtime.chat.tools.dialects.base import Dialect
 from runtime.chat.tools.dialects.hermes import Hermes
 
 
@@ -14,6 +13,6 @@ class Fallback(Hermes):
 
     name = "prompt"
 
-    def describe(self, tools: Sequence[Tool], language: str | None) -> str:
-        """See `Dialect.describe`."""
-        return Dialect.describe(self, tools, language)
+    def words(self, tools: Sequence[Tool]) -> str | None:  # noqa: ARG002  # such a model was trained with none
+        """See `Dialect.words`."""
+        return None

@@ -44,8 +44,8 @@ class Gemma(Pythonic):
         """See `Dialect.grammar`."""
         return f'section: "[" {row(", ", max_calls)} "]"\n{python_rules(tools, self.name)}'
 
-    def describe(self, tools: Sequence[Tool], language: str | None) -> str:  # noqa: ARG002  # Google's own words
-        """See `Dialect.describe`."""
+    def words(self, tools: Sequence[Tool]) -> str | None:
+        """See `Dialect.words`."""
         return (
             "You have access to functions. If you decide to invoke any of the function(s), you MUST put it in the "
             "format of\n"

@@ -40,8 +40,8 @@ class Hermes(Dialect):
         """See `Dialect.write`."""
         return lines(f"{START}\n{call_json(call)}\n{END}" for call in calls)
 
-    def describe(self, tools: Sequence[Tool], language: str | None) -> str:  # noqa: ARG002  # trained with these words
-        """See `Dialect.describe`."""
+    def words(self, tools: Sequence[Tool]) -> str | None:
+        """See `Dialect.words`."""
         return (
             "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
             "You are provided with function signatures within <tools></tools> XML tags:\n"

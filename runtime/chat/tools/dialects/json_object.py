@@ -18,6 +18,7 @@ class JsonObject(Dialect):
 
     name = "json"
     is_first = True
+    blocks = ("JSON", "<tool_response>")
 
     def starts(self, tools: Sequence[Tool]) -> tuple[str, ...]:
         """See `Dialect.starts`."""

@@ -40,8 +40,8 @@ class LlamaJson(Dialect):
         """See `Dialect.write`."""
         return _SEPARATOR.join(call_json(call, "parameters") for call in calls)
 
-    def describe(self, tools: Sequence[Tool], language: str | None) -> str:  # noqa: ARG002  # trained with these words
-        """See `Dialect.describe`."""
+    def words(self, tools: Sequence[Tool]) -> str | None:
+        """See `Dialect.words`."""
         listed = "\n\n".join(to_json(openai_tool(tool), indent=4) for tool in tools)
         return (
             "Given the following functions, please respond with a JSON for a function call with its proper arguments "

@@ -26,6 +26,7 @@ class Mistral(Dialect):
 
     name = "mistral"
     marks: ClassVar[tuple[str, ...]] = (START,)
+    blocks = (START, "[TOOL_RESULTS]")
 
     def starts(self, tools: Sequence[Tool]) -> tuple[str, ...]:  # noqa: ARG002  # the same for all
         """See `Dialect.starts`."""

@@ -42,8 +42,8 @@ class Pythonic(Dialect):
         """See `Dialect.write`."""
         return f"[{', '.join(map(call_python, calls))}]" if calls else ""
 
-    def describe(self, tools: Sequence[Tool], language: str | None) -> str:  # noqa: ARG002  # trained with these words
-        """See `Dialect.describe`."""
+    def words(self, tools: Sequence[Tool]) -> str | None:
+        """See `Dialect.words`."""
         return (
             "You are an expert in composing functions. You are given a question and a set of possible functions. "
             "Based on the question, you will need to make one or more function/tool calls to achieve the purpose. "

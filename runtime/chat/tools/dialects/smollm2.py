@@ -38,8 +38,8 @@ class SmolLM2(Dialect):
         listed = ",\n".join(map(call_json, calls))
         return f"{START}[\n{listed}\n]{END}" if calls else ""
 
-    def describe(self, tools: Sequence[Tool], language: str | None) -> str:  # noqa: ARG002  # trained with these words
-        """See `Dialect.describe`."""
+    def words(self, tools: Sequence[Tool]) -> str | None:
+        """See `Dialect.words`."""
         return (
             "You are an expert in composing functions. You are given a question and a set of possible functions. \n"
             "Based on the question, you will need to make one or more function/tool calls to achieve the purpose. \n"

@@ -6,7 +6,6 @@ renderers, that for Hugging Face models, indents the lines by 20 spaces: `TucanE
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,21 +13,13 @@ from runtime.chat.template import Message
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.base import Dialect, ReadCall
 from runtime.chat.tools.dialects.reading import read_calls
-from runtime.chat.tools.dialects.writing import closed, function_of, json_rule, lines, literal, to_json
+from runtime.chat.tools.dialects.telling import tool_list
+from runtime.chat.tools.dialects.writing import closed, json_rule, lines, literal, to_json
+from runtime.chat.tools.prompts import prompts_for
 
 START = "```tool_call"
 END = "```"
-SYSTEM = "Ти си полезен AI асистент, който предоставя полезни и точни отговори."
-_INTRODUCTION = (
-    "Имаш достъп и можеш да извикаш една или повече функции, за да помогнеш с потребителското запитване. "
-    "Използвай ги, само ако е необходимо и подходящо."
-)
-# The "a" in it is Latin in the evaluator too.
-_FENCES = (
-    "Когато използваш функция, форматирай извикването ѝ в блок ```tool_call на отделен ред, a след това ще получиш "
-    "резултат от изпълнението в блок ```."
-)
-_FORM = f'## Шаблон за извикване: \n{START}\n{{ "name": "<function-name>", "arguments": <args-json-object> }}\n{END}'
+LANGUAGE = "bul_Cyrl"
 _INDENT = " " * 20
 
 
@@ -63,7 +54,7 @@ class Tucan(Dialect):
 
     def describe(self, tools: Sequence[Tool], language: str | None) -> str:  # noqa: ARG002  # trained in Bulgarian
         """See `Dialect.describe`."""
-        return self._told(SYSTEM, tools)
+        return self._told(None, tools)
 
     def render(
         self,
@@ -76,18 +67,27 @@ class Tucan(Dialect):
         at = next((at for at, turn in enumerate(turns) if turn.role == "user"), None)
         if not tools or at is None:
             return turns
-        system = turns[0].content if turns[0].role == "system" else SYSTEM
-        told = f"{self._told(system, tools)}\n\n## Потребителска заявка:\n{turns[at].content}"
-        before = turns[1:at] if turns[0].role == "system" else turns[:at]
-        return [*before, replace(turns[at], content=told), *turns[at + 1 :]]
+        system = turns[0].content if turns[0].role == "system" else None
+        heading = prompts_for(LANGUAGE).request_heading
+        told = f"{self._told(system, tools)}\n\n## {heading}\n{turns[at].content}"
+        return [*turns[system is not None : at], replace(turns[at], content=told), *turns[at + 1 :]]
 
-    def _told(self, system: str, tools: Sequence[Tool]) -> str:
-        listed = to_json([function_of(tool) for tool in tools], indent=2)
-        return f"{self._form(system)}\n\n## Налични функции:\n{listed}"
+    def _told(self, system: str | None, tools: Sequence[Tool]) -> str:
+        heading = prompts_for(LANGUAGE).tools_heading
+        return f"{self._lead(system)}\n\n## {heading}\n{tool_list(tools)}"
 
-    def _form(self, system: str) -> str:
+    def _lead(self, system: str | None) -> str:
         """All that the model is told but for its tools."""
-        return f"{system}\n\n{_INTRODUCTION}\n\n{_FENCES}\n\n{_FORM}"
+        words = prompts_for(LANGUAGE)
+        example = '{ "name": "<function-name>", "arguments": <args-json-object> }'
+        return "\n\n".join(
+            (
+                system or words.assistant,
+                words.access,
+                words.form.format(start=START, result=END),
+                f"## {words.form_heading} \n{START}\n{example}\n{END}",
+            )
+        )
 
 
 class TucanEval(Tucan):
@@ -95,10 +95,13 @@ class TucanEval(Tucan):
 
     name = "tucan-eval"
 
-    def _form(self, system: str) -> str:
-        # Of its empty lines only the second has spaces.
-        form = f"{system}\n\n{_INTRODUCTION}\n{_INDENT}\n{_FENCES}\n\n{_FORM}"
-        return re.sub(r"\n(?=\S)", f"\n{_INDENT}", form)
+    def _lead(self, system: str | None) -> str:
+        first, *lines = super()._lead(system).split("\n")
+        indented = [first, *(_INDENT + line if line else line for line in lines)]
+        # Of the empty lines one has spaces: that before the line about the form.
+        form = next(at for at, line in enumerate(indented) if END in line)
+        indented[form - 1] = _INDENT
+        return "\n".join(indented)
 
 
 def _rules(tools: Sequence[Tool]) -> str:
