@@ -79,7 +79,8 @@ class ChatPrompt:
         Raises:
             InvalidRequest: the two cannot be joined, or a tool's schema cannot be enforced.
         """
-        calls = self.tools.constraint(self.dialect, constraint)
+        if self.tools.allowed:
+            constraint = self._after_reasoning(self.tools.constraint(self.dialect, constraint))
         return Generate(
             request_id=request_id,
             prompt=self.text,
@@ -88,18 +89,18 @@ class ChatPrompt:
             stop=stop + self.stop,
             parse_special=True,
             adapter=adapter,
-            constraint=None if calls is None else self._after_reasoning(calls),
+            constraint=constraint,
             logprobs=logprobs,
             visible=(*(self.marks or ()), *(self.dialect.marks if self.tools.allowed else ())),
         )
 
     def _after_reasoning(self, constraint: Constraint) -> Constraint:
-        """`constraint` for what comes after the reasoning."""
+        """`constraint`, which is that of calls, for what comes after the reasoning."""
         if self.marks is None:
             return constraint
         if constraint.trigger is not None:
             trigger = replace(constraint.trigger, skip=self.marks, is_skipping=self.is_reasoning)
-        elif self.is_reasoning and constraint.kind != "choice":
+        elif self.is_reasoning:
             trigger = Trigger((self.marks[1],), is_after=True)
         else:
             return constraint

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from runtime.backends.base import Chunk, Logits
 from runtime.card import ModelCard
 from runtime.engine.client import InProcessClient
 from runtime.engine.engine import Engine
@@ -25,6 +26,13 @@ TEMPLATE = (
 CONTEXT = 100_000
 
 
+class SureDecoder(ScriptedDecoder):
+    """Never in doubt, so that it keeps to its script at any temperature."""
+
+    def forward(self, chunks: Sequence[Chunk], adapter: str | None = None) -> Logits:
+        return super().forward(chunks, adapter) * 100
+
+
 class ScriptedLoader:
     """`runtime.engine.pool.Loader` of one model, whose first answer is the first of `answers`, and so on."""
 
@@ -42,7 +50,7 @@ class ScriptedLoader:
         return PLAN
 
     def start(self, card: ModelCard, plan: Plan, progress: Callable[[float], bool]) -> Model:
-        decoder = ScriptedDecoder(self._next, context_length=CONTEXT, num_cells=CONTEXT * 4, batch_size=4096)
+        decoder = SureDecoder(self._next, context_length=CONTEXT, num_cells=CONTEXT * 4, batch_size=4096)
         client = InProcessClient(
             lambda emit, wake: Engine(decoder, ByteTokenizer(), max_waiting=8, emit=emit, wake=wake),
             close_backend=decoder.close,

@@ -97,8 +97,8 @@ class ToolUse:
         """What finds the calls in an answer; None where there may be none."""
         return CallParser(dialect, self.allowed, self.max_calls) if self.allowed else None
 
-    def constraint(self, dialect: Dialect, answer: Constraint | None = None) -> Constraint | None:
-        """What keeps an answer to well-formed calls, and, where it has none, to `answer`.
+    def constraint(self, dialect: Dialect, answer: Constraint | None = None) -> Constraint:
+        """What keeps an answer to well-formed calls of the tools that are allowed, and, where it has none, to `answer`.
 
         A call that must be has its constraint from the first token on. Where the model is free, the constraint of a
         call begins where a call does.
@@ -106,8 +106,6 @@ class ToolUse:
         Raises:
             InvalidRequest: the schema of a tool that must be kept to cannot be, or `answer` cannot be joined with it.
         """
-        if not self.allowed:
-            return answer
         if self.choice == "required":
             return self._from_the_start(dialect, None)
         if answer is not None:
