@@ -100,7 +100,7 @@ class InputItem(BaseModel):
             case "reasoning":
                 return []
             case "function_call":
-                call = to_call(self.call_id or "", self.name or "", self.arguments or "", param="input")
+                call = to_call(self.call_id or "", self.name or "", self.arguments or "")
                 return [Message("assistant", "", (call,))]
             case "function_call_output":
                 return [Message("tool", _text(self.output), tool_call_id=self.call_id)]

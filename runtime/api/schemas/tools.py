@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from runtime.api.schemas.common import refusal
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.use import ToolUse
 
@@ -140,14 +139,18 @@ def to_tool(name: str, description: str | None, parameters: dict[str, Any] | Non
     return Tool(name, description or "", parameters or {"type": "object", "properties": {}}, bool(is_strict))
 
 
-def to_call(call_id: str, name: str, arguments: str, *, param: str = "messages") -> ToolCall:
-    """A call of an earlier answer as the chat layer knows it; pydantic tells of arguments that are no JSON object."""
+def to_call(call_id: str, name: str, arguments: str) -> ToolCall:
+    """A call of an earlier answer as the chat layer knows it.
+
+    Raises:
+        ValueError: its arguments are no JSON object; within a validator, pydantic tells where.
+    """
     try:
         is_object = isinstance(json.loads(arguments or "{}"), dict)
     except (ValueError, RecursionError):
         is_object = False
     if not is_object:
-        raise refusal(param, f"has a call of '{name}' whose arguments are no JSON object")
+        raise ValueError(f"the arguments of a call of '{name}' are no JSON object")
     return ToolCall(call_id, name, arguments or "{}")
 
 

@@ -52,7 +52,7 @@ BAD_CHATS: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "a tool without a name": (
         {"messages": USER, "tools": [{"type": "function", "function": {}}]},
         "",
-        "tools[0].function",
+        "tools[0].function.name",
     ),
     "a tool with an odd name": (
         {"messages": USER, "tools": [{"type": "function", "function": {"name": "the weather"}}]},
@@ -96,7 +96,7 @@ BAD_CHATS: dict[str, tuple[dict[str, Any], str, str | None]] = {
             ]
         },
         "no JSON object",
-        "messages",
+        "messages[1]",
     ),
     "nothing said": ({"messages": [{"role": "user", "content": None}]}, "needs 'content'", "messages[0]"),
     "a schema that cannot be kept": (

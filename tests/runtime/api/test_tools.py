@@ -83,7 +83,7 @@ async def test_a_model_calls_tools_and_is_told_what_became_of_them(tmp_path: Pat
         assert choice.message.content == "Ще проверя."
         assert calls_of(choice.message) == [("get_weather", SOFIA), ("get_time", "{}")]
         assert all(call.id.startswith("call_") for call in choice.message.tool_calls or ())
-        weather, time = choice.message.tool_calls or ()
+        weather, time = list(choice.message.tool_calls or ())
         turns = [
             *QUESTION,
             choice.message,
@@ -233,9 +233,10 @@ async def test_the_responses_api_calls_tools_and_keeps_them_in_the_conversation(
             ("get_weather", SOFIA, "completed"),
             ("get_time", "{}", "completed"),
         ]
+        asked: Any = [{"role": "user", "content": "Времето?"}]
         results: Any = [{"type": "function_call_output", "call_id": call.call_id, "output": "18 °C"} for call in calls]
         second = await client.responses.create(
-            input=[{"role": "user", "content": "Времето?"}, *first.output, *results],
+            input=[*asked, *first.output, *results],
             tools=FLAT,
             model="scripted",
             store=False,
@@ -331,12 +332,13 @@ PROMPTS = ["What is the weather in Sofia?", "Какво е времето в С�
 def test_a_call_that_must_be_always_parses_and_validates(
     client: OpenAI, model: str, prompt: str, temperature: float
 ) -> None:
+    create: Any = client.chat.completions.create
     for choice in ("required", {"type": "function", "function": {"name": "get_weather"}}):
-        answer = client.chat.completions.create(
+        answer = create(
             model=model,
             messages=[{"role": "user", "content": prompt}],
             tools=TOOLS,
-            tool_choice=choice,  # type: ignore[arg-type]  # both are choices
+            tool_choice=choice,
             parallel_tool_calls=False,
             temperature=temperature,
             seed=1,
@@ -361,7 +363,7 @@ class Weather(BaseModel):
 def test_the_clients_own_helpers_parse_strict_tools(client: OpenAI) -> None:
     from openai import pydantic_function_tool
 
-    tool = pydantic_function_tool(Weather, name="get_weather")
+    tool: Any = pydantic_function_tool(Weather, name="get_weather")
     tool["function"]["parameters"]["properties"]["city"]["maxLength"] = 20
     tool["function"]["parameters"]["properties"]["unit"]["maxLength"] = 20
     answer = client.chat.completions.parse(
@@ -372,7 +374,7 @@ def test_the_clients_own_helpers_parse_strict_tools(client: OpenAI) -> None:
         parallel_tool_calls=False,
         temperature=0,
     )
-    (call,) = answer.choices[0].message.tool_calls or ()
+    (call,) = list(answer.choices[0].message.tool_calls or ())
     assert isinstance(call.function.parsed_arguments, Weather)
 
 
