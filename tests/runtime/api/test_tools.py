@@ -236,7 +236,7 @@ async def test_the_responses_api_calls_tools_and_keeps_them_in_the_conversation(
         asked: Any = [{"role": "user", "content": "Времето?"}]
         results: Any = [{"type": "function_call_output", "call_id": call.call_id, "output": "18 °C"} for call in calls]
         second = await client.responses.create(
-            input=[*asked, *first.output, *results],
+            input=asked + first.output + results,
             tools=FLAT,
             model="scripted",
             store=False,
