@@ -63,14 +63,11 @@ class TriggeredMatcher:
         rest, self._seen, self._is_begun = self._seen[found:], b"", True
         if self._trigger.is_after:
             text = next(text for text in self._texts if rest.startswith(text))
-            tokens = self._spell(rest[len(text) :].lstrip())
+            tokens = self._vocabulary.spell(rest[len(text) :].lstrip())
         else:
             # A control token is no text that could be spelled.
-            tokens = self._spell(rest) if piece else [token]
+            tokens = self._vocabulary.spell(rest) if piece else [token]
         return self._begin(tokens, may_foretell=may_foretell)
-
-    def _spell(self, text: bytes) -> list[int]:
-        return self._vocabulary.spell(text) if text else []
 
     def _begin(self, tokens: list[int], *, may_foretell: bool) -> list[int]:
         """Hold from here on, with `tokens` accepted already, unless the grammar does not know them."""

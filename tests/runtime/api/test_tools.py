@@ -353,6 +353,22 @@ def test_a_call_that_must_be_always_parses_and_validates(
         assert "\\u" not in arguments
 
 
+def test_a_stream_of_a_call_is_the_same_call(client: OpenAI) -> None:
+    options: Any = {
+        "model": CHAT,
+        "messages": [{"role": "user", "content": PROMPTS[0]}],
+        "tools": TOOLS,
+        "tool_choice": "required",
+        "parallel_tool_calls": False,
+        "temperature": 0,
+    }
+    whole = client.chat.completions.create(**options)
+    with client.chat.completions.stream(**options) as stream:
+        streamed = stream.until_done().get_final_completion()
+    assert calls_of(streamed.choices[0].message) == calls_of(whole.choices[0].message)
+    assert streamed.choices[0].finish_reason == whole.choices[0].finish_reason == "tool_calls"
+
+
 class Weather(BaseModel):
     """A tool of pydantic's."""
 

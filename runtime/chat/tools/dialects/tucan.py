@@ -91,7 +91,7 @@ class Tucan(Dialect):
 
 
 class TucanEval(Tucan):
-    """As the evaluator for Hugging Face models writes it."""
+    """The same, indented as by TUCAN's evaluator for Hugging Face models."""
 
     name = "tucan-eval"
 
