@@ -12,7 +12,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from runtime.api.choices import respond
-from runtime.api.conversation import ChatPrompt
 from runtime.api.schemas.chat import (
     AnswerMessage,
     ChatChoice,
@@ -26,6 +25,7 @@ from runtime.api.schemas.common import ErrorBody, FinishReasonBody, UsageBody
 from runtime.api.schemas.logprobs import ChatLogprobs
 from runtime.api.schemas.tools import FunctionCall, ToolCallBody, ToolCallDelta
 from runtime.chat.answer import AnswerReader
+from runtime.chat.prompt import ChatPrompt
 from runtime.chat.reasoning import Piece
 from runtime.chat.tools.call import ToolCall
 from runtime.engine.messages import Delta

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from runtime.api.conversation import ChatPrompt
 from runtime.api.errors import anthropic_error
 from runtime.api.parts import Kind, part_events
 from runtime.api.schemas.message_events import (
@@ -36,6 +35,7 @@ from runtime.api.schemas.message_events import (
 )
 from runtime.api.schemas.messages import CountRequest, MessageRequest
 from runtime.api.streaming import count_tokens, named_response
+from runtime.chat.prompt import ChatPrompt
 from runtime.chat.tools.call import ToolCall
 from runtime.engine.messages import Finished, Tokenize
 from runtime.engine.pool import ModelPool

@@ -11,9 +11,9 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 from fastapi import Request
 
-from runtime.api.conversation import ChatPrompt
 from runtime.api.streaming import NamedEvent, count_tokens, generate
 from runtime.chat.answer import AnswerReader
+from runtime.chat.prompt import ChatPrompt
 from runtime.chat.reasoning import Piece
 from runtime.chat.tools.call import ToolCall
 from runtime.engine.client import EngineClient

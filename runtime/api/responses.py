@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from runtime.api.auth import sent_key
-from runtime.api.conversation import ChatPrompt, effort_variables, name_results
+from runtime.api.conversation import effort_variables, name_results
 from runtime.api.parts import Kind, part_events
 from runtime.api.schemas.common import ErrorBody
 from runtime.api.schemas.response_events import (
@@ -44,6 +44,7 @@ from runtime.api.schemas.response_events import (
 from runtime.api.schemas.responses import ResponseRequest
 from runtime.api.stored import ResponseStore, StoredResponse
 from runtime.api.streaming import named_response
+from runtime.chat.prompt import ChatPrompt
 from runtime.chat.template import Message
 from runtime.chat.tools.call import ToolCall
 from runtime.engine.messages import Finished
