@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from runtime.config import PoolConfig, RunConfig, ServerConfig
+from runtime.errors import InvalidRequest
 
 _RUN = RunConfig()
 _SERVER = ServerConfig()
@@ -23,6 +24,10 @@ Context = Annotated[
     int | None,
     typer.Option("--context", min=16, help="Tokens one request may hold; without it, what the model and memory allow."),
 ]
+Tools = Annotated[
+    bool, typer.Option("--tools", help="Let the model use the tools of tools.toml in the configuration folder.")
+]
+ToolsFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Let the model use the tools of this file.")]
 # The backslashes keep rich from reading the brackets as markup.
 _MODEL_HELP = r"A path to a GGUF, a catalogue name, or hf:org/repo\[@revision]\[:file-or-quantization]."
 
@@ -49,6 +54,10 @@ Examples:
   demotic run gemma-3-270m "Érase una vez"
 
   cat letter.txt | demotic run smollm2-135m-instruct "Summarise this letter:"
+
+  demotic run qwen3-0.6b "What time is it in Sofia?" --tools
+
+  demotic run qwen3-0.6b "What time is it in Sofia?" --tools-file ./tools.toml --approve time_get_current_time
 """
 
 
@@ -71,6 +80,19 @@ def _run(
     adapter: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A LoRA adapter (GGUF) of the model to answer with.")
     ] = None,
+    tools: Tools = False,
+    tools_file: ToolsFile = None,
+    tool_choice: Annotated[
+        str,
+        typer.Option(
+            metavar="CHOICE",
+            help="Whether the model may call tools (auto), must first (required, or a tool's name), or may not (none).",
+        ),
+    ] = "auto",
+    approve: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOOL", help="Run this tool without asking; may be repeated."),
+    ] = None,
     context: Context = None,
     as_json: Json = False,
 ) -> None:
@@ -88,8 +110,24 @@ def _run(
     )
     if seed is not None:
         options["seed"] = seed
+    wish = None
+    if tools or tools_file is not None:
+        from runtime.commands.run_tools import ToolWish
+
+        wish = ToolWish(tools_file, tool_choice, tuple(approve or ()))
+    elif approve or tool_choice != "auto":
+        raise InvalidRequest("There are no tools.", remedy="Name them with --tools or --tools-file.")
     raise typer.Exit(
-        run(model, prompt, system=system, adapter=adapter, context=context, as_json=as_json, options=options)
+        run(
+            model,
+            prompt,
+            system=system,
+            adapter=adapter,
+            context=context,
+            as_json=as_json,
+            options=options,
+            tools=wish,
+        )
     )
 
 

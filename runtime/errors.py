@@ -145,7 +145,7 @@ class ToolServerFailed(DemoticError):
     """The MCP server `name` could not be started or reached, or does not speak the protocol."""
 
     def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"The MCP server '{name}' cannot be used: {why}.", remedy="Check its table in the tools' file.")
+        super().__init__(f"The MCP server '{name}' cannot be used: {why}.", remedy="Check its table in the file.")
 
 
 class AddressInUse(DemoticError):

@@ -15,7 +15,8 @@ from runtime.api.errors import error_body
 from runtime.api.metrics import Metrics
 from runtime.api.schemas.chat import ChatCompletionChunk
 from runtime.api.schemas.completions import Completion
-from runtime.engine.client import EngineClient, or_raise
+from runtime.engine.awaiting import stream_async
+from runtime.engine.client import EngineClient
 from runtime.engine.messages import Delta, Event, Failed, Finished, Generate, Tokenize, Tokens
 from runtime.errors import DemoticError
 
@@ -67,28 +68,6 @@ async def generate(client: EngineClient, message: Generate, http: Request) -> As
                     yield event
     finally:
         watcher.cancel()
-
-
-async def stream_async(client: EngineClient, message: Generate) -> AsyncGenerator[Delta | Finished]:
-    """`runtime.engine.client.stream` for an event loop."""
-    loop = asyncio.get_running_loop()
-    events: asyncio.Queue[Event] = asyncio.Queue()
-
-    def deliver(event: Event) -> None:
-        # The loop may be closed already when the program ends in the middle of an answer.
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(events.put_nowait, event)
-
-    client.submit(message, deliver)
-    is_open = True
-    try:
-        while is_open:
-            event = await events.get()
-            is_open = isinstance(event, Delta)
-            yield or_raise(event)
-    finally:
-        if is_open:
-            client.abort(message.request_id)
 
 
 async def count_tokens(client: EngineClient, request: Tokenize) -> int:

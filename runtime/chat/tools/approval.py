@@ -18,7 +18,7 @@ class Approval:
     `num_unasked` counts those that were denied because there is nobody to ask.
     """
 
-    def __init__(self, approved: Iterable[str] = (), *, read_only_is_free: bool = False, ask: Ask | None = None) -> None:
+    def __init__(self, approved: Iterable[str], *, read_only_is_free: bool, ask: Ask | None = None) -> None:
         """`approved` are names of tools that run unasked; `ask` is None where nobody is there to ask."""
         self._approved = set(approved)
         self._read_only_is_free = read_only_is_free

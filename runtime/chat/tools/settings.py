@@ -35,7 +35,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     command: str | None = None
     args: tuple[str, ...] = ()
-    env: dict[str, str] = {}  # noqa: RUF012  # msgspec copies it
+    env: dict[str, str] = {}  # msgspec copies it
     pass_env: tuple[str, ...] = ()
     cwd: Path | None = None
     url: str | None = None
@@ -51,9 +51,9 @@ class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Top(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     approve: tuple[str, ...] = ()
     approve_read_only: bool = False
-    limits: dict[str, int | float] = {}  # noqa: RUF012  # msgspec copies it
-    servers: dict[str, dict[str, Any]] = {}  # noqa: RUF012
-    functions: dict[str, dict[str, Any]] = {}  # noqa: RUF012
+    limits: dict[str, int | float] = {}  # msgspec copies it
+    servers: dict[str, dict[str, Any]] = {}
+    functions: dict[str, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from starlette.routing import Route
 from starlette.types import Message
 
 from runtime.api.metrics import Metrics
-from runtime.api.streaming import generate_all, stream_async
+from runtime.api.streaming import generate_all
 from runtime.backends.base import Chunk, Logits
 from runtime.config import EngineConfig
+from runtime.engine.awaiting import stream_async
 from runtime.engine.client import InProcessClient
 from runtime.engine.loader import WorkerLoader
 from runtime.engine.messages import Delta, Finished, Generate

@@ -127,9 +127,9 @@ def _arguments_of(function: Callable[..., Any], name: str) -> type[msgspec.Struc
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
-            raise ConfigurationInvalid(f"'{name}' is no tool: its parameter '{parameter.name}' cannot be given by name.")
+            raise ConfigurationInvalid(f"'{name}' is no tool: '{parameter.name}' cannot be given by name.")
         if parameter.name not in hints:
-            raise ConfigurationInvalid(f"'{name}' is no tool: its parameter '{parameter.name}' has no type hint.")
+            raise ConfigurationInvalid(f"'{name}' is no tool: '{parameter.name}' has no type hint.")
         hint = _described(hints[parameter.name])
         is_needed = parameter.default is parameter.empty
         fields.append((parameter.name, hint) if is_needed else (parameter.name, hint, parameter.default))

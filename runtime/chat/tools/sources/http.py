@@ -1,4 +1,4 @@
-"""An MCP server at a URL: the SDK's transport, with a bound on each answer, and no address but the one that was named."""
+"""An MCP server at a URL: the SDK's transport, a bound on each answer, and no address but the one that was named."""
 
 from __future__ import annotations
 

@@ -39,11 +39,11 @@ async def open_servers(servers: Mapping[str, ServerSettings], limits: ToolRunCon
     """
     check_installed()
     sources = [McpServer(name, settings, limits) for name, settings in servers.items()]
-    opened = await asyncio.gather(*(source.open() for source in sources), return_exceptions=True)
-    faults = [fault for fault in opened if isinstance(fault, BaseException)]
-    if faults:
+    try:
+        await asyncio.gather(*(source.open() for source in sources))
+    except BaseException:
         await asyncio.gather(*(source.close() for source in sources))
-        raise faults[0]
+        raise
     return list(sources)
 
 
@@ -89,8 +89,6 @@ class McpServer:
             async with asyncio.timeout(self._limits.start_seconds):
                 await asyncio.shield(ready)
         except TimeoutError:
-            ready.cancel()
-            self._owner.cancel()
             await self.close()
             raise ToolServerFailed(self.name, f"it was not ready after {self._limits.start_seconds:g} s") from None
 
@@ -125,6 +123,9 @@ class McpServer:
             check.cancel()
         self._is_over.set()
         if self._owner is not None:
+            if self._client is None:
+                # It has not come to waiting for that.
+                self._owner.cancel()
             await asyncio.wait({self._owner})
 
     async def _connected(self) -> Client:
@@ -155,12 +156,13 @@ class McpServer:
                 if not ready.done():
                     ready.set_result(None)
                 await is_over.wait()
-        except Exception as fault:  # what a server can send is without end
+        except Exception as fault:  # noqa: BLE001  # what a server can send is without end
             if not ready.done():
                 ready.set_exception(ToolServerFailed(self.name, f"{_reason(fault)}{self._said()}"))
         finally:
             self._client = None
             is_over.set()
+            ready.cancel()
 
     def _transport(self) -> AbstractAsyncContextManager[Any]:
         if self._settings.url is not None:

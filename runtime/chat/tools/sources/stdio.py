@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
@@ -24,8 +25,8 @@ from runtime.chat.tools.settings import ServerSettings
 _GRACE_SECONDS = 2.0
 _MAX_ERROR_LINE = 64 * 1024
 
-Incoming = anyio.streams.memory.MemoryObjectReceiveStream[SessionMessage | Exception]
-Outgoing = anyio.streams.memory.MemoryObjectSendStream[SessionMessage]
+Incoming = MemoryObjectReceiveStream[SessionMessage | Exception]
+Outgoing = MemoryObjectSendStream[SessionMessage]
 
 
 @asynccontextmanager
@@ -81,7 +82,7 @@ def _environment(settings: ServerSettings) -> dict[str, str]:
 
 async def _read(
     process: Process,
-    messages: anyio.streams.memory.MemoryObjectSendStream[SessionMessage | Exception],
+    messages: MemoryObjectSendStream[SessionMessage | Exception],
     max_message_bytes: int,
     last_words: deque[str],
 ) -> None:
@@ -100,7 +101,7 @@ async def _read(
                 await messages.send(SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False)))
 
 
-async def _write(process: Process, messages: anyio.streams.memory.MemoryObjectReceiveStream[SessionMessage]) -> None:
+async def _write(process: Process, messages: MemoryObjectReceiveStream[SessionMessage]) -> None:
     assert process.stdin is not None  # noqa: S101  # it is a pipe
     with suppress(OSError):
         async with messages:
