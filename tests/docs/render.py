@@ -8,8 +8,8 @@ A page marks such a part with two comments, and `python -m tests.docs.render` wr
 
 from __future__ import annotations
 
-import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -156,7 +156,7 @@ def _dialects() -> str:
         kind = type(dialect)
         about = kind.__doc__ or ""
         if about.startswith("See the module"):
-            about = inspect.getmodule(kind).__doc__ or ""  # type: ignore[union-attr]  # every class has one
+            about = sys.modules[kind.__module__].__doc__ or ""
         first = about.strip().split("\n\n")[0].replace("\n", " ").rstrip(".")
         written = dialect.write(call).replace("\n", " ")
         # A row of backticks that encloses those of the call.
