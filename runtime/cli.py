@@ -24,10 +24,6 @@ Context = Annotated[
     int | None,
     typer.Option("--context", min=16, help="Tokens one request may hold; without it, what the model and memory allow."),
 ]
-Tools = Annotated[
-    bool, typer.Option("--tools", help="Let the model use the tools of tools.toml in the configuration folder.")
-]
-ToolsFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Let the model use the tools of this file.")]
 # The backslashes keep rich from reading the brackets as markup.
 _MODEL_HELP = r"A path to a GGUF, a catalogue name, or hf:org/repo\[@revision]\[:file-or-quantization]."
 
@@ -80,8 +76,12 @@ def _run(
     adapter: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A LoRA adapter (GGUF) of the model to answer with.")
     ] = None,
-    tools: Tools = False,
-    tools_file: ToolsFile = None,
+    tools: Annotated[
+        bool, typer.Option("--tools", help="Let the model use the tools of tools.toml in the configuration folder.")
+    ] = False,
+    tools_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Let the model use the tools of this file.")
+    ] = None,
     tool_choice: Annotated[
         str,
         typer.Option(
@@ -146,6 +146,8 @@ Examples:
   demotic serve qwen3-0.6b gemma-3-270m --max-models 1 --keep-alive 600
 
   demotic serve qwen3-0.6b --adapter legal=./legal-bg.gguf --adapter-dir ./adapters
+
+  demotic serve qwen3-0.6b --tools-file ./tools.toml
 """
 
 
@@ -225,7 +227,19 @@ def _serve(
     no_store: Annotated[
         bool, typer.Option("--no-store", help="Keep no responses: none can be read back or followed up.")
     ] = False,
+    tools: Annotated[
+        bool,
+        typer.Option(
+            "--tools",
+            help="For requests that ask for it, run the approved tools of tools.toml in the configuration folder.",
+        ),
+    ] = False,
+    tools_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For requests that ask for it, run the approved tools of this file."),
+    ] = None,
 ) -> None:
+    from runtime.chat.tools.settings import ToolSettings
     from runtime.commands.serve import serve
 
     pool = PoolConfig(keep_alive=keep_alive, max_models=max_models)
@@ -251,6 +265,7 @@ def _serve(
         context=context,
         max_answer=max_tokens_per_request,
         pool_config=pool,
+        tools=ToolSettings.read(tools_file) if tools or tools_file is not None else None,
     )
 
 

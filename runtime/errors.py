@@ -142,10 +142,7 @@ class ConfigurationInvalid(DemoticError):
 
 
 class ToolServerFailed(DemoticError):
-    """The MCP server `name` could not be started or reached, or does not speak the protocol."""
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"The MCP server '{name}' cannot be used: {why}.", remedy="Check its table in the file.")
+    """An MCP server could not be started or reached, or does not speak the protocol."""
 
 
 class AddressInUse(DemoticError):

@@ -27,6 +27,7 @@ from runtime.api.limits import LimitBody, LimitClients
 from runtime.api.metrics import CountRequests, Metrics
 from runtime.api.request_id import IdentifyRequests
 from runtime.api.stored import ResponseStore
+from runtime.api.tool_runs import ServerTools
 from runtime.config import ServerConfig, cache_dir
 from runtime.engine.pool import ModelPool
 
@@ -35,11 +36,15 @@ _EXPOSED_HEADERS = ("retry-after", "x-demotic-ignored", "x-request-id")
 
 
 def create_app(
-    pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...] = (), access_log: AccessLog | None = None
+    pool: ModelPool,
+    config: ServerConfig,
+    api_keys: tuple[str, ...] = (),
+    access_log: AccessLog | None = None,
+    tools: ServerTools | None = None,
 ) -> FastAPI:
     """The endpoint over `pool`'s models; with `api_keys`, only for requests that carry one of them.
 
-    What became of each request goes into `access_log`.
+    What became of each request goes into `access_log`. `tools` are run for requests that ask for that.
     """
 
     store = None
@@ -59,6 +64,7 @@ def create_app(
     app.state.pool = pool
     app.state.metrics = Metrics(pool)
     app.state.store = store
+    app.state.tools = tools
     app.state.has_keys = bool(api_keys)
     for part in (chat, completions, responses, messages, embeddings, rerank, tokens, models, metrics, page):
         app.include_router(part.router)

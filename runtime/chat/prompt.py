@@ -100,3 +100,12 @@ class ChatPrompt:
         else:
             return constraint
         return replace(constraint, trigger=trigger)
+
+
+def language_of(messages: Sequence[Message]) -> str | None:
+    """The language of what the user said last, such as `bul_Cyrl`; None where it is not sure."""
+    from runtime.language.detect import detect
+
+    said = next((message.content for message in reversed(messages) if message.role == "user"), "")
+    detected = detect(said)
+    return str(detected.language) if detected.is_confident else None

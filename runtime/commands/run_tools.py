@@ -15,6 +15,7 @@ from typing import Any
 
 from runtime.answers import ModelAnswers
 from runtime.card import ModelCard, Options
+from runtime.chat.prompt import language_of
 from runtime.chat.reasoning import Piece
 from runtime.chat.template import Message
 from runtime.chat.tools.approval import Approval
@@ -26,7 +27,6 @@ from runtime.commands.asking import described, printable, terminal_ask
 from runtime.commands.interrupt import INTERRUPTED, Interrupt
 from runtime.config import EngineConfig
 from runtime.engine.messages import Finished
-from runtime.language.detect import detect
 from runtime.model import Model, start
 
 UNAPPROVED = 3
@@ -147,10 +147,9 @@ async def _answer(
     is_shown: bool,
 ) -> None:
     # Servers take a second to start, and so does what detects languages.
-    detecting = asyncio.create_task(asyncio.to_thread(detect, messages[-1].content))
+    detecting = asyncio.create_task(asyncio.to_thread(language_of, messages))
     async with open_toolbox(settings) as toolbox:
-        detected = await detecting
-        language = str(detected.language) if detected.is_confident else None
+        language = await detecting
         answers = ModelAnswers(model, language, **options)
         events = run_tools(answers, messages, _use(toolbox, choice), toolbox, approval, language=language)
         async with aclosing(events):
@@ -195,7 +194,7 @@ def _tell(text: str) -> None:
 def _figures(answer: ToolAnswer) -> str:
     ending = {"stop": "", "length": ", cut at the length limit", "cancelled": ", stopped"}[answer.finish_reason]
     return (
-        f"[{len(answer.turns)} turns and {len(answer.calls)} calls{ending}; "
+        f"[turns: {len(answer.turns)}, calls: {len(answer.calls)}{ending}; "
         f"{answer.prompt_tokens} prompt and {answer.completion_tokens} generated tokens]"
     )
 

@@ -8,16 +8,22 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
+
+from fastapi import FastAPI
 
 from runtime.api.access_log import AccessLog
 from runtime.api.app import create_app
 from runtime.api.server import DrainingServer
+from runtime.api.tool_runs import ServerTools
 from runtime.card import ModelCard
+from runtime.chat.tools.approval import Approval
 from runtime.chat.tools.dialects.registry import DIALECTS
+from runtime.chat.tools.settings import ToolSettings
+from runtime.chat.tools.toolbox import open_toolbox
 from runtime.commands.access import check_origins, gather_keys, is_open
 from runtime.commands.notice import tell_licence
 from runtime.config import EngineConfig, PoolConfig, ServerConfig
@@ -45,6 +51,7 @@ def serve(
     context: int | None,
     max_answer: int | None,
     pool_config: PoolConfig,
+    tools: ToolSettings | None,
 ) -> None:
     """Serve the models of `references` (none: the default model) as `config` says; port 0 is any free one."""
     logging.basicConfig(format="demotic: %(message)s", level=logging.WARNING)
@@ -72,7 +79,7 @@ def serve(
         reachable = is_open(listener.getsockname()[:2], has_keys=bool(keys), insecure=insecure)
         loader = WorkerLoader(files, limits, adapters=shelf, prefix_dir=prefix_cache_dir)
         pool = ModelPool(list(files), loader, pool_config, max_waiting=limits.max_waiting, cards=cards)
-        asyncio.run(_serve(listener, pool, dataclasses.replace(config, is_open=reachable), keys, log))
+        asyncio.run(_serve(listener, pool, dataclasses.replace(config, is_open=reachable), keys, log, tools))
 
 
 def _read_dialects(texts: Sequence[str], cards: Mapping[str, ModelCard]) -> dict[str, str]:
@@ -138,9 +145,33 @@ async def _serve(
     config: ServerConfig,
     api_keys: tuple[str, ...],
     access_log: AccessLog | None,
+    settings: ToolSettings | None,
 ) -> None:
-    app = create_app(pool, config, api_keys, access_log)
-    server = DrainingServer(app, pool, drain_seconds=config.shutdown_seconds)
+    async with nullcontext() if settings is None else _open_tools(settings) as tools:
+        app = create_app(pool, config, api_keys, access_log, tools)
+        await _run(listener, pool, app, config.shutdown_seconds)
+
+
+@asynccontextmanager
+async def _open_tools(settings: ToolSettings) -> AsyncIterator[ServerTools]:
+    """The tools of a file, for requests that want them run.
+
+    Raises:
+        ToolServerFailed: a server of tools cannot be used.
+        ConfigurationInvalid: none of them may run, since none is approved.
+    """
+    async with open_toolbox(settings) as toolbox:
+        tools = ServerTools(toolbox, Approval(settings.approve, read_only_is_free=settings.approve_read_only))
+        if not tools.tools:
+            raise ConfigurationInvalid(
+                "No tool may run: none is approved, and nobody is there to ask.",
+                remedy=f"Name some as approve = [...] in the file of tools: {', '.join(toolbox.offered)}.",
+            )
+        yield tools
+
+
+async def _run(listener: socket.socket, pool: ModelPool, app: FastAPI, drain_seconds: float) -> None:
+    server = DrainingServer(app, pool, drain_seconds=drain_seconds)
 
     def on_stop(_signal: int, _frame: FrameType | None) -> None:
         server.should_exit = True

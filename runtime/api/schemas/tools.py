@@ -97,6 +97,16 @@ class ToolCallBody(BaseModel):
         """OpenAI's shape of a call."""
         return cls(id=call.id, function=FunctionCall(name=call.name, arguments=call.arguments))
 
+    @classmethod
+    def from_deltas(cls, deltas: Sequence[ToolCallDelta]) -> list[ToolCallBody]:
+        """The calls that a streaming client puts together."""
+        calls: list[ToolCallBody] = []
+        for delta in deltas:
+            if delta.id is not None:
+                calls.append(cls(id=delta.id, function=FunctionCall(name=delta.function.name or "", arguments="")))
+            calls[delta.index].function.arguments += delta.function.arguments
+        return calls
+
     def to_call(self) -> ToolCall:
         """The call as the chat layer knows it."""
         return to_call(self.id, self.function.name, self.function.arguments)
@@ -154,13 +164,12 @@ def to_call(call_id: str, name: str, arguments: str) -> ToolCall:
     return ToolCall(call_id, name, arguments or "{}")
 
 
-def to_use(tools: Sequence[ToolDefinition] | None, choice: ToolChoice | None, *, is_parallel: bool | None) -> ToolUse:
-    """What a request says of tools.
+def to_use(known: tuple[Tool, ...], choice: ToolChoice | None, *, is_parallel: bool | None) -> ToolUse:
+    """What a request says of the tools that there are.
 
     Raises:
         InvalidRequest: it cannot be honoured.
     """
-    known = tuple(tool.function.to_tool() for tool in tools or ())
     parallel = is_parallel is not False
     match choice:
         case NamedTool():

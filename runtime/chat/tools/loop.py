@@ -38,13 +38,22 @@ class CallAsked:
     call: ToolCall
     changes: tuple[Change, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """What programs are told of it: the arguments are those that the tool is given."""
+        return {
+            "id": self.call.id,
+            "name": self.call.name,
+            "arguments": json.loads(self.call.arguments),
+            "changes": [asdict(change) for change in self.changes],
+            "outcome": "running",
+        }
+
 
 @dataclass(frozen=True)
 class CallEnded:
     """What became of a call: its result or its fault in `text`, after so many `seconds`."""
 
-    call: ToolCall
-    changes: tuple[Change, ...]
+    asked: CallAsked
     outcome: Literal["answered", "failed", "denied"]
     text: str = ""
     seconds: float = 0.0
@@ -55,20 +64,14 @@ class CallEnded:
             case "answered":
                 text = self.text
             case "failed":
-                text = prompts.failed.format(name=self.call.name, error=self.text)
+                text = prompts.failed.format(name=self.asked.call.name, error=self.text)
             case "denied":
-                text = prompts.denied.format(name=self.call.name)
-        return Message("tool", text, tool_call_id=self.call.id, name=self.call.name)
+                text = prompts.denied.format(name=self.asked.call.name)
+        return Message("tool", text, tool_call_id=self.asked.call.id, name=self.asked.call.name)
 
     def to_json(self) -> dict[str, Any]:
-        """What programs are told of it: the arguments are those that the tool was given."""
-        told = {
-            "id": self.call.id,
-            "name": self.call.name,
-            "arguments": json.loads(self.call.arguments),
-            "changes": [asdict(change) for change in self.changes],
-            "outcome": self.outcome,
-        }
+        """What programs are told of it."""
+        told = self.asked.to_json() | {"outcome": self.outcome}
         match self.outcome:
             case "answered":
                 return told | {"result": self.text, "seconds": round(self.seconds, 4)}
@@ -135,10 +138,10 @@ async def _end(asked: CallAsked, toolbox: Toolbox, approval: Approval) -> CallEn
     call = asked.call
     offered = toolbox.offered.get(call.name)
     if offered is not None and not await approval.allows(offered, call):
-        return CallEnded(call, asked.changes, "denied")
+        return CallEnded(asked, "denied")
     started = time.perf_counter()
     try:
         result = await toolbox.run(call)
     except ToolFault as fault:
-        return CallEnded(call, asked.changes, "failed", str(fault), time.perf_counter() - started)
-    return CallEnded(call, asked.changes, "answered", result, time.perf_counter() - started)
+        return CallEnded(asked, "failed", str(fault), time.perf_counter() - started)
+    return CallEnded(asked, "answered", result, time.perf_counter() - started)

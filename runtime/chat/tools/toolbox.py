@@ -24,6 +24,7 @@ class Toolbox:
         Raises:
             ConfigurationInvalid: two of them have a tool of the same name.
         """
+        self.sources = tuple(sources)
         self.limits = limits or ToolRunConfig()
         self._sources: dict[str, Source] = {}
         self._offered: dict[str, OfferedTool] = {}

@@ -90,7 +90,7 @@ class McpServer:
                 await asyncio.shield(ready)
         except TimeoutError:
             await self.close()
-            raise ToolServerFailed(self.name, f"it was not ready after {self._limits.start_seconds:g} s") from None
+            raise self._failed(f"it was not ready after {self._limits.start_seconds:g} s") from None
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
         """See `Source.call`."""
@@ -158,7 +158,7 @@ class McpServer:
                 await is_over.wait()
         except Exception as fault:  # noqa: BLE001  # what a server can send is without end
             if not ready.done():
-                ready.set_exception(ToolServerFailed(self.name, f"{_reason(fault)}{self._said()}"))
+                ready.set_exception(self._failed(_reason(fault)))
         finally:
             self._client = None
             is_over.set()
@@ -194,6 +194,10 @@ class McpServer:
     async def _end_if_stuck(self, client: Client) -> None:
         if client is self._client and not await self._is_alive(client):
             self._is_over.set()
+
+    def _failed(self, why: str) -> ToolServerFailed:
+        message = f"The MCP server '{self.name}' cannot be used: {why}{self._said()}."
+        return ToolServerFailed(message, remedy=f"Check [servers.{self.name}] in the file of tools.")
 
     def _said(self) -> str:
         return f" ({' / '.join(line[:200] for line in self._last_words)})" if self._last_words else ""
