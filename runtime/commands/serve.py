@@ -13,8 +13,6 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext,
 from pathlib import Path
 from types import FrameType
 
-from fastapi import FastAPI
-
 from runtime.api.access_log import AccessLog
 from runtime.api.app import create_app
 from runtime.api.server import DrainingServer
@@ -25,12 +23,13 @@ from runtime.chat.tools.dialects.registry import DIALECTS
 from runtime.chat.tools.settings import ToolSettings
 from runtime.chat.tools.toolbox import open_toolbox
 from runtime.commands.access import check_origins, gather_keys, is_open
+from runtime.commands.listening import bind, url_of
 from runtime.commands.notice import tell_licence
 from runtime.config import EngineConfig, PoolConfig, ServerConfig
 from runtime.engine.loader import WorkerLoader
 from runtime.engine.pool import ModelPool
 from runtime.engine.prefix_files import prepare
-from runtime.errors import AddressInUse, Cancelled, ConfigurationInvalid
+from runtime.errors import Cancelled, ConfigurationInvalid
 from runtime.models.adapter import AdapterFiles, check_adapter
 from runtime.models.store import Store
 
@@ -75,7 +74,7 @@ def serve(
     shelf = AdapterFiles(_read_adapters(adapters, cards), _checked_folder(adapter_dir))
     if log_prompts and access_log is None:
         raise ConfigurationInvalid("There is no log that prompts could go into.", remedy="Name one with --access-log.")
-    with _bind(config) as listener, _open_log(access_log, log_prompts=log_prompts) as log:
+    with bind(config.host, config.port) as listener, _open_log(access_log, log_prompts=log_prompts) as log:
         reachable = is_open(listener.getsockname()[:2], has_keys=bool(keys), insecure=insecure)
         loader = WorkerLoader(files, limits, adapters=shelf, prefix_dir=prefix_cache_dir)
         pool = ModelPool(list(files), loader, pool_config, max_waiting=limits.max_waiting, cards=cards)
@@ -149,7 +148,8 @@ async def _serve(
 ) -> None:
     async with nullcontext() if settings is None else _open_tools(settings) as tools:
         app = create_app(pool, config, api_keys, access_log, tools)
-        await _run(listener, pool, app, config.shutdown_seconds)
+        server = DrainingServer(app, pool, drain_seconds=config.shutdown_seconds)
+        await _run(listener, pool, server)
 
 
 @asynccontextmanager
@@ -170,8 +170,7 @@ async def _open_tools(settings: ToolSettings) -> AsyncIterator[ServerTools]:
         yield tools
 
 
-async def _run(listener: socket.socket, pool: ModelPool, app: FastAPI, drain_seconds: float) -> None:
-    server = DrainingServer(app, pool, drain_seconds=drain_seconds)
+async def _run(listener: socket.socket, pool: ModelPool, server: DrainingServer) -> None:
 
     def on_stop(_signal: int, _frame: FrameType | None) -> None:
         server.should_exit = True
@@ -185,40 +184,10 @@ async def _run(listener: socket.socket, pool: ModelPool, app: FastAPI, drain_sec
     loading = asyncio.create_task(pool.preload())
     await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
     if loading.done() and loading.exception() is None:
-        print(f"demotic serves {', '.join(pool.names)} at {_url(listener)}/v1 (Ctrl-C stops it)", file=sys.stderr)  # noqa: T201
+        print(f"demotic serves {', '.join(pool.names)} at {url_of(listener)}/v1 (Ctrl-C stops it)", file=sys.stderr)  # noqa: T201
     elif loading.done():
         server.should_exit = True
     await serving
     await pool.close()
     with suppress(Cancelled):  # the server was stopped while it was loading: no fault
         await loading
-
-
-def _bind(config: ServerConfig) -> socket.socket:
-    """A listening socket, bound before any model is loaded, so that a taken port is known at once."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, OverflowError) as fault:
-        raise ConfigurationInvalid(f"{config.host}:{config.port} is not an address: {fault}.") from fault
-    listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen(socket.SOMAXCONN)
-    except OSError as fault:
-        listener.close()
-        if isinstance(fault, PermissionError):
-            message = f"Listening on port {config.port} is not allowed."
-            raise ConfigurationInvalid(message, remedy="Choose a port above 1023.") from fault
-        raise AddressInUse(
-            f"{config.host}:{config.port} cannot be listened on: {fault.strerror}.",
-            remedy="Choose another port with --port, or 0 for any free one.",
-        ) from fault
-    return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
