@@ -1,4 +1,4 @@
-"""Commands that serve a model: run, serve, pull, list, show, remove, doctor.
+"""Commands that serve a model: run, serve, mcp, pull, list, show, remove, doctor.
 
 Only signatures and help texts live here, so that `demotic --help` imports nothing heavy; the bodies are in
 `runtime/commands/`.
@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the front door's `app`."""
     app.command("run", help=_RUN_HELP)(_run)
     app.command("serve", help=_SERVE_HELP)(_serve)
+    app.command("mcp", help=_MCP_HELP)(_mcp)
     app.command("pull", help=_PULL_HELP)(_pull)
     app.command("list", help=_LIST_HELP)(_list)
     app.command("show", help=_SHOW_HELP)(_show)
@@ -267,6 +268,38 @@ def _serve(
         pool_config=pool,
         tools=ToolSettings.read(tools_file) if tools or tools_file is not None else None,
     )
+
+
+_MCP_HELP = """Serve models to other agents as MCP tools: generate, translate, embed, detect_language.
+
+It speaks over standard input and output, as agents start it, or with --port over HTTP, on this machine only. Models are
+loaded when they are first used.
+
+Examples:
+
+  demotic mcp qwen3-0.6b
+
+  demotic mcp qwen3-0.6b --embedding-model qwen3-embedding-0.6b
+
+  demotic mcp --port 8178
+"""
+
+
+def _mcp(
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help=f"{_MODEL_HELP} Without it, the default model.")
+    ] = None,
+    embedding_model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The model of the tool embed; without it there is no such tool.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Speak over HTTP at this port; 0: any free one.")
+    ] = None,
+    context: Context = None,
+) -> None:
+    from runtime.commands.mcp import serve_mcp
+
+    serve_mcp(model, embedding_model, port=port, context=context)
 
 
 _PULL_HELP = """Download a model, resuming where an earlier download stopped.

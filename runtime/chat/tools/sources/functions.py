@@ -16,7 +16,7 @@ import msgspec
 
 from runtime.chat.tools.call import Tool
 from runtime.chat.tools.sources.base import OfferedTool, ToolFault
-from runtime.errors import ConfigurationInvalid
+from runtime.errors import ConfigurationInvalid, DemoticError
 
 _MARK = "__demotic_tool__"
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
@@ -114,6 +114,8 @@ class _Function:
             return result if isinstance(result, str) else json.dumps(msgspec.to_builtins(result), ensure_ascii=False)
         except ToolFault:
             raise
+        except DemoticError as fault:
+            raise ToolFault(str(fault)) from fault
         except Exception as fault:  # a function can fail in as many ways as Python can
             raise ToolFault(f"{type(fault).__name__}: {fault}".rstrip(": ")) from fault
 
