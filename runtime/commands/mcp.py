@@ -6,15 +6,16 @@ import asyncio
 import dataclasses
 import importlib.metadata
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runtime.card import ModelCard
 from runtime.chat.tools.sources.base import Source, ToolFault
+from runtime.chat.tools.sources.functions import in_thread
 from runtime.chat.tools.sources.servers import check_installed
 from runtime.commands.listening import bind, url_of
 from runtime.commands.notice import tell_licence
-from runtime.config import EngineConfig
+from runtime.config import EngineConfig, ToolRunConfig
 from runtime.errors import ConfigurationInvalid
 from runtime.models.store import Store
 from runtime.skills import LazyModel, Skills
@@ -93,8 +94,18 @@ async def _result_of(tools: Source, name: str, arguments: Mapping[str, Any]) -> 
 async def _serve_pipes(server: Server[Any]) -> None:
     from mcp.server.stdio import stdio_server
 
-    async with stdio_server() as (incoming, outgoing):
+    # The SDK's own reader cannot be interrupted: Ctrl-C would wait for a line.
+    lines: Any = _lines_of_input()
+    async with stdio_server(stdin=lines) as (incoming, outgoing):
         await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+async def _lines_of_input() -> AsyncIterator[str]:
+    """Lines of standard input. One that is too long comes in parts, which are no messages."""
+    # Never closed: that would wait for the thread that reads.
+    stream = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+    while line := await in_thread(lambda: stream.readline(ToolRunConfig().max_message_bytes)):
+        yield line.decode(errors="replace")
 
 
 async def _serve_http(server: Server[Any], port: int) -> None:
