@@ -37,7 +37,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     args: tuple[str, ...] = ()
     env: dict[str, str] = {}  # msgspec copies it
     pass_env: tuple[str, ...] = ()
-    cwd: Path | None = None
+    cwd: str | None = None
     url: str | None = None
     token_env: str | None = None
 
@@ -45,7 +45,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A Python file whose marked functions are tools."""
 
-    file: Path
+    file: str
 
 
 class _Top(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,7 +121,7 @@ def _server(table: Mapping[str, Any], name: str, path: Path) -> ServerSettings:
     if wrong := others & table.keys():
         kind = "url" if server.command is None else "command"
         raise ConfigurationInvalid(f"[servers.{name}] in {path} has a '{kind}', so '{min(wrong)}' means nothing.")
-    return msgspec.structs.replace(server, cwd=path.parent / (server.cwd or ""))
+    return msgspec.structs.replace(server, cwd=str(path.parent / (server.cwd or "")))
 
 
 def _functions(table: Mapping[str, Any], name: str, path: Path) -> FunctionSettings:
@@ -129,7 +129,7 @@ def _functions(table: Mapping[str, Any], name: str, path: Path) -> FunctionSetti
     file = (path.parent / settings.file).resolve()
     if not file.is_relative_to(path.parent):
         raise ConfigurationInvalid(f"The 'file' of [functions.{name}] is outside of {path.parent}.")
-    return FunctionSettings(file)
+    return FunctionSettings(str(file))
 
 
 def _convert(table: Mapping[str, Any], kind: type[_TableT], where: str, path: Path) -> _TableT:

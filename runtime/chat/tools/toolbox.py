@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.settings import ToolSettings
@@ -77,7 +78,7 @@ async def open_toolbox(settings: ToolSettings) -> AsyncIterator[Toolbox]:
         if settings.functions:
             from runtime.chat.tools.sources.functions import FunctionTools
 
-            sources += [FunctionTools.from_file(one.file, name) for name, one in settings.functions.items()]
+            sources += [FunctionTools.from_file(Path(one.file), name) for name, one in settings.functions.items()]
         if settings.servers:
             from runtime.chat.tools.sources.servers import open_servers
 
