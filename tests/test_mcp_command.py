@@ -16,6 +16,16 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters
 from mcp_types import CallToolResult, TextContent
 
+from runtime import model
+from runtime.backends.load import LoadedDecoder
+from runtime.card import ModelCard
+from runtime.chat.tools.sources.base import ToolFault
+from runtime.config import EngineConfig
+from runtime.models.store import ModelFile
+from runtime.skills import LazyModel, Skills
+from tests.fakes.decoder import END, ByteTokenizer
+from tests.fakes.run import scripted_model
+from tests.fakes.scripted import CONTEXT, SureDecoder, next_of
 from tests.tiny.encoders import tiny_bert, write_encoder
 
 CHAT = "smollm2-135m-instruct"
@@ -66,8 +76,11 @@ def test_over_http_only_this_machine_s_names_are_answered() -> None:
     )
     assert process.stderr is not None
     try:
-        found = re.search(r"http://127\.0\.0\.1:\d+/mcp", process.stderr.readline())
-        assert found
+        found = None
+        while found is None:
+            line = process.stderr.readline()
+            assert line
+            found = re.search(r"http://127\.0\.0\.1:\d+/mcp", line)
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
         headers = {"accept": "application/json, text/event-stream"}
         foreign = httpx.post(found[0], json=body, headers=headers | {"host": "evil.example"})
@@ -119,7 +132,8 @@ def test_models_of_the_wrong_kind_are_one_line(tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL,
         )
         assert done.returncode == 2
-        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert sum(line.startswith("demotic: ") for line in done.stderr.splitlines()) == 1, done.stderr
+        assert "Traceback" not in done.stderr
 
 
 async def test_texts_are_embedded_by_a_model_of_its_own(tmp_path: Path) -> None:
@@ -137,10 +151,11 @@ async def test_a_chat_model_of_more_languages_is_asked_to_translate(
 ) -> None:
     asked: list[str] = []
 
+    follow = next_of(["Добро утро."])
+
     def next_token(tokens: list[int]) -> int:
-        prompt, _, said = bytes(token - 1 for token in tokens if token != END).decode().rpartition(TURN)
-        asked.append(prompt)
-        return ("Добро утро.".encode() + b"\0")[len(said.encode())] + 1 if len(said) < 11 else END
+        asked.append(bytes(token - 1 for token in tokens if token != END).decode(errors="ignore"))
+        return follow(tokens)
 
     def load_decoder(*_: Any, **__: Any) -> LoadedDecoder:
         decoder = SureDecoder(next_token, context_length=CONTEXT, num_cells=CONTEXT * 4, batch_size=4096)
