@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from runtime.api.conversation import ChatPrompt
 from runtime.api.errors import anthropic_error
+from runtime.api.events import tokens_of
 from runtime.api.parts import Kind, part_events
 from runtime.api.schemas.message_events import (
     BlockDelta,
@@ -31,7 +32,7 @@ from runtime.api.schemas.message_events import (
     TokenCount,
 )
 from runtime.api.schemas.messages import CountRequest, MessageRequest
-from runtime.api.streaming import count_tokens, named_response
+from runtime.api.streaming import named_response
 from runtime.engine.messages import Finished, Tokenize
 from runtime.engine.pool import ModelPool
 from runtime.errors import DemoticError, InferenceFailed
@@ -61,7 +62,7 @@ async def create_message(body: MessageRequest, http: Request) -> Response:
             answer = await _fold(part_events(shape, prompt, request, model.client, http))
             return JSONResponse(answer.model_dump(mode="json"), headers=body.response_headers)
         # The first event of a stream has the length of the prompt, which the engine tells only with the last.
-        num_prompt = await count_tokens(model.client, _length(prompt))
+        num_prompt = len(await tokens_of(model.client, _length(prompt)))
         shape = MessageShape(message_id, name, body.stops, num_prompt)
         events = part_events(shape, prompt, request, model.client, http)
         return await named_response(events, shape.fail, headers=body.response_headers)
@@ -75,7 +76,7 @@ async def count_message_tokens(body: CountRequest, http: Request, response: Resp
         template = model.card.template
         prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template))
         response.headers.update(body.response_headers)
-        return TokenCount(input_tokens=await count_tokens(model.client, _length(prompt)))
+        return TokenCount(input_tokens=len(await tokens_of(model.client, _length(prompt))))
 
 
 class MessageShape:
