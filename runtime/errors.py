@@ -53,7 +53,7 @@ class InvalidRequest(DemoticError):
 class ContextOverflow(InvalidRequest):
     """The prompt, or the prompt and the answer asked for, need more tokens than the context holds."""
 
-    def __init__(self, *, num_tokens: int, context_length: int, param: str = "messages") -> None:
+    def __init__(self, *, num_tokens: int, context_length: int, param: str = "prompt") -> None:
         # Clients that fall back on a larger model know the case by llama-server's words for it.
         super().__init__(
             "The request exceeds the available context size: "

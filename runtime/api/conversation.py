@@ -51,8 +51,9 @@ class ChatPrompt:
         adapter: str | None = None,
         constraint: Constraint | None = None,
         logprobs: int | None = None,
+        param: str = "messages",
     ) -> Generate:
-        """The engine's request for one answer."""
+        """The engine's request for one answer; errors call the conversation `param`."""
         return Generate(
             request_id=request_id,
             prompt=self.text,
@@ -63,6 +64,7 @@ class ChatPrompt:
             adapter=adapter,
             constraint=constraint,
             logprobs=logprobs,
+            param=param,
         )
 
 

@@ -68,7 +68,12 @@ async def create_response(body: ResponseRequest, http: Request) -> Response:
         )
         response_id = f"resp_{uuid.uuid4().hex}"
         request = prompt.to_request(
-            response_id, body.sampling(), body.max_output_tokens, adapter=adapter, constraint=body.constraint()
+            response_id,
+            body.sampling(),
+            body.max_output_tokens,
+            adapter=adapter,
+            constraint=body.constraint(),
+            param="input",
         )
         keeps = store is not None and body.store is not False
         name = body.model or model.name
