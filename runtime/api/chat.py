@@ -20,7 +20,7 @@ from runtime.api.schemas.chat import (
     ChatCompletionRequest,
     ChatDelta,
 )
-from runtime.api.schemas.common import ErrorBody, FinishReasonBody, UsageBody
+from runtime.api.schemas.common import FinishReasonBody, UsageBody
 from runtime.api.schemas.logprobs import ChatLogprobs
 from runtime.chat.reasoning import Piece, ReasoningSplit
 from runtime.engine.messages import Delta
@@ -29,7 +29,7 @@ from runtime.engine.pool import ModelPool
 router = APIRouter(tags=["completions"])
 
 
-@router.post("/v1/chat/completions", response_model=ChatCompletion, responses={400: {"model": ErrorBody}})
+@router.post("/v1/chat/completions", response_model=ChatCompletion)
 async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> Response:
     """Answer a conversation."""
     pool: ModelPool = http.app.state.pool

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request, Response
 
 from runtime.api.events import only_event, tokens_of
 from runtime.api.schemas.chat import ChatCompletionRequest
-from runtime.api.schemas.common import ErrorBody
 from runtime.api.schemas.tokens import (
     DetokenizeAnswer,
     DetokenizeRequest,
@@ -27,7 +26,7 @@ _JSON = "application/json"
 # Tokens described at a time: 10 ms or so, in which the model's other answers wait.
 _MAX_DESCRIBED = 2048
 
-router = APIRouter(tags=["tokens"], responses={400: {"model": ErrorBody}})
+router = APIRouter(tags=["tokens"])
 
 
 @router.post("/tokenize", response_model=TokenizeAnswer)

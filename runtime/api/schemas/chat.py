@@ -17,8 +17,8 @@ class ContentPart(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: str
-    text: str | None = None
+    type: str = Field(description="Only `text`.")
+    text: str | None = Field(None, description="The text of the part.")
 
     @model_validator(mode="after")
     def _only_text(self) -> ContentPart:
@@ -34,8 +34,8 @@ class ChatMessage(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[ContentPart]
+    role: Literal["system", "developer", "user", "assistant"] = Field(description="Who speaks.")
+    content: str | list[ContentPart] = Field(description="What is said: a text, or parts of one.")
 
     def to_message(self) -> Message:
         """The turn as the chat layer knows it."""
@@ -49,7 +49,9 @@ class ChatCompletionRequest(GenerationRequest):
     """Body of a chat completion."""
 
     messages: list[ChatMessage] = Field(
-        min_length=1, examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]]
+        min_length=1,
+        description="The conversation, the oldest turn first.",
+        examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]],
     )
     logprobs: bool | None = Field(None, description="Tell the logprob of each token of the answer.")
     top_logprobs: int | None = Field(

@@ -133,6 +133,20 @@ class MessageStop(NamedEvent):
     type: Literal["message_stop"] = "message_stop"
 
 
+class AnthropicError(BaseModel):
+    """What went wrong: `type` for programs, `message` for people."""
+
+    type: str
+    message: str
+
+
+class AnthropicErrorBody(BaseModel):
+    """Anthropic's error object."""
+
+    type: Literal["error"] = "error"
+    error: AnthropicError
+
+
 class ErrorEvent(NamedEvent):
     """The answer failed on its way."""
 

@@ -8,7 +8,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from runtime.api.conversation import effort_variables
-from runtime.api.schemas.common import Number, ignored_header, refusal, refuse_unsupported, schema_constraint
+from runtime.api.schemas.common import (
+    STREAM,
+    TEMPERATURE,
+    TOP_P,
+    Number,
+    ignored_header,
+    refusal,
+    refuse_unsupported,
+    schema_constraint,
+)
 from runtime.chat.reasoning import marks_of
 from runtime.chat.template import ChatTemplate, Message
 from runtime.config import SamplingDefaults
@@ -36,8 +45,8 @@ class Block(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: str
-    text: str | None = None
+    type: str = Field(description="`text`, or `thinking` in an earlier answer.")
+    text: str | None = Field(None, description="The text of the block.")
 
     @model_validator(mode="after")
     def _only_text(self) -> Block:
@@ -53,8 +62,8 @@ class Turn(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    role: Literal["user", "assistant"]
-    content: str | list[Block]
+    role: Literal["user", "assistant"] = Field(description="Who speaks.")
+    content: str | list[Block] = Field(description="What is said: a text, or blocks of it.")
 
 
 class ThinkingConfig(BaseModel):
@@ -62,9 +71,9 @@ class ThinkingConfig(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["enabled", "disabled", "adaptive"]
-    budget_tokens: int | None = Field(None, ge=1)
-    display: Literal["summarized"] | None = None
+    type: Literal["enabled", "disabled", "adaptive"] = Field(description="`adaptive` leaves it to the model.")
+    budget_tokens: int | None = Field(None, ge=1, description="Taken, and not kept to.")
+    display: Literal["summarized"] | None = Field(None, description="Taken without effect: nothing is hidden.")
 
 
 class JsonFormat(BaseModel):
@@ -72,8 +81,8 @@ class JsonFormat(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["json_schema"]
-    schema_: dict[str, Any] = Field(alias="schema")
+    type: Literal["json_schema"] = Field(description="There is no other.")
+    schema_: dict[str, Any] = Field(alias="schema", description="The JSON schema that the answer must match.")
 
 
 class OutputConfig(BaseModel):
@@ -81,8 +90,8 @@ class OutputConfig(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    effort: Literal["low", "medium", "high"] | None = None
-    format: JsonFormat | None = None
+    effort: Literal["low", "medium", "high"] | None = Field(None, description="How much a reasoning model thinks.")
+    format: JsonFormat | None = Field(None, description="The form of the answer.")
 
 
 class CountRequest(BaseModel):
@@ -92,11 +101,13 @@ class CountRequest(BaseModel):
 
     model: str | None = Field(None, description="A served model's name, or MODEL:ADAPTER; without it, the first one.")
     messages: list[Turn] = Field(
-        min_length=1, examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]]
+        min_length=1,
+        description="The conversation, the oldest turn first; the last one is the user's.",
+        examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]],
     )
-    system: str | list[Block] | None = None
-    thinking: ThinkingConfig | None = None
-    output_config: OutputConfig | None = None
+    system: str | list[Block] | None = Field(None, description="What the model is told before the conversation.")
+    thinking: ThinkingConfig | None = Field(None, description="Whether a reasoning model thinks.")
+    output_config: OutputConfig | None = Field(None, description="What the answer must be.")
 
     @model_validator(mode="after")
     def _refuse_unsupported(self) -> CountRequest:
@@ -141,14 +152,14 @@ class MessageRequest(CountRequest):
 
     adapter: str | None = Field(None, description="One of the model's adapters.")
     max_tokens: int = Field(ge=1, description="Longest answer, reasoning and all.")
-    metadata: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = Field(None, description="Taken without effect.")
     stop_sequences: list[str] | None = Field(
         None, max_length=_MAX_STOPS, description="Strings that end the answer; not part of it."
     )
-    stream: bool | None = False
-    temperature: Number | None = Field(None, ge=0, le=1)
+    stream: bool | None = Field(False, description=STREAM)
+    temperature: Number | None = Field(None, ge=0, le=1, description=TEMPERATURE)
     top_k: int | None = Field(None, ge=0, description="Choose among the k likeliest tokens; 0: all.")
-    top_p: Number | None = Field(None, ge=0, le=1)
+    top_p: Number | None = Field(None, ge=0, le=1, description=TOP_P)
 
     @property
     def stops(self) -> tuple[str, ...]:
