@@ -58,8 +58,9 @@ async def count_chat_tokens(body: ChatCompletionRequest, http: Request, response
     pool: ModelPool = http.app.state.pool
     async with pool.hold(body.model, body.adapter) as (model, _):
         template = model.card.template
-        turns = [turn.to_message() for turn in body.messages]
-        prompt = template.render(turns, variables=body.template_variables(template))
+        prompt = template.render(
+            body.conversation(), variables=body.template_variables(template), tools=body.tool_use().told
+        )
         tokens = await tokens_of(model.client, Tokenize(uuid.uuid4().hex, prompt, parse_special=True))
         response.headers.update(body.response_headers)
         return TokenCount(prompt_tokens=len(tokens), context_length=model.client.context_length)

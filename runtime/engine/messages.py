@@ -54,8 +54,8 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     it). `max_tokens` None means as far as the context reaches. `adapter` is the name of a LoRA that was attached.
     `constraint` is what the answer must match. `logprobs` asks for those of the answer's tokens, each with so many of
     the likeliest; `prompt_logprobs` for those of the prompt as well, whose first token has none. `max_tokens` may then
-    be 0. `logprob_tokens` are told of after the likeliest, wherever logprobs are told. `param` is what errors call the
-    prompt.
+    be 0. `logprob_tokens` are told of after the likeliest, wherever logprobs are told. `visible` are names of control
+    tokens that are text of the answer. `param` is what errors call the prompt.
     """
 
     request_id: str
@@ -69,6 +69,7 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     logprobs: int | None = None
     prompt_logprobs: bool = False
     logprob_tokens: tuple[int, ...] = ()
+    visible: tuple[str, ...] = ()
     param: str = "prompt"
 
 

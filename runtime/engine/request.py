@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from runtime.engine.constraints import Matcher
+from runtime.engine.constraints import Matcher, control_token
 from runtime.engine.messages import Delta, Finished, FinishReason, Generate, Timings, TokenLogprob, Usage
 from runtime.engine.sampling import Sampler
 from runtime.errors import ContextOverflow, InvalidRequest
@@ -60,6 +60,8 @@ class Sequence:
         self.slot: int | None = None
         self.sampler = Sampler(request.sampling, prompt)
         self.text = TextStream(request.stop)
+        controls = {control_token(text, tokenizer): text.encode() for text in request.visible}
+        self._visible = {token: data for token, data in controls.items() if token is not None}
         self.num_generated = 0
         self.num_cached_tokens = 0
         self.num_drafted = 0
@@ -123,7 +125,7 @@ class Sequence:
         self.tokens.append(token)
         self.num_generated += 1
         is_full = len(self.tokens) >= self.max_length
-        text = self.text.push(tokenizer.token_bytes(token))
+        text = self.text.push(self._visible.get(token) or tokenizer.token_bytes(token))
         if is_full:
             text += self.text.finish()
         if self.text.stopped_by is not None:

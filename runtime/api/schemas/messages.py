@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from runtime.api.conversation import effort_variables
+from runtime.api.conversation import effort_variables, name_results
 from runtime.api.schemas.common import (
     STREAM,
     TEMPERATURE,
@@ -18,8 +19,11 @@ from runtime.api.schemas.common import (
     refuse_unsupported,
     schema_constraint,
 )
+from runtime.api.schemas.tools import to_tool
 from runtime.chat.reasoning import marks_of
 from runtime.chat.template import ChatTemplate, Message
+from runtime.chat.tools.call import ToolCall
+from runtime.chat.tools.use import Choice, ToolUse
 from runtime.config import SamplingDefaults
 from runtime.engine.constraints import Constraint
 from runtime.engine.sampling import SamplingParams
@@ -29,31 +33,84 @@ _DEFAULTS = SamplingDefaults()
 _MAX_STOPS = 64
 # What an earlier answer thought, which is taken and not shown to the model again.
 _REASONING_BLOCKS = ("thinking", "redacted_thinking")
+_CHOICES: dict[str, Choice] = {"auto": "auto", "none": "none", "any": "required", "tool": "required"}
 
 # Fields that would change the answer and cannot be honoured, with the values that ask for nothing.
 UNSUPPORTED: dict[str, tuple[object, ...]] = {
     "container": (None,),
     "context_management": (None,),
     "mcp_servers": (None, []),
-    "tool_choice": (None, {"type": "auto"}, {"type": "none"}),
-    "tools": (None, []),
 }
 
 
-class Block(BaseModel):
-    """A part of a message; only text is taken, and the reasoning of earlier answers."""
+class TextOnly(BaseModel):
+    """A part of a text."""
 
     model_config = ConfigDict(strict=True)
 
     type: str = Field(description="`text`, or `thinking` in an earlier answer.")
-    text: str | None = Field(None, description="The text of the block.")
+    text: str | None = Field(default=None, description="The text of the block.")
 
     @model_validator(mode="after")
-    def _only_text(self) -> Block:
-        if self.type not in {"text", *_REASONING_BLOCKS}:
-            raise ValueError(f"blocks of type '{self.type}' are not supported by this server, only 'text'")
-        if self.type == "text" and self.text is None:
-            raise ValueError("a block of type 'text' needs 'text'")
+    def _whole(self) -> Self:
+        taken = self._taken()
+        if self.type not in taken:
+            raise ValueError(f"blocks of type '{self.type}' are not supported by this server, only {', '.join(taken)}")
+        for name in taken[self.type]:
+            if getattr(self, name) is None:
+                raise ValueError(f"a block of type '{self.type}' needs '{name}'")
+        return self
+
+    def _taken(self) -> dict[str, tuple[str, ...]]:
+        """The types that are taken, and what a block of each must have."""
+        return {"text": ("text",)}
+
+
+class Block(TextOnly):
+    """A part of a message: text, a call, its result, or the reasoning of an earlier answer."""
+
+    id: str | None = Field(default=None, description="Of a call: its own name.")
+    name: str | None = Field(default=None, description="Of a call: the tool's name.")
+    input: dict[str, Any] | None = Field(default=None, description="Of a call: its arguments.")
+    tool_use_id: str | None = Field(default=None, description="Of a result: the call that it belongs to.")
+    content: str | list[TextOnly] | None = Field(default=None, description="Of a result: what came out.")
+    is_error: bool | None = Field(default=None, description="Of a result: whether the tool failed.")
+
+    def _taken(self) -> dict[str, tuple[str, ...]]:
+        blocks: dict[str, tuple[str, ...]] = {"tool_use": ("id", "name", "input"), "tool_result": ("tool_use_id",)}
+        return super()._taken() | blocks | dict.fromkeys(_REASONING_BLOCKS, ())
+
+    def to_result(self) -> Message:
+        """A result as the chat layer knows it."""
+        text = _text(self.content or "")
+        return Message("tool", f"Error: {text}" if self.is_error else text, tool_call_id=self.tool_use_id)
+
+
+class CustomTool(BaseModel):
+    """A tool that the model may call."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: Literal["custom"] | None = Field(None, description="There is no other.")
+    name: str = Field(description="What the tool is called.")
+    description: str | None = Field(None, description="What it does, for the model.")
+    input_schema: dict[str, Any] = Field(description="JSON schema of its arguments.")
+    strict: bool | None = Field(None, description="Hold the arguments to the schema.")
+
+
+class ToolChoice(BaseModel):
+    """Whether it may call one (`auto`), must (`any`), must call one of that name (`tool`), or may not (`none`)."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: Literal["auto", "any", "tool", "none"] = Field(description="Whether a tool is called.")
+    name: str | None = Field(default=None, description="The tool that must be called.")
+    disable_parallel_tool_use: bool | None = Field(default=None, description="At most one call in an answer.")
+
+    @model_validator(mode="after")
+    def _name_where_it_belongs(self) -> ToolChoice:
+        if (self.type == "tool") != (self.name is not None):
+            raise ValueError("a choice has a 'name' where its type is 'tool', and only there")
         return self
 
 
@@ -64,6 +121,18 @@ class Turn(BaseModel):
 
     role: Literal["user", "assistant"] = Field(description="Who speaks.")
     content: str | list[Block] = Field(description="What is said: a text, or blocks of it.")
+
+    @model_validator(mode="after")
+    def _blocks_where_they_belong(self) -> Turn:
+        stranger = {"user": "tool_use", "assistant": "tool_result"}[self.role]
+        if any(block.type == stranger for block in self.blocks):
+            raise ValueError(f"a message of role '{self.role}' has no blocks of type '{stranger}'")
+        return self
+
+    @property
+    def blocks(self) -> list[Block]:
+        """Its parts."""
+        return [Block(type="text", text=self.content)] if isinstance(self.content, str) else self.content
 
 
 class ThinkingConfig(BaseModel):
@@ -105,7 +174,9 @@ class CountRequest(BaseModel):
         description="The conversation, the oldest turn first; the last one is the user's.",
         examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]],
     )
-    system: str | list[Block] | None = Field(None, description="What the model is told before the conversation.")
+    system: str | list[TextOnly] | None = Field(None, description="What the model is told before the conversation.")
+    tools: list[CustomTool] | None = Field(None, description="Tools that the model may call.")
+    tool_choice: ToolChoice | None = Field(None, description="Whether it may, must or may not call one.")
     thinking: ThinkingConfig | None = Field(None, description="Whether a reasoning model thinks.")
     output_config: OutputConfig | None = Field(None, description="What the answer must be.")
 
@@ -125,12 +196,34 @@ class CountRequest(BaseModel):
         return ignored_header(ignored)
 
     def conversation(self) -> list[Message]:
-        """The turns as the chat layer knows them: the system text first, and neighbours of one role as one turn."""
-        turns = [
-            Message(role, "\n".join(_text(turn.content) for turn in group))
-            for role, group in groupby(self.messages, key=lambda turn: turn.role)
-        ]
-        return [Message("system", _text(self.system)), *turns] if self.system else turns
+        """The turns as the chat layer knows them: the system text first, and neighbours of one role as one turn.
+
+        Raises as `name_results` does.
+        """
+        turns = [Message("system", _text(self.system))] if self.system else []
+        for role, group in groupby(self.messages, key=lambda turn: turn.role):
+            blocks = [block for turn in group for block in turn.blocks]
+            text = "\n".join(block.text for block in blocks if block.text is not None)
+            calls = [
+                ToolCall(block.id or "", block.name or "", json.dumps(block.input, ensure_ascii=False))
+                for block in blocks
+                if block.type == "tool_use"
+            ]
+            results = [block.to_result() for block in blocks if block.type == "tool_result"]
+            turns += results
+            if role == "assistant" or text or not results:
+                turns.append(Message(role, text, tuple(calls)))
+        return name_results(turns, param="messages")
+
+    def tool_use(self) -> ToolUse:
+        """What the request says of tools. Raises as `ToolUse.checked` does."""
+        tools = tuple(
+            to_tool(tool.name, tool.description, tool.input_schema, is_strict=tool.strict) for tool in self.tools or ()
+        )
+        choice = self.tool_choice or ToolChoice(type="auto")
+        return ToolUse.checked(
+            tools, _CHOICES[choice.type], named=choice.name, is_parallel=not choice.disable_parallel_tool_use
+        )
 
     def template_variables(self, template: ChatTemplate) -> dict[str, Any]:
         """What `template` is told beside the messages.
@@ -180,5 +273,5 @@ class MessageRequest(CountRequest):
         return None if form is None else schema_constraint(form.schema_)
 
 
-def _text(content: str | list[Block]) -> str:
+def _text(content: str | list[TextOnly]) -> str:
     return content if isinstance(content, str) else "\n".join(block.text for block in content if block.text is not None)
