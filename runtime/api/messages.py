@@ -25,6 +25,7 @@ from runtime.api.schemas.message_events import (
     MessageStart,
     MessageStop,
     MessageUsage,
+    Ping,
     StopDelta,
     StopReason,
     StreamEvent,
@@ -69,7 +70,7 @@ async def create_message(body: MessageRequest, http: Request) -> Response:
         # The first event of a stream has the length of the prompt, which the engine tells only with the last.
         num_prompt = len(await tokens_of(model.client, _length(prompt)))
         shape = MessageShape(message_id, name, body.stops, num_prompt)
-        events = part_events(shape, prompt, request, model.client, http)
+        events = _pinged(part_events(shape, prompt, request, model.client, http))
         return await named_response(events, shape.fail, headers=body.response_headers)
 
 
@@ -136,6 +137,14 @@ class MessageShape:
     def fail(self, error: DemoticError) -> StreamEvent:
         """The last event of an answer that failed after its first."""
         return ErrorEvent(error=anthropic_error(error)["error"])
+
+
+async def _pinged(events: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
+    """`events` with a ping after the first, as Anthropic's streams have it."""
+    async for event in events:
+        yield event
+        if isinstance(event, MessageStart):
+            yield Ping()
 
 
 async def _fold(events: AsyncIterator[StreamEvent]) -> MessageBody:

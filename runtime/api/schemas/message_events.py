@@ -84,6 +84,12 @@ class MessageStart(NamedEvent):
     message: MessageBody
 
 
+class Ping(NamedEvent):
+    """The connection is alive."""
+
+    type: Literal["ping"] = "ping"
+
+
 class BlockStart(NamedEvent):
     """A block begins."""
 
@@ -170,4 +176,4 @@ class ErrorEvent(NamedEvent):
     error: dict[str, Any]
 
 
-StreamEvent = MessageStart | BlockStart | BlockDelta | BlockStop | MessageDelta | MessageStop | ErrorEvent
+StreamEvent = MessageStart | Ping | BlockStart | BlockDelta | BlockStop | MessageDelta | MessageStop | ErrorEvent
