@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.use import ToolUse
@@ -17,10 +17,12 @@ class FunctionDefinition(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
+    name: str = Field(description="What the function is called.")
+    description: str | None = Field(None, description="What it does, for the model.")
+    parameters: dict[str, Any] | None = Field(
+        None, description="JSON schema of its arguments; without it, it takes none."
+    )
+    strict: bool | None = Field(None, description="Hold the arguments to the schema.")
 
     def to_tool(self) -> Tool:
         """The function as the chat layer knows it."""
@@ -32,8 +34,8 @@ class ToolDefinition(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["function"]
-    function: FunctionDefinition
+    type: Literal["function"] = Field(description="There is no other.")
+    function: FunctionDefinition = Field(description="The function.")
 
 
 class FunctionName(BaseModel):
@@ -41,7 +43,7 @@ class FunctionName(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    name: str
+    name: str = Field(description="What the function is called.")
 
 
 class NamedTool(BaseModel):
@@ -49,8 +51,8 @@ class NamedTool(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["function"]
-    function: FunctionName
+    type: Literal["function"] = Field(description="There is no other.")
+    function: FunctionName = Field(description="The function.")
 
 
 class AllowedTools(BaseModel):
@@ -58,8 +60,8 @@ class AllowedTools(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    mode: Literal["auto", "required"]
-    tools: list[NamedTool]
+    mode: Literal["auto", "required"] = Field(description="`required`: one of them must be called.")
+    tools: list[NamedTool] = Field(description="Those that may be called.")
 
 
 class AllowedChoice(BaseModel):
@@ -67,8 +69,8 @@ class AllowedChoice(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["allowed_tools"]
-    allowed_tools: AllowedTools
+    type: Literal["allowed_tools"] = Field(description="There is no other.")
+    allowed_tools: AllowedTools = Field(description="The tools, and whether one must be called.")
 
 
 ToolChoice = Literal["none", "auto", "required"] | NamedTool | AllowedChoice
@@ -79,8 +81,8 @@ class FunctionCall(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    name: str
-    arguments: str
+    name: str = Field(description="What the function is called.")
+    arguments: str = Field(description="Its arguments, as JSON.")
 
 
 class ToolCallBody(BaseModel):
@@ -88,9 +90,9 @@ class ToolCallBody(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    id: str
-    type: Literal["function"] = "function"
-    function: FunctionCall
+    id: str = Field(description="The call's own name, by which its result refers to it.")
+    type: Literal["function"] = Field(default="function", description="There is no other.")
+    function: FunctionCall = Field(description="The function and its arguments.")
 
     @classmethod
     def from_call(cls, call: ToolCall) -> ToolCallBody:
