@@ -72,7 +72,7 @@ class ConstraintCompiler:
         if _nesting(constraint.source) > MAX_NESTING:
             raise _refusal(f"is nested deeper than {MAX_NESTING} levels")
         if constraint.kind == "choice":
-            return ChoiceMatcher(_read_choices(constraint.source), self._vocabulary)
+            return ChoiceMatcher(_read_choices(constraint.source), self.vocabulary)
         from llguidance import LLMatcher
 
         matcher = LLMatcher(self._ll_tokenizer, _to_grammar(constraint), log_level=0)
@@ -81,15 +81,16 @@ class ConstraintCompiler:
         return GrammarMatcher(matcher, self._tokenizer)
 
     @cached_property
-    def _vocabulary(self) -> Vocabulary:
+    def vocabulary(self) -> Vocabulary:
+        """What each token stands for."""
         return Vocabulary(self._tokenizer)
 
     @cached_property
     def _ll_tokenizer(self) -> LLTokenizer:
         from llguidance import LLTokenizer, TokenizerWrapper
 
-        source = TokenizerWrapper(_LlVocabulary(self._vocabulary))
-        return LLTokenizer(source, n_vocab=len(self._vocabulary.pieces), eos_token=self._vocabulary.ends)
+        source = TokenizerWrapper(_LlVocabulary(self.vocabulary))
+        return LLTokenizer(source, n_vocab=len(self.vocabulary.pieces), eos_token=self.vocabulary.ends)
 
 
 class GrammarMatcher:
