@@ -162,6 +162,13 @@ def _serve(
         Path | None,
         typer.Option(metavar="DIR", help="Requests may name any NAME.gguf in this folder as MODEL:NAME."),
     ] = None,
+    tool_dialect: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar=r"\[MODEL=]DIALECT",
+            help="How a model, by default the first, writes calls of tools, where that is not found out rightly.",
+        ),
+    ] = None,
     prefix_cache_dir: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Save beginnings of requests in this folder, so that they outlive a restart."),
@@ -201,6 +208,7 @@ def _serve(
         log_prompts=log_prompts,
         adapters=adapter or [],
         adapter_dir=adapter_dir,
+        tool_dialects=tool_dialect or [],
         prefix_cache_dir=prefix_cache_dir,
         context=context,
         max_answer=max_tokens_per_request,

@@ -149,6 +149,15 @@ class ChoiceLimits:
 
 
 @dataclass(frozen=True)
+class ToolLimits:
+    """What one request may say of tools: how many, how long all together, and how many calls an answer may have."""
+
+    max_tools: int = 128
+    max_chars: int = 128 * 1024
+    max_calls: int = 16
+
+
+@dataclass(frozen=True)
 class ChatTemplateConfig:
     """Bounds on a model's own chat template, which is a program written by a stranger."""
 

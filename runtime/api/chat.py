@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Request
@@ -22,7 +24,10 @@ from runtime.api.schemas.chat import (
 )
 from runtime.api.schemas.common import ErrorBody, FinishReasonBody, UsageBody
 from runtime.api.schemas.logprobs import ChatLogprobs
-from runtime.chat.reasoning import Piece, ReasoningSplit
+from runtime.api.schemas.tools import FunctionCall, ToolCallBody, ToolCallDelta
+from runtime.chat.answer import AnswerReader
+from runtime.chat.reasoning import Piece
+from runtime.chat.tools.call import ToolCall
 from runtime.engine.messages import Delta
 from runtime.engine.pool import ModelPool
 
@@ -35,9 +40,7 @@ async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> 
     pool: ModelPool = http.app.state.pool
     async with pool.hold(body.model, body.adapter) as (model, adapter):
         template = model.card.template
-        prompt = ChatPrompt.render(
-            template, [turn.to_message() for turn in body.messages], body.template_variables(template)
-        )
+        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), body.tool_use())
         shape = ChatShape(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), body.model or model.name, prompt)
         request = prompt.to_request(
             shape.id,
@@ -59,30 +62,42 @@ class ChatShape:
     created: int
     model: str
     prompt: ChatPrompt
-    splits: dict[int, ReasoningSplit | None] = field(default_factory=dict)
+    readers: dict[int, AnswerReader] = field(default_factory=dict)
+    num_calls: Counter[int] = field(default_factory=Counter)
 
     def begin(self, index: int) -> list[ChatChunkChoice]:
         """See `Shape.begin`."""
-        self.splits[index] = self.prompt.split()
+        self.readers[index] = self.prompt.reader()
         return [ChatChunkChoice(index=index, delta=ChatDelta(role="assistant", content=""))]
 
     def say(self, index: int, delta: Delta) -> list[ChatChunkChoice]:
         """See `Shape.say`."""
-        split = self.splits[index]
-        pieces = [Piece("content", delta.text)] if split is None else split.push(delta.text)
-        if delta.logprobs and not pieces:
-            pieces = [Piece("content", "")]
-        chunks = [_chunk_of(index, piece) for piece in pieces]
+        chunks = self._tell(index, self.readers[index].push(delta.text))
         if delta.logprobs:
+            chunks = chunks or [ChatChunkChoice(index=index, delta=ChatDelta(content=""))]
             chunks[0].logprobs = ChatLogprobs.from_tokens(delta.logprobs)
         return chunks
 
     def end(self, index: int, reason: FinishReasonBody) -> list[ChatChunkChoice]:
         """See `Shape.end`."""
-        split = self.splits[index]
-        rest = [] if split is None else split.finish()
-        last = ChatChunkChoice(index=index, delta=ChatDelta(), finish_reason=reason)
-        return [*(_chunk_of(index, piece) for piece in rest), last]
+        rest = self._tell(index, self.readers[index].finish())
+        has_called = reason == "stop" and self.num_calls[index] > 0
+        last = ChatChunkChoice(index=index, delta=ChatDelta(), finish_reason="tool_calls" if has_called else reason)
+        return [*rest, last]
+
+    def _tell(self, index: int, found: Sequence[Piece | ToolCall]) -> list[ChatChunkChoice]:
+        """The pieces and calls of a choice as chunks."""
+        deltas: list[ChatDelta] = []
+        for each in found:
+            if isinstance(each, ToolCall):
+                told = ToolCallDelta.of_call(self.num_calls[index], each)
+                deltas += [ChatDelta(tool_calls=[delta]) for delta in told]
+                self.num_calls[index] += 1
+            elif each.kind == "reasoning":
+                deltas.append(ChatDelta(reasoning_content=each.text))
+            else:
+                deltas.append(ChatDelta(content=each.text))
+        return [ChatChunkChoice(index=index, delta=delta) for delta in deltas]
 
     def chunk(self, pieces: list[ChatChunkChoice], usage: UsageBody | None = None) -> ChatCompletionChunk:
         """See `Shape.chunk`."""
@@ -94,22 +109,29 @@ class ChatShape:
         return ChatCompletion(id=self.id, created=self.created, model=self.model, choices=answers, usage=usage)
 
 
-def _chunk_of(index: int, piece: Piece) -> ChatChunkChoice:
-    is_content = piece.kind == "content"
-    delta = ChatDelta(content=piece.text) if is_content else ChatDelta(reasoning_content=piece.text)
-    return ChatChunkChoice(index=index, delta=delta)
-
-
 def _join(pieces: list[ChatChunkChoice]) -> ChatChoice:
     reasoning = "".join(piece.delta.reasoning_content or "" for piece in pieces)
     tokens = [token for piece in pieces if piece.logprobs is not None for token in piece.logprobs.content]
+    calls = _join_calls([delta for piece in pieces for delta in piece.delta.tool_calls or ()])
+    content = "".join(piece.delta.content or "" for piece in pieces)
     reason = pieces[-1].finish_reason
     assert reason is not None  # noqa: S101  # the last piece has it
     return ChatChoice(
         index=pieces[0].index,
         message=AnswerMessage(
-            content="".join(piece.delta.content or "" for piece in pieces), reasoning_content=reasoning or None
+            content=content if content or not calls else None,
+            reasoning_content=reasoning or None,
+            tool_calls=calls or None,
         ),
         logprobs=ChatLogprobs(content=tokens) if tokens else None,
         finish_reason=reason,
     )
+
+
+def _join_calls(deltas: Sequence[ToolCallDelta]) -> list[ToolCallBody]:
+    calls: list[ToolCallBody] = []
+    for delta in deltas:
+        if delta.id is not None:
+            calls.append(ToolCallBody(id=delta.id, function=FunctionCall(name=delta.function.name or "", arguments="")))
+        calls[delta.index].function.arguments += delta.function.arguments
+    return calls

@@ -2,44 +2,66 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
+from runtime.chat.answer import AnswerReader
 from runtime.chat.reasoning import ReasoningSplit, marks_of
 from runtime.chat.template import ChatTemplate, Message
-from runtime.engine.constraints import Constraint
+from runtime.chat.tools.dialects.base import Dialect
+from runtime.chat.tools.dialects.registry import FALLBACK
+from runtime.chat.tools.use import ToolUse
+from runtime.engine.constraints import Constraint, Trigger
 from runtime.engine.messages import Generate
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import InvalidRequest
 
 Effort = Literal["none", "minimal", "low", "medium", "high"]
 # What templates call it: Qwen3 and its kin the first, gpt-oss the second.
+NO_TOOLS = ToolUse()
 _EFFORT_VARIABLES = ("enable_thinking", "reasoning_effort")
 
 
 @dataclass(frozen=True)
 class ChatPrompt:
-    """A rendered conversation; `stop` ends its answer, and where the model reasons, `marks` enclose its reasoning."""
+    """A rendered conversation; `stop` ends its answer, and where the model reasons, `marks` enclose its reasoning.
+
+    `tools` are those that the answer may call, in `dialect`.
+    """
 
     text: str
     stop: tuple[str, ...] = ()
     marks: tuple[str, str] | None = None
+    tools: ToolUse = NO_TOOLS
+    dialect: Dialect = FALLBACK
 
     @classmethod
     def render(
-        cls, template: ChatTemplate, messages: Sequence[Message], variables: Mapping[str, Any] | None = None
+        cls,
+        template: ChatTemplate,
+        messages: Sequence[Message],
+        variables: Mapping[str, Any] | None = None,
+        tools: ToolUse = NO_TOOLS,
+        language: str | None = None,
     ) -> ChatPrompt:
-        """The prompt of `messages`. Raises as `ChatTemplate.render` does."""
-        text = template.render(messages, variables=variables)
-        return cls(text, template.stop, marks_of(template.source))
+        """The prompt of `messages`; `language` is the user's, where it is known. Raises as `ChatTemplate.render`."""
+        text = template.render(messages, variables=variables, tools=tools.told, language=language)
+        stop = template.stop + (template.dialect.stops if tools.allowed else ())
+        return cls(text, stop, marks_of(template.source), tools, template.dialect)
 
-    def split(self) -> ReasoningSplit | None:
-        """What splits an answer's reasoning from its content; None where the model does not reason."""
-        if self.marks is None:
-            return None
-        start, end = self.marks
-        return ReasoningSplit(start, end, is_begun=self.text.rstrip().endswith(start))
+    def reader(self) -> AnswerReader:
+        """What reads an answer: its reasoning, its content and its calls."""
+        split = None if self.marks is None else ReasoningSplit(*self.marks, is_begun=self.is_reasoning)
+        return AnswerReader(split, self.tools.parser(self.dialect))
+
+    @property
+    def is_reasoning(self) -> bool:
+        """Whether the answer begins within the reasoning."""
+        return self.marks is not None and self.text.rstrip().endswith(self.marks[0])
 
     def to_request(
         self,
@@ -52,7 +74,13 @@ class ChatPrompt:
         constraint: Constraint | None = None,
         logprobs: int | None = None,
     ) -> Generate:
-        """The engine's request for one answer."""
+        """The engine's request for one answer, which calls tools as the request wants, or matches `constraint`.
+
+        Raises:
+            InvalidRequest: the two cannot be joined, or a tool's schema cannot be enforced.
+        """
+        if self.tools.allowed:
+            constraint = self._after_reasoning(self.tools.constraint(self.dialect, constraint))
         return Generate(
             request_id=request_id,
             prompt=self.text,
@@ -63,7 +91,40 @@ class ChatPrompt:
             adapter=adapter,
             constraint=constraint,
             logprobs=logprobs,
+            visible=(*(self.marks or ()), *(self.dialect.marks if self.tools.allowed else ())),
         )
+
+    def _after_reasoning(self, constraint: Constraint) -> Constraint:
+        """`constraint`, which is that of calls, for what comes after the reasoning."""
+        if self.marks is None:
+            return constraint
+        if constraint.trigger is not None:
+            trigger = replace(constraint.trigger, skip=self.marks, is_skipping=self.is_reasoning)
+        elif self.is_reasoning:
+            trigger = Trigger((self.marks[1],), is_after=True)
+        else:
+            return constraint
+        return replace(constraint, trigger=trigger)
+
+
+def name_results(messages: Sequence[Message], *, param: str) -> list[Message]:
+    """The turns, each result with the name of the tool whose call it belongs to.
+
+    Raises:
+        InvalidRequest: there is no such call before it.
+    """
+    names: dict[str, str] = {}
+    turns: list[Message] = []
+    for message in messages:
+        names |= {call.id: call.name for call in message.tool_calls}
+        if message.tool_call_id is None:
+            turns.append(message)
+            continue
+        if message.tool_call_id not in names:
+            call = message.tool_call_id[:64]
+            raise InvalidRequest(f"There is a result of the call '{call}', which is not before it.", param=param)
+        turns.append(dataclasses.replace(message, name=names[message.tool_call_id]))
+    return turns
 
 
 def effort_variables(effort: Effort | None, template: ChatTemplate, *, param: str) -> dict[str, Any]:

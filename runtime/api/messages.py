@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncIterator
 
@@ -15,7 +16,9 @@ from runtime.api.schemas.message_events import (
     BlockDelta,
     BlockStart,
     BlockStop,
+    ContentBlock,
     ErrorEvent,
+    InputDelta,
     MessageBody,
     MessageDelta,
     MessageStart,
@@ -29,9 +32,11 @@ from runtime.api.schemas.message_events import (
     ThinkingBlock,
     ThinkingDelta,
     TokenCount,
+    ToolUseBlock,
 )
 from runtime.api.schemas.messages import CountRequest, MessageRequest
 from runtime.api.streaming import count_tokens, named_response
+from runtime.chat.tools.call import ToolCall
 from runtime.engine.messages import Finished, Tokenize
 from runtime.engine.pool import ModelPool
 from runtime.errors import DemoticError, InferenceFailed
@@ -45,7 +50,7 @@ async def create_message(body: MessageRequest, http: Request) -> Response:
     pool: ModelPool = http.app.state.pool
     async with pool.hold(body.model, body.adapter) as (model, adapter):
         template = model.card.template
-        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template))
+        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), body.tool_use())
         message_id = f"msg_{uuid.uuid4().hex}"
         request = prompt.to_request(
             message_id,
@@ -73,7 +78,7 @@ async def count_message_tokens(body: CountRequest, http: Request, response: Resp
     pool: ModelPool = http.app.state.pool
     async with pool.hold(body.model, None) as (model, _):
         template = model.card.template
-        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template))
+        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), body.tool_use())
         response.headers.update(body.response_headers)
         return TokenCount(input_tokens=await count_tokens(model.client, _length(prompt)))
 
@@ -87,6 +92,7 @@ class MessageShape:
         self._stops = stops
         self._index = -1
         self._kind: Kind = "content"
+        self._has_called = False
 
     def begin(self) -> list[StreamEvent]:
         """See `PartShape.begin`."""
@@ -108,9 +114,19 @@ class MessageShape:
         """See `PartShape.close`."""
         return [BlockStop(index=self._index)]
 
+    def call(self, call: ToolCall) -> list[StreamEvent]:
+        """See `PartShape.call`."""
+        self._has_called = True
+        self._index += 1
+        block = ToolUseBlock(id=call.id.replace("call_", "toolu_", 1), name=call.name)
+        delta = BlockDelta(index=self._index, delta=InputDelta(partial_json=call.arguments))
+        return [BlockStart(index=self._index, content_block=block), delta, BlockStop(index=self._index)]
+
     def end(self, finished: Finished, num_reasoning: int) -> list[StreamEvent]:  # noqa: ARG002  # it is not told
         """See `PartShape.end`."""
         reason: StopReason = "max_tokens" if finished.reason == "length" else "end_turn"
+        if self._has_called and finished.reason == "stop":
+            reason = "tool_use"
         # A model without a template is stopped by a string that the request did not ask for.
         stop = finished.stopped_by if finished.stopped_by in self._stops else None
         delta = StopDelta(stop_reason=reason if stop is None else "stop_sequence", stop_sequence=stop)
@@ -140,12 +156,15 @@ async def _fold(events: AsyncIterator[StreamEvent]) -> MessageBody:
     return message
 
 
-def _grow(block: TextBlock | ThinkingBlock, delta: TextDelta | ThinkingDelta) -> None:
+def _grow(block: ContentBlock, delta: TextDelta | ThinkingDelta | InputDelta) -> None:
     match block, delta:
         case TextBlock(), TextDelta():
             block.text += delta.text
         case ThinkingBlock(), ThinkingDelta():
             block.thinking += delta.thinking
+        case ToolUseBlock(), InputDelta():
+            # A call comes whole.
+            block.input = json.loads(delta.partial_json)
 
 
 def _length(prompt: ChatPrompt) -> Tokenize:

@@ -1,4 +1,4 @@
-"""An answer as a row of parts, its reasoning and its content, as the Responses API and Anthropic's tell it.
+"""An answer as a row of parts, its reasoning, its content and its calls, as the Responses API and Anthropic's tell it.
 
 An endpoint says with its `PartShape` how the beginning, the growth and the end of a part look as events.
 """
@@ -13,7 +13,9 @@ from fastapi import Request
 
 from runtime.api.conversation import ChatPrompt
 from runtime.api.streaming import NamedEvent, count_tokens, generate
-from runtime.chat.reasoning import Piece, ReasoningSplit
+from runtime.chat.answer import AnswerReader
+from runtime.chat.reasoning import Piece
+from runtime.chat.tools.call import ToolCall
 from runtime.engine.client import EngineClient
 from runtime.engine.messages import Finished, Generate, Tokenize
 from runtime.errors import Cancelled, DemoticError
@@ -37,6 +39,9 @@ class PartShape(Protocol[EventT]):
     def close(self, *, is_whole: bool) -> list[EventT]:
         """Events of the open part's end; it is not whole where the answer was cut off in it."""
 
+    def call(self, call: ToolCall) -> list[EventT]:
+        """Events of a call, while no part is open."""
+
     def end(self, finished: Finished, num_reasoning: int) -> list[EventT]:
         """Events that come after all others; `num_reasoning` of the answer's tokens were reasoning."""
 
@@ -49,7 +54,7 @@ async def part_events(
     Raises:
         DemoticError: it failed.
     """
-    writer = _PartWriter(shape, prompt.split())
+    writer = _PartWriter(shape, prompt.reader())
     is_begun = False
     async with aclosing(generate(client, request, http)) as events:
         async for event in events:
@@ -71,27 +76,31 @@ async def part_events(
 class _PartWriter(Generic[EventT]):
     """Text in, events of parts out."""
 
-    def __init__(self, shape: PartShape[EventT], split: ReasoningSplit | None) -> None:
+    def __init__(self, shape: PartShape[EventT], reader: AnswerReader) -> None:
         self._shape = shape
-        self._split = split
+        self._reader = reader
+        self._has_called = False
         self._open: Kind | None = None
         self.reasoning = ""
 
     def write(self, text: str) -> list[EventT]:
         """Take the next text; return the events of what is certain now."""
-        pieces = [Piece("content", text)] if self._split is None else self._split.push(text)
-        return [event for piece in pieces for event in self._add(piece)]
+        return [event for found in self._reader.push(text) for event in self._add(found)]
 
     def finish(self, finished: Finished) -> list[EventT]:
-        """The last events; an answer that ended by itself has a content, be it empty."""
+        """The last events; an answer that ended by itself, without a call, has a content, be it empty."""
         is_whole = finished.reason == "stop"
-        pieces = [] if self._split is None else self._split.finish()
-        events = [event for piece in pieces for event in self._add(piece)]
-        if is_whole:
+        events = [event for found in self._reader.finish() for event in self._add(found)]
+        if is_whole and not self._has_called:
             events += self._change("content")
         return events + (self._shape.close(is_whole=is_whole) if self._open else [])
 
-    def _add(self, piece: Piece) -> list[EventT]:
+    def _add(self, piece: Piece | ToolCall) -> list[EventT]:
+        if isinstance(piece, ToolCall):
+            self._has_called = True
+            events = self._shape.close(is_whole=True) if self._open else []
+            self._open = None
+            return events + self._shape.call(piece)
         if piece.kind == "reasoning":
             self.reasoning += piece.text
         return [*self._change(piece.kind), *(self._shape.add(piece.text) if piece.text else [])]

@@ -14,10 +14,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from runtime.api.auth import sent_key
-from runtime.api.conversation import ChatPrompt, effort_variables
+from runtime.api.conversation import ChatPrompt, effort_variables, name_results
 from runtime.api.parts import Kind, part_events
 from runtime.api.schemas.common import ErrorBody
 from runtime.api.schemas.response_events import (
+    ArgumentsDelta,
+    ArgumentsDone,
+    CallItem,
     DeletedResponse,
     IncompleteDetails,
     ItemEvent,
@@ -42,6 +45,7 @@ from runtime.api.schemas.responses import ResponseRequest
 from runtime.api.stored import ResponseStore, StoredResponse
 from runtime.api.streaming import named_response
 from runtime.chat.template import Message
+from runtime.chat.tools.call import ToolCall
 from runtime.engine.messages import Finished
 from runtime.engine.pool import ModelPool
 from runtime.errors import DemoticError, InferenceFailed, InvalidRequest, PreviousResponseNotFound, ResponseNotFound
@@ -58,13 +62,14 @@ async def create_response(body: ResponseRequest, http: Request) -> Response:
     earlier = await _conversation(body.previous_response_id, http)
     pool: ModelPool = http.app.state.pool
     async with pool.hold(body.model, body.adapter) as (model, adapter):
-        turns = [*earlier, *body.messages()]
+        turns = name_results([*earlier, *body.messages()], param="input")
         instructions = [Message("system", body.instructions)] if body.instructions else []
         template = model.card.template
         prompt = ChatPrompt.render(
             template,
             _join_system([*instructions, *turns]),
             effort_variables(body.effort, template, param="reasoning.effort"),
+            body.tool_use(),
         )
         response_id = f"resp_{uuid.uuid4().hex}"
         request = prompt.to_request(
@@ -121,24 +126,34 @@ class ResponseShape:
         name = uuid.uuid4().hex
         self._body.output.append(ReasoningItem(id=f"rs_{name}") if is_reasoning else MessageItem(id=f"msg_{name}"))
         added = self._item("response.output_item.added")
-        self._last.content = [ReasoningText()] if is_reasoning else [OutputText()]
+        self._said.content = [ReasoningText()] if is_reasoning else [OutputText()]
         return [added, self._part("response.content_part.added")]
 
     def add(self, text: str) -> list[StreamEvent]:
         """See `PartShape.add`."""
-        self._last.content[0].text += text
+        self._said.content[0].text += text
         if isinstance(self._last, ReasoningItem):
             return [ReasoningDelta(**self._place(), delta=text)]
         return [TextDelta(**self._place(), delta=text)]
 
     def close(self, *, is_whole: bool) -> list[StreamEvent]:
         """See `PartShape.close`."""
-        text = self._last.content[0].text
+        text = self._said.content[0].text
         is_reasoning = isinstance(self._last, ReasoningItem)
         done = ReasoningDone(**self._place(), text=text) if is_reasoning else TextDone(**self._place(), text=text)
         part = self._part("response.content_part.done")
         self._last.status = "completed" if is_whole else "incomplete"
         return [done, part, self._item("response.output_item.done")]
+
+    def call(self, call: ToolCall) -> list[StreamEvent]:
+        """See `PartShape.call`."""
+        item = CallItem(id=f"fc_{uuid.uuid4().hex}", call_id=call.id, name=call.name)
+        self._body.output.append(item)
+        added = self._item("response.output_item.added")
+        delta = ArgumentsDelta(**self._place(), delta=call.arguments)
+        done = ArgumentsDone(**self._place(), name=call.name, arguments=call.arguments)
+        item.arguments, item.status = call.arguments, "completed"
+        return [added, delta, done, self._item("response.output_item.done")]
 
     def end(self, finished: Finished, num_reasoning: int) -> list[StreamEvent]:
         """See `PartShape.end`."""
@@ -161,6 +176,13 @@ class ResponseShape:
     def _last(self) -> OutputItem:
         return self._body.output[-1]
 
+    @property
+    def _said(self) -> MessageItem | ReasoningItem:
+        """The last item while it grows: calls come whole."""
+        last = self._last
+        assert not isinstance(last, CallItem)  # noqa: S101
+        return last
+
     def _life(self, kind: LifeEvent) -> StreamEvent:
         return ResponseEvent(type=kind, sequence_number=self._next(), response=self._body.model_copy(deep=True))
 
@@ -173,7 +195,7 @@ class ResponseShape:
         )
 
     def _part(self, kind: Literal["response.content_part.added", "response.content_part.done"]) -> StreamEvent:
-        return PartEvent(type=kind, **self._place(), part=self._last.content[0].model_copy())
+        return PartEvent(type=kind, **self._place(), part=self._said.content[0].model_copy())
 
     def _place(self) -> dict[str, Any]:
         """Fields of an event in the last item."""
@@ -195,11 +217,17 @@ async def _keep(
     async for event in events:
         if isinstance(event, ResponseEvent) and event.response.status in {"completed", "incomplete"}:
             body = event.response
-            answers = [item for item in body.output if isinstance(item, MessageItem)]
-            conversation = [*turns, *(Message("assistant", item.content[0].text) for item in answers)]
+            conversation = [*turns, *_said_in(body)]
             plain = body.model_dump(mode="json")
             body.store = await asyncio.to_thread(store.keep, body.id, owner, plain, conversation)
         yield event
+
+
+def _said_in(body: ResponseBody) -> list[Message]:
+    """What an answer adds to its conversation: one turn, without its reasoning."""
+    texts = [item.content[0].text for item in body.output if isinstance(item, MessageItem)]
+    calls = [ToolCall(item.call_id, item.name, item.arguments) for item in body.output if isinstance(item, CallItem)]
+    return [Message("assistant", "\n".join(texts), tuple(calls))] if texts or calls else []
 
 
 async def _fold(events: AsyncIterator[StreamEvent]) -> ResponseBody:

@@ -8,6 +8,7 @@ zeros in the file.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.chat.template import Message
+from runtime.chat.tools.call import ToolCall
 
 _log = logging.getLogger("demotic.api")
 
@@ -64,7 +66,7 @@ class ResponseStore:
             Whether it is kept. It is not where it is over the limit alone, or where the file cannot be written.
         """
         body_text = json.dumps(body, ensure_ascii=False)
-        turns = json.dumps([[message.role, message.content] for message in conversation], ensure_ascii=False)
+        turns = json.dumps([dataclasses.astuple(message) for message in conversation], ensure_ascii=False)
         size = len(body_text.encode()) + len(turns.encode())
         if size > self._max_bytes:
             return False
@@ -95,7 +97,7 @@ class ResponseStore:
         if row is None:
             return None
         body, turns = map(json.loads, row)
-        return StoredResponse(body, tuple(Message(role, content) for role, content in turns))
+        return StoredResponse(body, tuple(_to_message(*turn) for turn in turns))
 
     def delete(self, response_id: str, owner: str) -> bool:
         """Delete an answer, and tell whether there was one for `owner`."""
@@ -129,3 +131,8 @@ class ResponseStore:
         connection.execute("PRAGMA secure_delete = ON")
         connection.executescript(_SCHEMA)
         return connection
+
+
+def _to_message(role: str, content: str, calls: Sequence[Sequence[str]] = (), *more: str | None) -> Message:
+    """A turn as it is kept. Those of earlier versions have only a role and a content."""
+    return Message(role, content, tuple(ToolCall(*call) for call in calls), *more)

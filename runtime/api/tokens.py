@@ -51,8 +51,9 @@ async def count_chat_tokens(body: ChatCompletionRequest, http: Request, response
     """How many tokens the prompt of a chat request has; nothing is generated."""
     model = await _model(body.model, http)
     template = model.card.template
-    turns = [turn.to_message() for turn in body.messages]
-    prompt = template.render(turns, variables=body.template_variables(template))
+    prompt = template.render(
+        body.conversation(), variables=body.template_variables(template), tools=body.tool_use().told
+    )
     answer = await _tokens(model.client, Tokenize(uuid.uuid4().hex, prompt, parse_special=True))
     response.headers.update(body.response_headers)
     return TokenCount(prompt_tokens=len(answer.tokens), context_length=model.client.context_length)

@@ -3,21 +3,28 @@
 Two faults of real templates are mended. Some refuse a system message (Gemma 2) or drop it without a word: for those
 the system text is folded into the first user message. Models without any template get `PLAIN`, a transcript with
 names, which base models continue sensibly; it stops where the model would begin the user's next turn.
+
+Tools, calls and results are given to templates that know them. For the others the model's dialect makes them text.
 """
 
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jinja2 import TemplateError
 
 from runtime.chat.sandbox import BoundedEnvironment
+from runtime.chat.tools.call import Tool, ToolCall
 from runtime.config import ChatTemplateConfig
 from runtime.errors import InvalidRequest, ModelFileInvalid
+
+if TYPE_CHECKING:
+    from runtime.chat.tools.dialects.base import Dialect
 
 PLAIN = """\
 {%- for message in messages -%}
@@ -30,27 +37,36 @@ PLAIN = """\
 {%- if add_generation_prompt -%}Assistant:{%- endif -%}
 """
 PLAIN_STOP = ("\nUser:",)
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation; `role` is one of `ROLES`."""
+    """One turn of a conversation; `role` is one of `ROLES`.
+
+    An assistant's turn may have `tool_calls`. A turn of role "tool" is what became of one of them: `tool_call_id` says
+    of which, and `name` is the tool's.
+    """
 
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True)
 class ChatTemplate:
     """A model's template and the texts of its special tokens.
 
-    `source` None stands for a model without a template.
+    `source` None stands for a model without a template. `tool_dialect` names how the model writes calls of tools, where
+    that is known better than by the template's text.
     """
 
     source: str | None
     bos_token: str = ""
     eos_token: str = ""
+    tool_dialect: str | None = None
     config: ChatTemplateConfig = field(default_factory=ChatTemplateConfig)
 
     @property
@@ -64,8 +80,13 @@ class ChatTemplate:
         *,
         add_generation_prompt: bool = True,
         variables: Mapping[str, Any] | None = None,
+        tools: Sequence[Tool] = (),
+        language: str | None = None,
     ) -> str:
         """The prompt for `messages`; `variables` are what else the template is told.
+
+        `tools` are those that the model may call, and `language` is that in which it is told of them where its template
+        has no words for that.
 
         Raises:
             InvalidRequest: no message, an unknown role, or an order of roles that the template refuses.
@@ -78,9 +99,19 @@ class ChatTemplate:
                 raise InvalidRequest(
                     f"'{message.role}' is not a role.", remedy=f"Roles are {', '.join(ROLES)}.", param="messages"
                 )
+        has_tools = tools or any(message.role == "tool" or message.tool_calls for message in messages)
+        if has_tools and not self._takes_tools:
+            messages, tools = self.dialect.render(messages, tools, language), ()
         if messages[0].role == "system" and len(messages) > 1 and not self._takes_system:
             messages = _fold_system(messages)
-        return self._render(messages, add_generation_prompt=add_generation_prompt, more=variables)
+        return self._render(messages, add_generation_prompt=add_generation_prompt, more=variables, tools=tools)
+
+    @cached_property
+    def dialect(self) -> Dialect:
+        """How the model writes calls of tools."""
+        from runtime.chat.tools.dialects.registry import DIALECTS, dialect_of
+
+        return dialect_of(self.source) if self.tool_dialect is None else DIALECTS[self.tool_dialect]
 
     def knows(self, name: str) -> bool:
         """Whether the template speaks of a variable."""
@@ -95,15 +126,38 @@ class ChatTemplate:
         except InvalidRequest:
             return False
 
+    @cached_property
+    def _takes_tools(self) -> bool:
+        """Whether a tool, a call of it and the result all come out of the template."""
+        if not self.knows("tools"):
+            return False
+        call = ToolCall("demotic12", "demotic-probe", '{"demotic-argument": 1}')
+        probe = (
+            Message("user", "?"),
+            Message("assistant", "", (call,)),
+            Message("tool", "demotic-result", tool_call_id=call.id, name=call.name),
+        )
+        tool = Tool("demotic-tool", "", {"type": "object", "properties": {}})
+        try:
+            prompt = self._render(probe, add_generation_prompt=True, tools=(tool,))
+        except (InvalidRequest, ModelFileInvalid):
+            return False
+        return all(text in prompt for text in (tool.name, call.name, "demotic-argument", "demotic-result"))
+
     def _render(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool, more: Mapping[str, Any] | None = None
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool,
+        more: Mapping[str, Any] | None = None,
+        tools: Sequence[Tool] = (),
     ) -> str:
         variables: dict[str, Any] = dict(more or {}) | {
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "messages": [self._turn(message) for message in messages],
             "add_generation_prompt": add_generation_prompt,
             "bos_token": self.bos_token,
             "eos_token": self.eos_token,
-            "tools": None,
+            "tools": [_told(tool) for tool in tools] or None,
             "raise_exception": _refuse,
             "strftime_now": _now,
         }
@@ -118,9 +172,33 @@ class ChatTemplate:
                 remedy="Use plain completions with this model.",
             ) from fault
 
+    def _turn(self, message: Message) -> dict[str, Any]:
+        """A message as templates know it: in OpenAI's shape, but for the arguments, which are no text."""
+        turn: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.tool_calls:
+            turn["tool_calls"] = [
+                {
+                    "id": self.dialect.id_of(call.id),
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": json.loads(call.arguments)},
+                }
+                for call in message.tool_calls
+            ]
+        if message.tool_call_id is not None:
+            turn["tool_call_id"] = self.dialect.id_of(message.tool_call_id)
+        if message.name is not None:
+            turn["name"] = message.name
+        return turn
+
 
 class _Refused(TemplateError):
     """The template called `raise_exception`."""
+
+
+def _told(tool: Tool) -> dict[str, Any]:
+    from runtime.chat.tools.dialects.writing import openai_tool
+
+    return openai_tool(tool)
 
 
 def _refuse(message: object) -> NoReturn:

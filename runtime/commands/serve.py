@@ -17,6 +17,7 @@ from runtime.api.access_log import AccessLog
 from runtime.api.app import create_app
 from runtime.api.server import DrainingServer
 from runtime.card import ModelCard
+from runtime.chat.tools.dialects.registry import DIALECTS
 from runtime.commands.access import check_origins, gather_keys, is_open
 from runtime.commands.notice import tell_licence
 from runtime.config import EngineConfig, PoolConfig, ServerConfig
@@ -39,6 +40,7 @@ def serve(
     log_prompts: bool,
     adapters: Sequence[str],
     adapter_dir: Path | None,
+    tool_dialects: Sequence[str],
     prefix_cache_dir: Path | None,
     context: int | None,
     max_answer: int | None,
@@ -60,6 +62,8 @@ def serve(
         card = ModelCard.read(store.resolve(reference))
         tell_licence(store, card.file)
         cards[card.name] = card
+    for name, dialect in _read_dialects(tool_dialects, cards).items():
+        cards[name] = ModelCard(dataclasses.replace(cards[name].file, tool_dialect=dialect), cards[name].header)
     files = {name: card.file for name, card in cards.items()}
     shelf = AdapterFiles(_read_adapters(adapters, cards), _checked_folder(adapter_dir))
     if log_prompts and access_log is None:
@@ -69,6 +73,26 @@ def serve(
         loader = WorkerLoader(files, limits, adapters=shelf, prefix_dir=prefix_cache_dir)
         pool = ModelPool(list(files), loader, pool_config, max_waiting=limits.max_waiting, cards=cards)
         asyncio.run(_serve(listener, pool, dataclasses.replace(config, is_open=reachable), keys, log))
+
+
+def _read_dialects(texts: Sequence[str], cards: Mapping[str, ModelCard]) -> dict[str, str]:
+    """The dialects of calls by models, from texts "MODEL=DIALECT" or, for the first model, "DIALECT".
+
+    Raises:
+        ConfigurationInvalid: there is no such dialect, or it is for a model that is not served.
+    """
+    dialects: dict[str, str] = {}
+    for text in texts:
+        model, equals, dialect = text.rpartition("=")
+        model = model if equals else next(iter(cards))
+        if dialect not in DIALECTS:
+            raise ConfigurationInvalid(
+                f"There is no dialect of calls named '{dialect}'.", remedy=f"There are {', '.join(DIALECTS)}."
+            )
+        if model not in cards:
+            raise _not_served(text, model, cards)
+        dialects[model] = dialect
+    return dialects
 
 
 def _read_adapters(texts: Sequence[str], cards: Mapping[str, ModelCard]) -> dict[str, dict[str, Path]]:
@@ -86,12 +110,16 @@ def _read_adapters(texts: Sequence[str], cards: Mapping[str, ModelCard]) -> dict
             raise ConfigurationInvalid(f"'{text}' names no adapter.", remedy="Write NAME=FILE or MODEL:NAME=FILE.")
         model = model if colon else next(iter(cards))
         if model not in cards:
-            raise ConfigurationInvalid(
-                f"'{text}' is for the model '{model}', which is not served.", remedy=f"Served are {', '.join(cards)}."
-            )
+            raise _not_served(text, model, cards)
         check_adapter(Path(file), cards[model].header)
         adapters[model][name] = Path(file)
     return adapters
+
+
+def _not_served(text: str, model: str, cards: Mapping[str, ModelCard]) -> ConfigurationInvalid:
+    return ConfigurationInvalid(
+        f"'{text}' is for the model '{model}', which is not served.", remedy=f"Served are {', '.join(cards)}."
+    )
 
 
 def _checked_folder(folder: Path | None) -> Path | None:

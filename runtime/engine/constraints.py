@@ -30,11 +30,36 @@ MAX_CHOICES = 4096
 MAX_NESTING = 100
 
 
+class Trigger(msgspec.Struct, frozen=True):
+    """A constraint that begins only where an answer has one of `texts`, which are a part of what it is about.
+
+    `is_first`: only at the beginning of the answer. `is_after`: the text itself is no part of it, nor white space that
+    follows, and the answer does not end before. `times`: the answer ends after so many of what it is about. `skip` are
+    the marks around reasoning, in which nothing begins; `is_skipping`: the answer begins within it.
+    """
+
+    texts: tuple[str, ...]
+    is_first: bool = False
+    is_after: bool = False
+    times: int = 1
+    skip: tuple[str, str] | None = None
+    is_skipping: bool = False
+
+
 class Constraint(msgspec.Struct, frozen=True):
-    """The answer must match `source`, which is JSON for a schema and for a list of choices."""
+    """The answer must match `source`, which is JSON for a schema and for a list of choices.
+
+    A grammar in Lark may speak of its `marks` as `mark_0`, `mark_1`, ...: each is the control token of that text where
+    the vocabulary has one, else the text. `relaxed` takes the place of a source that cannot be enforced. `param` is
+    the field of the request that asks for all this.
+    """
 
     kind: ConstraintKind
     source: str
+    marks: tuple[str, ...] = ()
+    trigger: Trigger | None = None
+    relaxed: str | None = None
+    param: str = "response_format"
 
 
 class Matcher(Protocol):
@@ -43,6 +68,10 @@ class Matcher(Protocol):
     @property
     def is_complete(self) -> bool:
         """Whether nothing can follow but the end."""
+
+    @property
+    def active(self) -> Matcher | None:
+        """What restricts the next token; None where nothing does."""
 
     def restrict(self, row: Logits) -> None:
         """Set the logits of all tokens that may not follow to -inf."""
@@ -67,6 +96,15 @@ class ConstraintCompiler:
         Raises:
             InvalidRequest: the source is not what its kind says, or asks for what cannot be enforced.
         """
+        try:
+            return self._compile(constraint)
+        except InvalidRequest as fault:
+            if constraint.relaxed is not None:
+                return self.compile(msgspec.structs.replace(constraint, source=constraint.relaxed, relaxed=None))
+            fault.param = constraint.param
+            raise
+
+    def _compile(self, constraint: Constraint) -> Matcher:
         if len(constraint.source) > MAX_SOURCE_CHARS:
             raise _refusal(f"has {len(constraint.source)} characters, and at most {MAX_SOURCE_CHARS} are taken")
         if _nesting(constraint.source) > MAX_NESTING:
@@ -75,10 +113,24 @@ class ConstraintCompiler:
             return ChoiceMatcher(_read_choices(constraint.source), self.vocabulary)
         from llguidance import LLMatcher
 
-        matcher = LLMatcher(self._ll_tokenizer, _to_grammar(constraint), log_level=0)
+        grammar = _to_grammar(constraint, self._mark_rules(constraint.marks))
+        matcher = LLMatcher(self._ll_tokenizer, grammar, log_level=0)
         if matcher.is_error():
             raise _refusal(f"cannot be enforced: {_explain(matcher.get_error())}")
-        return GrammarMatcher(matcher, self._tokenizer)
+        follower = GrammarMatcher(matcher, self._tokenizer)
+        if constraint.trigger is None:
+            return follower
+        from runtime.engine.trigger import TriggeredMatcher
+
+        return TriggeredMatcher(constraint.trigger, follower, self.vocabulary)
+
+    def _mark_rules(self, marks: Sequence[str]) -> str:
+        """The rules of a grammar's marks."""
+        rules = []
+        for index, mark in enumerate(marks):
+            token = control_token(mark, self._tokenizer)
+            rules.append(f"mark_{index}: {json.dumps(mark, ensure_ascii=False) if token is None else f'<[{token}]>'}")
+        return "".join(f"\n{rule}" for rule in rules)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -104,6 +156,15 @@ class GrammarMatcher:
     def is_complete(self) -> bool:
         """See `Matcher.is_complete`."""
         return self.matcher.is_stopped()
+
+    @property
+    def active(self) -> Matcher:
+        """See `Matcher.active`."""
+        return self
+
+    def copy(self) -> GrammarMatcher:
+        """Another one that stands where this one does."""
+        return GrammarMatcher(self.matcher.deep_copy(), self._tokenizer)
 
     def restrict(self, row: Logits) -> None:
         """See `Matcher.restrict`."""
@@ -134,6 +195,11 @@ class ChoiceMatcher:
         """See `Matcher.is_complete`."""
         return not any(self._left)
 
+    @property
+    def active(self) -> Matcher:
+        """See `Matcher.active`."""
+        return self
+
     def restrict(self, row: Logits) -> None:
         """See `Matcher.restrict`."""
         allowed = {token for left in self._left for token in self._vocabulary.beginnings(left)}
@@ -159,10 +225,11 @@ def restrict_rows(pairs: Iterable[tuple[Matcher, Logits]]) -> None:
     """Restrict each row for its matcher; the masks of grammars are computed side by side."""
     grammars: list[tuple[GrammarMatcher, Logits]] = []
     for matcher, row in pairs:
-        if isinstance(matcher, GrammarMatcher):
-            grammars.append((matcher, row))
-        else:
-            matcher.restrict(row)
+        active = matcher.active
+        if isinstance(active, GrammarMatcher):
+            grammars.append((active, row))
+        elif active is not None:
+            active.restrict(row)
     if not grammars:
         return
     from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask_par
@@ -172,6 +239,12 @@ def restrict_rows(pairs: Iterable[tuple[Matcher, Logits]]) -> None:
     for (_, row), mask in zip(grammars, masks, strict=True):
         allowed = np.unpackbits(mask.view(np.uint8), bitorder="little", count=len(row)).view(np.bool_)
         np.copyto(row, -np.inf, where=~allowed)
+
+
+def control_token(text: str, tokenizer: Tokenizer) -> int | None:
+    """The control token of this text; None where it is text like any other."""
+    tokens = tokenizer.encode(text, parse_special=True, is_beginning=False)
+    return tokens[0] if len(tokens) == 1 and not tokenizer.token_bytes(tokens[0]) else None
 
 
 class _LlVocabulary:
@@ -196,7 +269,7 @@ def _executor() -> LLExecutor:
     return LLExecutor()
 
 
-def _to_grammar(constraint: Constraint) -> str:
+def _to_grammar(constraint: Constraint, marks: str) -> str:
     from llguidance import LLMatcher
     from llguidance.gbnf_to_lark import GbnfToLarkError, gbnf_to_lark
 
@@ -204,7 +277,7 @@ def _to_grammar(constraint: Constraint) -> str:
         case "regex":
             return LLMatcher.grammar_from_regex(constraint.source)
         case "lark":
-            return LLMatcher.grammar_from_lark(constraint.source)
+            return LLMatcher.grammar_from_lark(constraint.source + marks)
         case "gbnf":
             try:
                 return LLMatcher.grammar_from_lark(gbnf_to_lark(constraint.source))

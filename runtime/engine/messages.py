@@ -56,7 +56,8 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     `constraint` is what the answer must match, `lock` keeps it in scripts. `max_characters` is the longest answer in
     code points; it ends on a whole grapheme cluster. `logprobs` asks for those of the answer's tokens, each with so
     many of the likeliest; `prompt_logprobs` for those of the prompt as well, whose first token has none. `max_tokens`
-    may then be 0. `logprob_tokens` are told of after the likeliest, wherever logprobs are told.
+    may then be 0. `logprob_tokens` are told of after the likeliest, wherever logprobs are told. `visible` are names of
+    control tokens that are text of the answer.
     """
 
     request_id: str
@@ -72,6 +73,7 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     logprob_tokens: tuple[int, ...] = ()
     lock: Lock | None = None
     max_characters: int | None = None
+    visible: tuple[str, ...] = ()
 
 
 class Pair(msgspec.Struct, frozen=True, tag=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from runtime.engine.constraints import control_token
 from runtime.engine.messages import Delta, Finished, FinishReason, Generate, Timings, TokenLogprob, Usage
 from runtime.engine.preparation import Restrictions
 from runtime.engine.sampling import Sampler
@@ -63,6 +64,8 @@ class Sequence:
         self.slot: int | None = None
         self.sampler = Sampler(request.sampling, prompt)
         self.text = TextStream(request.stop, max_characters=request.max_characters)
+        controls = {control_token(text, tokenizer): text.encode() for text in request.visible}
+        self._visible = {token: data for token, data in controls.items() if token is not None}
         self.num_generated = 0
         self.num_cached_tokens = 0
         self.num_drafted = 0
@@ -129,10 +132,11 @@ class Sequence:
             return self._end()
         self.tokens.append(token)
         self.num_generated += 1
-        if self.lock is not None:
-            self.lock.accept(token)
         is_full = len(self.tokens) >= self.max_length
-        text = self.text.push(tokenizer.token_bytes(token))
+        data = self._visible.get(token) or tokenizer.token_bytes(token)
+        if self.lock is not None:
+            self.lock.accept(token, data)
+        text = self.text.push(data)
         if is_full:
             text += self.text.finish()
         if self.text.stopped_by is not None:

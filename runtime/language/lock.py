@@ -104,12 +104,12 @@ class ScriptLock:
         row += self._masks.hard if self._is_hard else self._masks.soft
         row[extra] = kept
 
-    def accept(self, token: int) -> None:
-        """Go on by `token`, chosen or foretold."""
+    def accept(self, token: int, data: bytes) -> None:
+        """Go on by `token`, chosen or foretold, which stands for `data` in the text."""
         if self._rejected is not None:
             self.num_blocked += token != self._rejected
             self._rejected = None
-        self._regions.push(self._decoder.decode(self._masks.piece(token)))
+        self._regions.push(self._decoder.decode(data))
 
     def _allowed_marks(self, pending: bytes) -> Ids | None:
         """The tokens that go on with a mark whose letters could stand nowhere else; None where none is begun."""
@@ -156,10 +156,6 @@ class ScriptMasks:
     def soft(self) -> Logits:
         """See `hard`."""
         return np.where(self.foreign, np.float32(-_CONFIG.soft_bias), np.float32(0))
-
-    def piece(self, token: int) -> bytes:
-        """The bytes of a token."""
-        return self._tokens.vocabulary.pieces[token]
 
     def has_foreign(self, text: str) -> bool:
         """Whether `text` has a foreign character."""

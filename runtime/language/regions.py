@@ -16,7 +16,7 @@ _MOST_INDENT = 3
 
 
 class Span(msgspec.Struct, frozen=True):
-    """What stands between two marks, which are part of it.
+    """What stands between two marks, which are part of it; without an `end` it goes to the end of the answer.
 
     `is_first`: it can only be at the beginning of the answer. `is_open`: the prompt ends within it, and the first mark
     does not come.
@@ -39,7 +39,7 @@ class Regions:
     """Text in; tells whether what comes next is prose."""
 
     def __init__(self, spans: Sequence[Span] = ()) -> None:
-        self._spans = tuple(span for span in spans if span.start and span.end)
+        self._spans = tuple(span for span in spans if span.start)
         self._open = next((span for span in self._spans if span.is_open), None)
         # The end of the text, as far as a mark can reach back, and whether all of the text is in it.
         self._tail = ""
@@ -94,7 +94,7 @@ class Regions:
     def _step_marks(self, char: str) -> None:
         self._tail = (self._tail + char)[-self._reach :]
         if self._open is not None:
-            if self._tail.endswith(self._open.end):
+            if self._open.end and self._tail.endswith(self._open.end):
                 self._open, self._tail, self._has_begun = None, "", True
             return
         if self._fence:

@@ -41,6 +41,7 @@ class CatalogEntry:
     file: str | None = None
     package: str | None = None
     size: int | None = None
+    tool_dialect: str | None = None
 
 
 def load_catalog() -> Mapping[str, CatalogEntry]:

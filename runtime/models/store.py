@@ -27,13 +27,17 @@ __all__ = ["ModelFile", "Progress", "Store"]
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model of this machine; `name` is the short one to show and to serve it under."""
+    """A model of this machine; `name` is the short one to show and to serve it under.
+
+    `tool_dialect` is how it writes calls of tools, where a person says so.
+    """
 
     name: str
     path: Path
     entry: CatalogEntry | None
     source: Literal["path", "starter", "hub"]
     license: str | None
+    tool_dialect: str | None = None
 
 
 class Store:

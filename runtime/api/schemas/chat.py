@@ -6,10 +6,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from runtime.api.conversation import Effort, effort_variables
+from runtime.api.conversation import Effort, effort_variables, name_results
 from runtime.api.schemas.common import FinishReasonBody, GenerationRequest, UsageBody, refusal
 from runtime.api.schemas.logprobs import MAX_TOP, ChatLogprobs
+from runtime.api.schemas.tools import ToolCallBody, ToolCallDelta, ToolChoice, ToolDefinition, to_use
 from runtime.chat.template import ChatTemplate, Message
+from runtime.chat.tools.use import ToolUse
+
+ChatFinishReason = FinishReasonBody | Literal["tool_calls"]
 
 
 class ContentPart(BaseModel):
@@ -34,15 +38,29 @@ class ChatMessage(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[ContentPart]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[ContentPart] | None = None
+    tool_calls: list[ToolCallBody] | None = Field(None, description="Calls of an earlier answer.")
+    tool_call_id: str | None = Field(None, description="Of a tool's turn: the call whose result it is.")
+
+    @model_validator(mode="after")
+    def _whole_turn(self) -> ChatMessage:
+        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+            raise ValueError(f"a message of role '{self.role}' needs 'content'")
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(f"a message of role '{self.role}' has no 'tool_calls'")
+        if (self.role == "tool") != (self.tool_call_id is not None):
+            raise ValueError("a message of role 'tool' needs 'tool_call_id', and no other has one")
+        self.to_message()
+        return self
 
     def to_message(self) -> Message:
         """The turn as the chat layer knows it."""
         role = "system" if self.role == "developer" else self.role
-        if isinstance(self.content, str):
-            return Message(role, self.content)
-        return Message(role, "".join(part.text or "" for part in self.content))
+        content = self.content or ""
+        if isinstance(content, list):
+            content = "".join(part.text or "" for part in content)
+        return Message(role, content, tuple(call.to_call() for call in self.tool_calls or ()), self.tool_call_id)
 
 
 class ChatCompletionRequest(GenerationRequest):
@@ -55,6 +73,11 @@ class ChatCompletionRequest(GenerationRequest):
     top_logprobs: int | None = Field(
         None, ge=0, le=MAX_TOP, description="And those of the likeliest; needs `logprobs`."
     )
+    tools: list[ToolDefinition] | None = Field(None, description="Functions that the model may call.")
+    tool_choice: ToolChoice | None = Field(
+        None, description="Whether it may call one (`auto`), must (`required`, or a name), or may not (`none`)."
+    )
+    parallel_tool_calls: bool | None = Field(None, description="`false`: at most one call in an answer.")
     reasoning_effort: Effort | None = Field(None, description="How much a reasoning model thinks before it answers.")
     chat_template_kwargs: dict[str, Any] | None = Field(
         None, description="More variables for the model's chat template, such as `enable_thinking`."
@@ -65,6 +88,14 @@ class ChatCompletionRequest(GenerationRequest):
         if self.top_logprobs and not self.logprobs:
             raise refusal("top_logprobs", "needs 'logprobs': true")
         return self
+
+    def conversation(self) -> list[Message]:
+        """The turns as the chat layer knows them. Raises as `name_results` does."""
+        return name_results([turn.to_message() for turn in self.messages], param="messages")
+
+    def tool_use(self) -> ToolUse:
+        """What the request says of tools. Raises as `to_use` does."""
+        return to_use(self.tools, self.tool_choice, is_parallel=self.parallel_tool_calls)
 
     @property
     def num_logprobs(self) -> int | None:
@@ -85,9 +116,10 @@ class AnswerMessage(BaseModel):
     """The answer."""
 
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
     refusal: None = None
     reasoning_content: str | None = None
+    tool_calls: list[ToolCallBody] | None = None
 
 
 class ChatChoice(BaseModel):
@@ -96,7 +128,7 @@ class ChatChoice(BaseModel):
     index: int = 0
     message: AnswerMessage
     logprobs: ChatLogprobs | None = None
-    finish_reason: FinishReasonBody
+    finish_reason: ChatFinishReason
 
 
 class ChatCompletion(BaseModel):
@@ -116,9 +148,10 @@ class ChatDelta(BaseModel):
     role: Literal["assistant"] | None = None
     content: str | None = None
     reasoning_content: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
 
     @model_serializer(mode="wrap")
-    def _only_what_is_new(self, handler: SerializerFunctionWrapHandler) -> dict[str, str]:
+    def _only_what_is_new(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in handler(self).items() if value is not None}
 
 
@@ -128,7 +161,7 @@ class ChatChunkChoice(BaseModel):
     index: int = 0
     delta: ChatDelta
     logprobs: ChatLogprobs | None = None
-    finish_reason: FinishReasonBody | None = None
+    finish_reason: ChatFinishReason | None = None
 
 
 class ChatCompletionChunk(BaseModel):

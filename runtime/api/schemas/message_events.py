@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from runtime.api.streaming import NamedEvent
 from runtime.engine.messages import Usage
 
-StopReason = Literal["end_turn", "max_tokens", "stop_sequence"]
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use"]
 
 
 class TextBlock(BaseModel):
@@ -28,7 +28,16 @@ class ThinkingBlock(BaseModel):
     signature: str = ""
 
 
-ContentBlock = TextBlock | ThinkingBlock
+class ToolUseBlock(BaseModel):
+    """A tool that the model wants run."""
+
+    type: Literal["tool_use"] = "tool_use"
+    id: str
+    name: str
+    input: dict[str, Any] = {}
+
+
+ContentBlock = TextBlock | ThinkingBlock | ToolUseBlock
 
 
 class MessageUsage(BaseModel):
@@ -97,12 +106,19 @@ class ThinkingDelta(BaseModel):
     thinking: str
 
 
+class InputDelta(BaseModel):
+    """Some more of a call's arguments, as JSON text."""
+
+    type: Literal["input_json_delta"] = "input_json_delta"
+    partial_json: str
+
+
 class BlockDelta(NamedEvent):
     """A block grows."""
 
     type: Literal["content_block_delta"] = "content_block_delta"
     index: int
-    delta: Annotated[TextDelta | ThinkingDelta, Field(discriminator="type")]
+    delta: Annotated[TextDelta | ThinkingDelta | InputDelta, Field(discriminator="type")]
 
 
 class BlockStop(NamedEvent):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from runtime.api.conversation import effort_variables
+from runtime.api.conversation import effort_variables, name_results
 from runtime.api.schemas.common import Number, ignored_header, refusal, refuse_unsupported, schema_constraint
+from runtime.api.schemas.tools import to_tool
 from runtime.chat.reasoning import marks_of
 from runtime.chat.template import ChatTemplate, Message
+from runtime.chat.tools.call import ToolCall
+from runtime.chat.tools.use import Choice, ToolUse
 from runtime.config import SamplingDefaults
 from runtime.engine.constraints import Constraint
 from runtime.engine.sampling import SamplingParams
@@ -20,19 +24,18 @@ _DEFAULTS = SamplingDefaults()
 _MAX_STOPS = 64
 # What an earlier answer thought, which is taken and not shown to the model again.
 _REASONING_BLOCKS = ("thinking", "redacted_thinking")
+_CHOICES: dict[str, Choice] = {"auto": "auto", "none": "none", "any": "required", "tool": "required"}
 
 # Fields that would change the answer and cannot be honoured, with the values that ask for nothing.
 UNSUPPORTED: dict[str, tuple[object, ...]] = {
     "container": (None,),
     "context_management": (None,),
     "mcp_servers": (None, []),
-    "tool_choice": (None, {"type": "auto"}, {"type": "none"}),
-    "tools": (None, []),
 }
 
 
-class Block(BaseModel):
-    """A part of a message; only text is taken, and the reasoning of earlier answers."""
+class TextOnly(BaseModel):
+    """A part of a text."""
 
     model_config = ConfigDict(strict=True)
 
@@ -40,11 +43,65 @@ class Block(BaseModel):
     text: str | None = None
 
     @model_validator(mode="after")
-    def _only_text(self) -> Block:
-        if self.type not in {"text", *_REASONING_BLOCKS}:
-            raise ValueError(f"blocks of type '{self.type}' are not supported by this server, only 'text'")
-        if self.type == "text" and self.text is None:
-            raise ValueError("a block of type 'text' needs 'text'")
+    def _whole(self) -> Self:
+        taken = self._taken()
+        if self.type not in taken:
+            raise ValueError(f"blocks of type '{self.type}' are not supported by this server, only {', '.join(taken)}")
+        for name in taken[self.type]:
+            if getattr(self, name) is None:
+                raise ValueError(f"a block of type '{self.type}' needs '{name}'")
+        return self
+
+    def _taken(self) -> dict[str, tuple[str, ...]]:
+        """The types that are taken, and what a block of each must have."""
+        return {"text": ("text",)}
+
+
+class Block(TextOnly):
+    """A part of a message: text, a call, its result, or the reasoning of an earlier answer."""
+
+    id: str | None = None
+    name: str | None = None
+    input: dict[str, Any] | None = None
+    tool_use_id: str | None = None
+    content: str | list[TextOnly] | None = None
+    is_error: bool | None = None
+
+    def _taken(self) -> dict[str, tuple[str, ...]]:
+        blocks: dict[str, tuple[str, ...]] = {"tool_use": ("id", "name", "input"), "tool_result": ("tool_use_id",)}
+        return super()._taken() | blocks | dict.fromkeys(_REASONING_BLOCKS, ())
+
+    def to_result(self) -> Message:
+        """A result as the chat layer knows it."""
+        text = _text(self.content or "")
+        return Message("tool", f"Error: {text}" if self.is_error else text, tool_call_id=self.tool_use_id)
+
+
+class CustomTool(BaseModel):
+    """A tool that the model may call."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: Literal["custom"] | None = None
+    name: str
+    description: str | None = None
+    input_schema: dict[str, Any]
+    strict: bool | None = None
+
+
+class ToolChoice(BaseModel):
+    """Whether it may call one (`auto`), must (`any`), must call one of that name (`tool`), or may not (`none`)."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+    @model_validator(mode="after")
+    def _name_where_it_belongs(self) -> ToolChoice:
+        if (self.type == "tool") != (self.name is not None):
+            raise ValueError("a choice has a 'name' where its type is 'tool', and only there")
         return self
 
 
@@ -55,6 +112,18 @@ class Turn(BaseModel):
 
     role: Literal["user", "assistant"]
     content: str | list[Block]
+
+    @model_validator(mode="after")
+    def _blocks_where_they_belong(self) -> Turn:
+        stranger = {"user": "tool_use", "assistant": "tool_result"}[self.role]
+        if any(block.type == stranger for block in self.blocks):
+            raise ValueError(f"a message of role '{self.role}' has no blocks of type '{stranger}'")
+        return self
+
+    @property
+    def blocks(self) -> list[Block]:
+        """Its parts."""
+        return [Block(type="text", text=self.content)] if isinstance(self.content, str) else self.content
 
 
 class ThinkingConfig(BaseModel):
@@ -94,7 +163,9 @@ class CountRequest(BaseModel):
     messages: list[Turn] = Field(
         min_length=1, examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]]
     )
-    system: str | list[Block] | None = None
+    system: str | list[TextOnly] | None = None
+    tools: list[CustomTool] | None = None
+    tool_choice: ToolChoice | None = None
     thinking: ThinkingConfig | None = None
     output_config: OutputConfig | None = None
 
@@ -114,12 +185,34 @@ class CountRequest(BaseModel):
         return ignored_header(ignored)
 
     def conversation(self) -> list[Message]:
-        """The turns as the chat layer knows them: the system text first, and neighbours of one role as one turn."""
-        turns = [
-            Message(role, "\n".join(_text(turn.content) for turn in group))
-            for role, group in groupby(self.messages, key=lambda turn: turn.role)
-        ]
-        return [Message("system", _text(self.system)), *turns] if self.system else turns
+        """The turns as the chat layer knows them: the system text first, and neighbours of one role as one turn.
+
+        Raises as `name_results` does.
+        """
+        turns = [Message("system", _text(self.system))] if self.system else []
+        for role, group in groupby(self.messages, key=lambda turn: turn.role):
+            blocks = [block for turn in group for block in turn.blocks]
+            text = "\n".join(block.text for block in blocks if block.text is not None)
+            calls = [
+                ToolCall(block.id or "", block.name or "", json.dumps(block.input, ensure_ascii=False))
+                for block in blocks
+                if block.type == "tool_use"
+            ]
+            results = [block.to_result() for block in blocks if block.type == "tool_result"]
+            turns += results
+            if role == "assistant" or text or not results:
+                turns.append(Message(role, text, tuple(calls)))
+        return name_results(turns, param="messages")
+
+    def tool_use(self) -> ToolUse:
+        """What the request says of tools. Raises as `ToolUse.checked` does."""
+        tools = tuple(
+            to_tool(tool.name, tool.description, tool.input_schema, is_strict=tool.strict) for tool in self.tools or ()
+        )
+        choice = self.tool_choice or ToolChoice(type="auto")
+        return ToolUse.checked(
+            tools, _CHOICES[choice.type], named=choice.name, is_parallel=not choice.disable_parallel_tool_use
+        )
 
     def template_variables(self, template: ChatTemplate) -> dict[str, Any]:
         """What `template` is told beside the messages.
@@ -169,5 +262,5 @@ class MessageRequest(CountRequest):
         return None if form is None else schema_constraint(form.schema_)
 
 
-def _text(content: str | list[Block]) -> str:
+def _text(content: str | list[TextOnly]) -> str:
     return content if isinstance(content, str) else "\n".join(block.text for block in content if block.text is not None)

@@ -50,7 +50,18 @@ class ReasoningItem(BaseModel):
     content: list[ReasoningText] = []
 
 
-OutputItem = MessageItem | ReasoningItem
+class CallItem(BaseModel):
+    """A tool that the model wants run."""
+
+    id: str
+    type: Literal["function_call"] = "function_call"
+    status: ItemStatus = "in_progress"
+    call_id: str
+    name: str
+    arguments: str = ""
+
+
+OutputItem = MessageItem | ReasoningItem | CallItem
 
 
 class InputTokensDetails(BaseModel):
@@ -122,8 +133,8 @@ class ResponseBody(BaseModel):
     store: bool
     temperature: float
     text: dict[str, Any]
-    tool_choice: Literal["auto"] = "auto"
-    tools: list[None] = []
+    tool_choice: Any = "auto"
+    tools: list[dict[str, Any]] = []
     top_p: float
     truncation: Literal["disabled"] = "disabled"
     usage: ResponseUsage | None = None
@@ -149,9 +160,15 @@ class ResponseBody(BaseModel):
             store=store,
             temperature=sampling.temperature,
             text={"format": form.model_dump(by_alias=True, exclude_unset=True) if form else {"type": "text"}},
+            tool_choice=_echo(request.tool_choice) or "auto",
+            tools=[_echo(tool) for tool in request.tools or ()],
             top_p=sampling.top_p,
             user=request.user,
         )
+
+
+def _echo(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else value
 
 
 class DeletedResponse(BaseModel):
@@ -241,4 +258,35 @@ class ReasoningDone(NamedEvent):
     text: str
 
 
-StreamEvent = ResponseEvent | ItemEvent | PartEvent | TextDelta | TextDone | ReasoningDelta | ReasoningDone
+class ArgumentsDelta(NamedEvent):
+    """Some more of a call's arguments."""
+
+    type: Literal["response.function_call_arguments.delta"] = "response.function_call_arguments.delta"
+    sequence_number: int
+    item_id: str
+    output_index: int
+    delta: str
+
+
+class ArgumentsDone(NamedEvent):
+    """The whole arguments of a call."""
+
+    type: Literal["response.function_call_arguments.done"] = "response.function_call_arguments.done"
+    sequence_number: int
+    item_id: str
+    output_index: int
+    name: str
+    arguments: str
+
+
+StreamEvent = (
+    ResponseEvent
+    | ItemEvent
+    | PartEvent
+    | TextDelta
+    | TextDone
+    | ReasoningDelta
+    | ReasoningDone
+    | ArgumentsDelta
+    | ArgumentsDone
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -15,13 +16,22 @@ from runtime.api.schemas.common import (
     refuse_unsupported,
     schema_constraint,
 )
+from runtime.api.schemas.tools import FunctionDefinition, FunctionName, to_call
 from runtime.chat.template import Message
+from runtime.chat.tools.use import ToolUse
 from runtime.config import SamplingDefaults
 from runtime.engine.constraints import Constraint
 from runtime.engine.sampling import SamplingParams
 
 _DEFAULTS = SamplingDefaults()
 _TEXT_PARTS = ("input_text", "output_text")
+# The items that are taken, and what each must have.
+_NEEDED = {
+    "message": ("role", "content"),
+    "function_call": ("call_id", "name", "arguments"),
+    "function_call_output": ("call_id", "output"),
+    "reasoning": (),
+}
 # As OpenAI has it.
 _MAX_PAIRS, _MAX_KEY, _MAX_VALUE = 16, 64, 512
 
@@ -33,8 +43,6 @@ UNSUPPORTED: dict[str, tuple[object, ...]] = {
     "include": (None, [], ["reasoning.encrypted_content"]),
     "moderation": (None,),
     "prompt": (None,),
-    "tool_choice": (None, "auto", "none"),
-    "tools": (None, []),
     "top_logprobs": (None, 0),
 }
 
@@ -57,13 +65,17 @@ class InputPart(BaseModel):
 
 
 class InputItem(BaseModel):
-    """A message, or the reasoning of an earlier answer, which is taken and not shown to the model again."""
+    """A message, a call, its result, or reasoning, which is taken and not shown to the model again."""
 
     model_config = ConfigDict(strict=True)
 
     type: str = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
     content: str | list[InputPart] | None = None
+    call_id: str | None = Field(None, description="Of a call, and of its result.")
+    name: str | None = None
+    arguments: str | None = None
+    output: str | list[InputPart] | None = Field(None, description="The result of a call.")
 
     @model_validator(mode="before")
     @classmethod
@@ -73,23 +85,49 @@ class InputItem(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _only_messages(self) -> InputItem:
-        if self.type == "reasoning":
-            return self
-        if self.type != "message":
-            raise ValueError(f"items of type '{self.type}' are not supported by this server, only 'message'")
-        if self.role is None or self.content is None:
-            raise ValueError("a message needs 'role' and 'content'")
+    def _whole(self) -> InputItem:
+        needed = _NEEDED.get(self.type)
+        if needed is None:
+            raise ValueError(f"items of type '{self.type}' are not supported by this server, only {', '.join(_NEEDED)}")
+        if any(getattr(self, name) is None for name in needed):
+            raise ValueError(f"an item of type '{self.type}' needs {' and '.join(map(repr, needed))}")
+        self.to_messages()
         return self
 
     def to_messages(self) -> list[Message]:
         """The turn as the chat layer knows it; none for reasoning."""
-        if self.role is None or self.content is None:
-            return []
-        role = "system" if self.role == "developer" else self.role
-        if isinstance(self.content, str):
-            return [Message(role, self.content)]
-        return [Message(role, "".join(part.text or "" for part in self.content))]
+        match self.type:
+            case "reasoning":
+                return []
+            case "function_call":
+                call = to_call(self.call_id or "", self.name or "", self.arguments or "")
+                return [Message("assistant", "", (call,))]
+            case "function_call_output":
+                return [Message("tool", _text(self.output), tool_call_id=self.call_id)]
+            case _:
+                return [Message("system" if self.role == "developer" else self.role or "user", _text(self.content))]
+
+
+class FunctionTool(FunctionDefinition):
+    """A function that the model may call."""
+
+    type: Literal["function"]
+
+
+class FunctionChoice(FunctionName):
+    """The function that it must call."""
+
+    type: Literal["function"]
+
+
+class AllowedFunctions(BaseModel):
+    """The functions that it may call, or of which it must call one."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: list[FunctionChoice]
 
 
 class TextFormat(JsonSchema):
@@ -147,7 +185,11 @@ class ResponseRequest(BaseModel):
     previous_response_id: str | None = Field(None, description="The kept answer whose conversation goes on.")
     metadata: dict[str, str] | None = Field(None, description="Up to 16 pairs, which come back with the answer.")
     truncation: str | None = Field(None, description="Only `disabled`: nothing is left out of a conversation.")
-    parallel_tool_calls: bool | None = None
+    tools: list[FunctionTool] | None = Field(None, description="Functions that the model may call.")
+    tool_choice: Literal["none", "auto", "required"] | FunctionChoice | AllowedFunctions | None = Field(
+        None, description="Whether it may call one (`auto`), must (`required`, or a name), or may not (`none`)."
+    )
+    parallel_tool_calls: bool | None = Field(None, description="`false`: at most one call in an answer.")
     user: str | None = None
 
     @model_validator(mode="after")
@@ -169,10 +211,29 @@ class ResponseRequest(BaseModel):
         return ignored_header(set(self.model_extra or {}) - set(UNSUPPORTED))
 
     def messages(self) -> list[Message]:
-        """The new turns of the conversation."""
+        """The new turns of the conversation; what the model said and the calls that followed are one turn."""
         if isinstance(self.input, str):
             return [Message("user", self.input)]
-        return [message for item in self.input for message in item.to_messages()]
+        turns: list[Message] = []
+        for message in (message for item in self.input for message in item.to_messages()):
+            if message.tool_calls and turns and turns[-1].role == "assistant":
+                turns[-1] = replace(turns[-1], tool_calls=turns[-1].tool_calls + message.tool_calls)
+            else:
+                turns.append(message)
+        return turns
+
+    def tool_use(self) -> ToolUse:
+        """What the request says of tools. Raises as `ToolUse.checked` does."""
+        tools = tuple(tool.to_tool() for tool in self.tools or ())
+        parallel = self.parallel_tool_calls is not False
+        match self.tool_choice:
+            case FunctionChoice(name=name):
+                return ToolUse.checked(tools, "required", named=name, is_parallel=parallel)
+            case AllowedFunctions() as allowed:
+                among = tuple(tool.name for tool in allowed.tools)
+                return ToolUse.checked(tools, allowed.mode, among=among, is_parallel=parallel)
+            case choice:
+                return ToolUse.checked(tools, choice or "auto", is_parallel=parallel)
 
     def sampling(self) -> SamplingParams:
         """The engine's sampling parameters, with its defaults where the request says nothing."""
@@ -189,3 +250,7 @@ class ResponseRequest(BaseModel):
     def effort(self) -> Effort | None:
         """How much the model is to reason."""
         return self.reasoning.effort if self.reasoning else None
+
+
+def _text(content: str | list[InputPart] | None) -> str:
+    return "".join(part.text or "" for part in content) if isinstance(content, list) else content or ""

@@ -44,9 +44,81 @@ BAD_CHATS: dict[str, tuple[dict[str, Any], str, str | None]] = {
     ),
     "no answers": ({"messages": USER, "n": 0}, "greater than or equal to 1", "n"),
     "too many answers": ({"messages": USER, "n": 17}, "less than or equal to 16", "n"),
-    "tools": (
-        {"messages": USER, "tools": [{"type": "function", "function": {"name": "f"}}]},
-        "is not supported",
+    "a tool of another type": (
+        {"messages": USER, "tools": [{"type": "custom", "custom": {"name": "f"}}]},
+        "'function'",
+        "tools[0].type",
+    ),
+    "a tool without a name": (
+        {"messages": USER, "tools": [{"type": "function", "function": {}}]},
+        "",
+        "tools[0].function.name",
+    ),
+    "a tool with an odd name": (
+        {"messages": USER, "tools": [{"type": "function", "function": {"name": "the weather"}}]},
+        "1 to 64",
+        "tools",
+    ),
+    "too many tools": (
+        {"messages": USER, "tools": [{"type": "function", "function": {"name": f"f{at}"}} for at in range(129)]},
+        "at most 128",
+        "tools",
+    ),
+    "a call without tools": ({"messages": USER, "tool_choice": "required"}, "no tools", "tool_choice"),
+    "functions of old": ({"messages": USER, "functions": [{"name": "f"}]}, "is not supported", "functions"),
+    "a result of no call": (
+        {"messages": [*USER, {"role": "tool", "tool_call_id": "x", "content": "1"}]},
+        "the call 'x'",
+        "messages",
+    ),
+    "a result without a call": ({"messages": [*USER, {"role": "tool", "content": "1"}]}, "tool_call_id", "messages[1]"),
+    "a call of the user": (
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": "x",
+                    "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+                }
+            ]
+        },
+        "has no 'tool_calls'",
+        "messages[0]",
+    ),
+    "a call with broken arguments": (
+        {
+            "messages": [
+                *USER,
+                {
+                    "role": "assistant",
+                    "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{"}}],
+                },
+            ]
+        },
+        "no JSON object",
+        "messages[1]",
+    ),
+    "nothing said": ({"messages": [{"role": "user", "content": None}]}, "needs 'content'", "messages[0]"),
+    "a schema that cannot be kept": (
+        {
+            "messages": USER,
+            "tool_choice": "required",
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "f",
+                        "parameters": {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}},
+                    },
+                }
+            ],
+        },
+        "uniqueItems",
+        "tools",
+    ),
+    "a call or a regular expression": (
+        {"messages": USER, "tools": [{"type": "function", "function": {"name": "f"}}], "guided_regex": "a"},
+        "exclude each other",
         "tools",
     ),
     "lone surrogate": ({"messages": [{"role": "user", "content": "\ud800"}]}, "", None),

@@ -207,15 +207,17 @@ def test_blocks_are_joined_and_neighbours_of_one_role_are_one_turn(client: Anthr
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"tools": [{"name": "f", "input_schema": {"type": "object"}}]}, "^tools: is not supported"),
-        ({"tool_choice": {"type": "any"}}, "^tool_choice: is not supported"),
+        ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, r"^tools\[0\]"),
+        ({"tools": [{"name": "a b", "input_schema": {"type": "object"}}]}, "^A tool's name"),
+        ({"tool_choice": {"type": "any"}}, "^A call is asked for"),
+        ({"tool_choice": {"type": "tool"}}, "^tool_choice: .*'name'"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "x"}}]}]},
             r"^messages\[0\].content\[0\]: blocks of type 'image'",
         ),
         (
             {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x"}]}]},
-            r"^messages\[0\].content\[0\]: blocks of type 'tool_result'",
+            "^There is a result of the call 'x'",
         ),
         ({"messages": [{"role": "assistant", "content": "The capital"}]}, "^messages: must end with one of the user"),
         ({"messages": []}, "^messages: "),
@@ -243,11 +245,11 @@ def test_every_fault_has_anthropics_shape_and_the_clients_class(client: Anthropi
     assert (error.type, "claude-1" in error.message) == ("not_found_error", True)
     with pytest.raises(BadRequestError, match="the context holds"):
         ask(client, "word " * 2000)
-    with pytest.raises(BadRequestError, match="tools"):
+    with pytest.raises(BadRequestError, match="A tool's name"):
         client.messages.count_tokens(
             model=CHAT,
             messages=[{"role": "user", "content": "Hi"}],
-            tools=[{"name": "f", "input_schema": {"type": "object"}}],
+            tools=[{"name": "f g", "input_schema": {"type": "object"}}],
         )
     for status, answer in (
         (405, httpx.get(f"{server.base_url}/messages")),

@@ -270,14 +270,17 @@ def test_with_keys_an_answer_belongs_to_its_key(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("fields", "param", "words"),
     [
-        ({"tools": [{"type": "function", "name": "f", "parameters": {}}]}, "tools", "not supported"),
-        ({"tool_choice": "required"}, "tool_choice", "not supported"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].name", "required"),
+        ({"tools": [{"type": "function", "name": "f g", "parameters": {}}]}, "tools", "1 to 64"),
+        ({"tool_choice": "required"}, "tool_choice", "no tools"),
+        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]", "item_reference"),
+        ({"input": [{"type": "function_call", "call_id": "1", "name": "f"}]}, "input[0]", "'arguments'"),
         ({"truncation": "auto"}, "truncation", "'disabled'"),
         ({"background": True}, "background", "not supported"),
         ({"conversation": "conv_1"}, "conversation", "not supported"),
         ({"include": ["message.output_text.logprobs"]}, "include", "not supported"),
         ({"input": []}, "input", "at least one"),
-        ({"input": [{"type": "function_call_output", "call_id": "1", "output": "x"}]}, "input[0]", "function_call_ou"),
+        ({"input": [{"type": "function_call_output", "call_id": "1", "output": "x"}]}, "input", "the call '1'"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
             "input[0].content[0]",

@@ -55,7 +55,7 @@ def allowed(lock: ScriptLock, vocabulary: Vocabulary, **options: bool) -> list[b
 
 def say(lock: ScriptLock, vocabulary: Vocabulary, *pieces: bytes) -> None:
     for piece in pieces:
-        lock.accept(vocabulary.pieces.index(piece))
+        lock.accept(vocabulary.pieces.index(piece), piece)
 
 
 def write(lock: ScriptLock, vocabulary: Vocabulary, length: int, seed: int) -> bytes:
@@ -67,7 +67,7 @@ def write(lock: ScriptLock, vocabulary: Vocabulary, length: int, seed: int) -> b
         token = int(chance.choice(np.flatnonzero(row == 0)))
         if token == END:
             break
-        lock.accept(token)
+        lock.accept(token, vocabulary.pieces[token])
         text += vocabulary.pieces[token]
     return text
 
@@ -211,10 +211,10 @@ def test_tokens_are_counted_as_blocked_where_the_likeliest_was_foreign_and_did_n
     for _ in range(2):
         row = np.array([0, 5, 1], np.float32)
         lock.restrict(row)
-        lock.accept(int(row.argmax()))
+        lock.accept(token := int(row.argmax()), vocabulary.pieces[token])
     row = np.array([0, 1, 5], np.float32)
     lock.restrict(row)
-    lock.accept(int(row.argmax()))
+    lock.accept(token := int(row.argmax()), vocabulary.pieces[token])
     assert lock.num_blocked == 2
     assert vocabulary.pieces[int(row.argmax())].decode() == "я"
 
@@ -223,7 +223,7 @@ def test_a_soft_lock_that_gives_way_has_blocked_nothing() -> None:
     lock, _ = make([b"a", "я".encode()], "Cyrl", mode="soft")
     row = np.array([0, 50, 1], np.float32)
     lock.restrict(row)
-    lock.accept(int(row.argmax()))
+    lock.accept(1, b"a")
     assert lock.num_blocked == 0
 
 

@@ -55,6 +55,11 @@ def test_calls_may_come_anywhere_in_prose_and_not_in_code() -> None:
     assert shown("```\n<tool_call>\n```\nb", CALL) == "```\n...........\n...\nb"
 
 
+def test_calls_without_an_end_mark_go_to_the_end_of_the_answer() -> None:
+    assert shown('{"name"}\nx', Span("{", "", is_first=True)) == "{.......\n."
+    assert shown('a {"name"}', Span("{", "", is_first=True)) == 'a {"name"}'
+
+
 def test_the_marks_that_may_come_next_are_told_with_what_is_written_of_them() -> None:
     regions = Regions([THINK, CALL])
     assert [(mark.written, mark.left) for mark in regions.marks()] == [("", "<think>"), ("", "<tool_call>")]

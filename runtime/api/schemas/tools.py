@@ -1,0 +1,172 @@
+"""Tools and calls in the shape of OpenAI's chat completions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+from runtime.chat.tools.call import Tool, ToolCall
+from runtime.chat.tools.use import ToolUse
+
+
+class FunctionDefinition(BaseModel):
+    """What the model is told of a function; `parameters` is a JSON schema, without which it takes none."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+    def to_tool(self) -> Tool:
+        """The function as the chat layer knows it."""
+        return to_tool(self.name, self.description, self.parameters, is_strict=self.strict)
+
+
+class ToolDefinition(BaseModel):
+    """A tool."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class FunctionName(BaseModel):
+    """The name of a function."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str
+
+
+class NamedTool(BaseModel):
+    """One of the tools."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: Literal["function"]
+    function: FunctionName
+
+
+class AllowedTools(BaseModel):
+    """Some of the tools, and whether one of them must be called."""
+
+    model_config = ConfigDict(strict=True)
+
+    mode: Literal["auto", "required"]
+    tools: list[NamedTool]
+
+
+class AllowedChoice(BaseModel):
+    """A choice among some of the tools."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
+ToolChoice = Literal["none", "auto", "required"] | NamedTool | AllowedChoice
+
+
+class FunctionCall(BaseModel):
+    """A function and its arguments, which are JSON text."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    arguments: str
+
+
+class ToolCallBody(BaseModel):
+    """A call."""
+
+    model_config = ConfigDict(strict=True)
+
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+    @classmethod
+    def from_call(cls, call: ToolCall) -> ToolCallBody:
+        """OpenAI's shape of a call."""
+        return cls(id=call.id, function=FunctionCall(name=call.name, arguments=call.arguments))
+
+    def to_call(self) -> ToolCall:
+        """The call as the chat layer knows it."""
+        return to_call(self.id, self.function.name, self.function.arguments)
+
+
+class FunctionDelta(BaseModel):
+    """What a chunk adds to a call: first the name, then the arguments."""
+
+    name: str | None = None
+    arguments: str
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_new(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+
+class ToolCallDelta(BaseModel):
+    """What a chunk says of the call `index`; its first has the id and the type."""
+
+    index: int
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: FunctionDelta
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_new(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+    @classmethod
+    def of_call(cls, index: int, call: ToolCall) -> list[ToolCallDelta]:
+        """The two that a whole call is told in."""
+        return [
+            cls(index=index, id=call.id, type="function", function=FunctionDelta(name=call.name, arguments="")),
+            cls(index=index, function=FunctionDelta(arguments=call.arguments)),
+        ]
+
+
+def to_tool(name: str, description: str | None, parameters: dict[str, Any] | None, *, is_strict: bool | None) -> Tool:
+    """A tool as the chat layer knows it."""
+    return Tool(name, description or "", parameters or {"type": "object", "properties": {}}, bool(is_strict))
+
+
+def to_call(call_id: str, name: str, arguments: str) -> ToolCall:
+    """A call of an earlier answer as the chat layer knows it.
+
+    Raises:
+        ValueError: its arguments are no JSON object; within a validator, pydantic tells where.
+    """
+    try:
+        is_object = isinstance(json.loads(arguments or "{}"), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    if not is_object:
+        raise ValueError(f"the arguments of a call of '{name}' are no JSON object")
+    return ToolCall(call_id, name, arguments or "{}")
+
+
+def to_use(tools: Sequence[ToolDefinition] | None, choice: ToolChoice | None, *, is_parallel: bool | None) -> ToolUse:
+    """What a request says of tools.
+
+    Raises:
+        InvalidRequest: it cannot be honoured.
+    """
+    known = tuple(tool.function.to_tool() for tool in tools or ())
+    parallel = is_parallel is not False
+    match choice:
+        case NamedTool():
+            return ToolUse.checked(known, "required", named=choice.function.name, is_parallel=parallel)
+        case AllowedChoice(allowed_tools=allowed):
+            names = tuple(tool.function.name for tool in allowed.tools)
+            return ToolUse.checked(known, allowed.mode, among=names, is_parallel=parallel)
+        case _:
+            return ToolUse.checked(known, choice or "auto", is_parallel=parallel)
