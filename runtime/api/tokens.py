@@ -8,6 +8,8 @@ import uuid
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from runtime.api.language import last_said, said_by_user, user_language
+from runtime.api.routing import route
 from runtime.api.schemas.chat import ChatCompletionRequest
 from runtime.api.schemas.common import ErrorBody
 from runtime.api.schemas.tokens import (
@@ -49,11 +51,11 @@ async def detokenize(body: DetokenizeRequest, http: Request) -> DetokenizeAnswer
 @router.post("/v1/chat/completions/tokens")
 async def count_chat_tokens(body: ChatCompletionRequest, http: Request, response: Response) -> TokenCount:
     """How many tokens the prompt of a chat request has; nothing is generated."""
-    model = await _model(body.model, http)
+    turns, tools = body.conversation(), body.tool_use().told
+    model = await _model((await route(body.model, body, said_by_user(turns), http)).model, http)
     template = model.card.template
-    prompt = template.render(
-        body.conversation(), variables=body.template_variables(template), tools=body.tool_use().told
-    )
+    language = await user_language(body, last_said(turns)) if tools else None
+    prompt = template.render(turns, variables=body.template_variables(template), tools=tools, language=language)
     answer = await _tokens(model.client, Tokenize(uuid.uuid4().hex, prompt, parse_special=True))
     response.headers.update(body.response_headers)
     return TokenCount(prompt_tokens=len(answer.tokens), context_length=model.client.context_length)

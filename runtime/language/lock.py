@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import codecs
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -22,11 +22,15 @@ import numpy.typing as npt
 
 from runtime.backends.base import Logits
 from runtime.config import LockConfig
+from runtime.errors import InvalidRequest
+from runtime.language.codes import parse
 from runtime.language.regions import Regions, Span
-from runtime.language.scripts import allowed_code_points, to_scripts
+from runtime.language.scripts import allowed_code_points, main_scripts, to_scripts
 from runtime.text.vocabulary import Vocabulary
 
 LockMode = Literal["soft", "hard"]
+# The user's own language.
+AUTO = "auto"
 Mask = npt.NDArray[np.bool_]
 Ids = npt.NDArray[np.int64]
 
@@ -42,6 +46,32 @@ class Lock(msgspec.Struct, frozen=True):
     scripts: tuple[str, ...]
     mode: LockMode = _CONFIG.mode
     exempt: tuple[Span, ...] = ()
+
+
+def lock_of(
+    said: str,
+    *,
+    language: str | None = None,
+    scripts: Sequence[str] | None = None,
+    mode: LockMode | None = None,
+    exempt: Sequence[Span] = (),
+) -> Lock | None:
+    """What keeps an answer to `said` in `scripts`, or else in the script of `language`; None where neither is given.
+
+    For the language "auto" it is what `said` is written in, and nothing is kept where that has no letters.
+
+    Raises:
+        UnknownLanguage, InvalidRequest: there is no such language or script, or a mode and nothing to keep.
+    """
+    if mode is not None and not (language or scripts):
+        raise InvalidRequest("A mode of keeping to a language needs 'language' or 'scripts'.", param="mode")
+    if scripts:
+        kept = to_scripts(scripts)
+    elif language == AUTO:
+        kept = main_scripts(said)
+    else:
+        kept = to_scripts([parse(language, param="language").script], param="language") if language else ()
+    return Lock(kept, mode or _CONFIG.mode, tuple(exempt)) if kept else None
 
 
 class LockMaker:

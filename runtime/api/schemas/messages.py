@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from runtime.api.conversation import effort_variables, name_results
 from runtime.api.schemas.common import Number, ignored_header, refusal, refuse_unsupported, schema_constraint
+from runtime.api.schemas.language import LanguageFields
 from runtime.api.schemas.tools import to_tool
 from runtime.chat.reasoning import marks_of
 from runtime.chat.template import ChatTemplate, Message
@@ -154,7 +155,7 @@ class OutputConfig(BaseModel):
     format: JsonFormat | None = None
 
 
-class CountRequest(BaseModel):
+class CountRequest(LanguageFields):
     """Body of a question for a prompt's length. Unknown fields are ignored, and named in `x-demotic-ignored`."""
 
     model_config = ConfigDict(strict=True, extra="allow")
