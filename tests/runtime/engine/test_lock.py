@@ -120,24 +120,27 @@ def test_a_stop_string_beyond_the_limit_did_not_end_the_answer(make_client: Make
 
 
 PROMPTS = {
-    "Cyrl": "Столицата на България е",
-    "Grek": "Η πρωτεύουσα της Ελλάδας είναι",
-    "Jpan": "昔々、あるところに",
-    "Geor": "საქართველოს დედაქალაქი არის",
+    "Cyrl": "В малкото планинско село живееше",
+    "Grek": "Στο μικρό χωριό του βουνού ζούσε",
+    "Deva": "पहाड़ के छोटे से गाँव में रहता था",
+    "Thai": "ในหมู่บ้านเล็ก ๆ บนภูเขามี",
+    "Arab": "في القرية الجبلية الصغيرة كان يعيش",
+    "Jpan": "山の小さな村に住んでいたのは",
+    "Hang": "산속의 작은 마을에 살던",
+    "Geor": "მთის პატარა სოფელში ცხოვრობდა",
 }
 
 
-def test_a_real_model_s_hard_locked_answers_have_no_character_of_a_foreign_script(gemma: Model) -> None:
-    for scripts, prompt in PROMPTS.items():
-        for seed in range(2):
-            request = Generate(
-                f"{scripts}{seed}",
-                prompt,
-                SamplingParams(temperature=1.5, seed=seed),
-                16,
-                lock=Lock((scripts,), "hard"),
-            )
-            text = "".join(event.text for event in gemma.events(request) if isinstance(event, Delta))
-            assert text
+def foreign_of(model: Model, script: str, seed: int, lock: Lock | None) -> str:
+    """The foreign characters of an answer, at a temperature that would have many."""
+    sampling = SamplingParams(temperature=1.5, seed=seed)
+    request = Generate(f"{script}-{seed}", PROMPTS[script], sampling, 16, lock=lock)
+    text = "".join(event.text for event in model.events(request) if isinstance(event, Delta))
+    return foreign_characters(text, to_scripts([script]))
 
-            assert foreign_characters(text, to_scripts([scripts])) == ""
+
+def test_hard_locked_answers_of_a_real_model_have_no_foreign_character_and_free_ones_have(gemma: Model) -> None:
+    free = [foreign_of(gemma, script, seed, None) for seed, script in enumerate(PROMPTS)]
+    hard = [foreign_of(gemma, script, seed, Lock((script,), "hard")) for seed, script in enumerate(PROMPTS)]
+    assert any(free)
+    assert hard == [""] * len(PROMPTS)
