@@ -107,6 +107,7 @@ class ScriptLock:
         self._regions = Regions(lock.exempt)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rejected: int | None = None
+        self._begun: dict[tuple[str, ...], Ids] = {}
 
     def restrict(self, row: Logits, *, is_constrained: bool = False) -> None:
         """Make what is foreign unlikely, or impossible, in `row`, float32 of shape (vocabulary_size,).
@@ -118,10 +119,9 @@ class ScriptLock:
             return
         top = int(row.argmax())
         pending, _ = self._decoder.getstate()
-        allowed = self._allowed_marks(pending)
-        if allowed is None and pending:
-            allowed = self._masks.continuations(pending)
-        is_foreign = self._masks.foreign[top] if allowed is None else top not in allowed
+        allowed = self._continued(pending)
+        marks = self._beginnings(tuple(mark.left for mark in self._regions.marks()))
+        is_foreign = self._masks.foreign[top] and top not in marks if allowed is None else top not in allowed
         if is_constrained and is_foreign and not self._leaves(row, allowed):
             return
         if is_foreign:
@@ -129,10 +129,9 @@ class ScriptLock:
         if allowed is not None:
             self._keep(row, allowed)
             return
-        extra = self._extra_marks()
-        kept = row[extra]
+        kept = row[marks]
         row += self._masks.hard if self._is_hard else self._masks.soft
-        row[extra] = kept
+        row[marks] = kept
 
     def accept(self, token: int, data: bytes) -> None:
         """Go on by `token`, chosen or foretold, which stands for `data` in the text."""
@@ -141,16 +140,20 @@ class ScriptLock:
             self._rejected = None
         self._regions.push(self._decoder.decode(data))
 
-    def _allowed_marks(self, pending: bytes) -> Ids | None:
-        """The tokens that go on with a mark whose letters could stand nowhere else; None where none is begun."""
+    def _continued(self, pending: bytes) -> Ids | None:
+        """The only tokens that may come within a character or a mark; None between them."""
         if pending:
-            return None
-        begun = [mark for mark in self._regions.marks() if self._masks.has_foreign(mark.written)]
-        return self._masks.beginnings([mark.left for mark in begun]) if begun else None
+            return self._masks.continuations(pending)
+        # A mark whose letters could stand nowhere else is written to its end.
+        begun = tuple(mark.left for mark in self._regions.marks() if self._masks.has_foreign(mark.written))
+        tokens = self._beginnings(begun)
+        return tokens if len(tokens) else None
 
-    def _extra_marks(self) -> Ids:
-        """The tokens that begin a mark, or go on with one."""
-        return self._masks.beginnings([mark.left for mark in self._regions.marks()])
+    def _beginnings(self, texts: tuple[str, ...]) -> Ids:
+        """The tokens that one of `texts` begins with."""
+        if texts not in self._begun:
+            self._begun[texts] = self._masks.beginnings(texts)
+        return self._begun[texts]
 
     def _leaves(self, row: Logits, allowed: Ids | None) -> bool:
         """Whether a token is left in `row` that is not foreign."""
@@ -198,7 +201,7 @@ class ScriptMasks:
             self._continuations[pending] = np.array(found, np.int64) if found else None
         return self._continuations[pending]
 
-    def beginnings(self, texts: list[str]) -> Ids:
+    def beginnings(self, texts: Sequence[str]) -> Ids:
         """The tokens that one of `texts` begins with."""
         vocabulary = self._tokens.vocabulary
         found = {token for text in texts for token in vocabulary.beginnings(text.encode())}
