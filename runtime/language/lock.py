@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from runtime.backends.base import Logits
+from runtime.backends.base import Ids, Logits
 from runtime.config import LockConfig
 from runtime.errors import InvalidRequest
 from runtime.language.codes import parse
@@ -32,7 +32,6 @@ LockMode = Literal["soft", "hard"]
 # The user's own language.
 AUTO = "auto"
 Mask = npt.NDArray[np.bool_]
-Ids = npt.NDArray[np.int64]
 
 _CONFIG = LockConfig()
 
@@ -109,25 +108,37 @@ class ScriptLock:
         self._rejected: int | None = None
         self._begun: dict[tuple[str, ...], Ids] = {}
 
-    def restrict(self, row: Logits, *, is_constrained: bool = False) -> None:
+    def restrict(self, row: Logits, allowed: Ids | None = None, *, is_constrained: bool = False) -> Ids | None:
         """Make what is foreign unlikely, or impossible, in `row`, float32 of shape (vocabulary_size,).
 
-        Where the answer `is_constrained`, only free text is restricted, and never so that nothing is left.
+        Where the answer `is_constrained`, only free text is restricted, and never so that nothing is left. Then the row
+        has -inf for what may not follow, or `allowed` are the tokens that may.
+
+        Returns:
+            `allowed`, or None where the row has all that there is to know now.
         """
         self._rejected = None
-        if not self._regions.is_prose or (is_constrained and not _is_free(row)):
-            return
+        if not self._regions.is_prose:
+            return allowed
+        if is_constrained and (_count(row) if allowed is None else len(allowed)) < _CONFIG.least_free_share * len(row):
+            return allowed
+        if allowed is not None:
+            _keep(row, allowed, -np.inf)
+        self._restrict(row, is_constrained=is_constrained)
+        return None
+
+    def _restrict(self, row: Logits, *, is_constrained: bool) -> None:
         top = int(row.argmax())
         pending, _ = self._decoder.getstate()
-        allowed = self._continued(pending)
+        within = self._continued(pending)
         marks = self._beginnings(tuple(mark.left for mark in self._regions.marks()))
-        is_foreign = self._masks.foreign[top] and top not in marks if allowed is None else top not in allowed
-        if is_constrained and is_foreign and not self._leaves(row, allowed):
+        is_foreign = self._masks.foreign[top] and top not in marks if within is None else top not in within
+        if is_constrained and is_foreign and not self._leaves(row, within):
             return
         if is_foreign:
             self._rejected = top
-        if allowed is not None:
-            self._keep(row, allowed)
+        if within is not None:
+            _keep(row, within, -np.inf if self._is_hard else -_CONFIG.soft_bias)
             return
         kept = row[marks]
         row += self._masks.hard if self._is_hard else self._masks.soft
@@ -155,18 +166,10 @@ class ScriptLock:
             self._begun[texts] = self._masks.beginnings(texts)
         return self._begun[texts]
 
-    def _leaves(self, row: Logits, allowed: Ids | None) -> bool:
+    def _leaves(self, row: Logits, within: Ids | None) -> bool:
         """Whether a token is left in `row` that is not foreign."""
-        kept = row[~self._masks.foreign] if allowed is None else row[allowed]
+        kept = row[~self._masks.foreign] if within is None else row[within]
         return bool(len(kept)) and bool(kept.max() > -np.inf)
-
-    def _keep(self, row: Logits, allowed: Ids) -> None:
-        kept = row[allowed]
-        if self._is_hard:
-            row.fill(-np.inf)
-        else:
-            row -= np.float32(_CONFIG.soft_bias)
-        row[allowed] = kept
 
 
 class ScriptMasks:
@@ -256,6 +259,13 @@ def _code_points(start: bytes) -> slice:
     return slice(max(code << left, least), (code + 1) << left)
 
 
-def _is_free(row: Logits) -> bool:
-    """Whether a grammar leaves so much of the vocabulary that this is free text, and not keys, numbers or choices."""
-    return int(np.count_nonzero(row > -np.inf)) >= _CONFIG.least_free_share * len(row)
+def _keep(row: Logits, tokens: Ids, bias: float) -> None:
+    """Add `bias` to all of `row` but `tokens`."""
+    kept = row[tokens]
+    row += np.float32(bias)
+    row[tokens] = kept
+
+
+def _count(row: Logits) -> int:
+    """How many tokens a grammar leaves: many in free text, few in keys, numbers and choices."""
+    return int(np.count_nonzero(row > -np.inf))
