@@ -15,7 +15,9 @@ from fastapi.responses import JSONResponse, Response
 
 from runtime.api.auth import sent_key
 from runtime.api.conversation import ChatPrompt, effort_variables, name_results
+from runtime.api.language import last_said, said_by_user, text_usage, user_language
 from runtime.api.parts import Kind, part_events
+from runtime.api.routing import route
 from runtime.api.schemas.response_events import (
     ArgumentsDelta,
     ArgumentsDone,
@@ -60,15 +62,18 @@ async def create_response(body: ResponseRequest, http: Request) -> Response:
         raise InvalidRequest("This server keeps no responses.", param="store")
     earlier = await _conversation(body.previous_response_id, http)
     pool: ModelPool = http.app.state.pool
-    async with pool.hold(body.model, body.adapter) as (model, adapter):
-        turns = name_results([*earlier, *body.messages()], param="input")
+    turns, tools = name_results([*earlier, *body.messages()], param="input"), body.tool_use()
+    said = last_said(turns)
+    routed = await route(body.model, body, said_by_user(turns), http)
+    async with pool.hold(routed.model, body.adapter) as (model, adapter):
         instructions = [Message("system", body.instructions)] if body.instructions else []
         template = model.card.template
         prompt = ChatPrompt.render(
             template,
             _join_system([*instructions, *turns]),
             effort_variables(body.effort, template, param="reasoning.effort"),
-            body.tool_use(),
+            tools,
+            await user_language(body, said) if tools.told else None,
         )
         response_id = f"resp_{uuid.uuid4().hex}"
         request = prompt.to_request(
@@ -78,18 +83,22 @@ async def create_response(body: ResponseRequest, http: Request) -> Response:
             adapter=adapter,
             constraint=body.constraint(),
             param="input",
+            lock=body.lock(said, prompt.exempt),
+            max_characters=body.max_characters,
         )
         keeps = store is not None and body.store is not False
-        name = body.model or model.name
+        name = routed.model or model.name
+        headers = body.response_headers | routed.headers
         shape = ResponseShape(
             ResponseBody.from_request(body, response_id, created=int(time.time()), model=name, store=keeps)
         )
-        events: AsyncIterator[StreamEvent] = part_events(shape, prompt, request, model.client, http)
+        answered = part_events(shape, prompt, request, model.client, http)
+        events = _measured(answered, shape, said, model.client.context_length)
         if store is not None and keeps:
             events = _keep(events, turns, store, _owner(http))
         if body.stream:
-            return await named_response(events, shape.fail, headers=body.response_headers)
-        return JSONResponse((await _fold(events)).model_dump(mode="json"), headers=body.response_headers)
+            return await named_response(events, shape.fail, headers=headers)
+        return JSONResponse((await _fold(events)).model_dump(mode="json"), headers=headers)
 
 
 @router.get("/v1/responses/{response_id}", response_model=ResponseBody)
@@ -119,6 +128,7 @@ class ResponseShape:
         """`body` grows with the answer."""
         self._body = body
         self._num_events = 0
+        self.finished: Finished | None = None
 
     def begin(self) -> list[StreamEvent]:
         """See `PartShape.begin`."""
@@ -161,6 +171,7 @@ class ResponseShape:
 
     def end(self, finished: Finished, num_reasoning: int) -> list[StreamEvent]:
         """See `PartShape.end`."""
+        self.finished = finished
         self._body.usage = ResponseUsage.from_finished(finished, num_reasoning)
         if finished.reason == "length":
             self._body.status, self._body.incomplete_details = "incomplete", IncompleteDetails()
@@ -212,6 +223,19 @@ class ResponseShape:
     def _next(self) -> int:
         self._num_events += 1
         return self._num_events - 1
+
+
+async def _measured(
+    events: AsyncIterator[StreamEvent], shape: ResponseShape, said: str, context_length: int
+) -> AsyncIterator[StreamEvent]:
+    """`events`, the last of which tells what tokens leave out of the answer to `said`."""
+    async for event in events:
+        if isinstance(event, ResponseEvent) and shape.finished is not None and event.response.usage is not None:
+            items = [item for item in event.response.output if isinstance(item, MessageItem | ReasoningItem)]
+            content = "".join(item.content[0].text for item in items if isinstance(item, MessageItem))
+            text = "".join(item.content[0].text for item in items)
+            event.response.usage.demotic = await text_usage(said, [(text, content)], [shape.finished], context_length)
+        yield event
 
 
 async def _keep(

@@ -119,7 +119,7 @@ class ConstraintCompiler:
         if _nesting(constraint.source) > MAX_NESTING:
             raise _refusal(f"is nested deeper than {MAX_NESTING} levels")
         if constraint.kind == "choice":
-            return ChoiceMatcher(_read_choices(constraint.source), self._vocabulary)
+            return ChoiceMatcher(_read_choices(constraint.source), self.vocabulary)
         from llguidance import LLMatcher
 
         grammar = _to_grammar(constraint, self._mark_rules(constraint.marks))
@@ -131,7 +131,7 @@ class ConstraintCompiler:
             return follower
         from runtime.engine.trigger import TriggeredMatcher
 
-        return TriggeredMatcher(constraint.trigger, follower, self._vocabulary)
+        return TriggeredMatcher(constraint.trigger, follower, self.vocabulary)
 
     def _mark_rules(self, marks: Sequence[str]) -> str:
         """The rules of a grammar's marks."""
@@ -142,16 +142,17 @@ class ConstraintCompiler:
         return "".join(f"\n{rule}" for rule in rules)
 
     @cached_property
-    def _vocabulary(self) -> Vocabulary:
+    def vocabulary(self) -> Vocabulary:
+        """What each token stands for."""
         return Vocabulary(self._tokenizer)
 
     @cached_property
     def _ll_tokenizer(self) -> LLTokenizer:
         from llguidance import LLTokenizer, TokenizerWrapper
 
-        source = TokenizerWrapper(_LlVocabulary(self._vocabulary))
+        source = TokenizerWrapper(_LlVocabulary(self.vocabulary))
         return LLTokenizer(
-            source, n_vocab=len(self._vocabulary.pieces), eos_token=self._vocabulary.ends, slices=list(_SLICES)
+            source, n_vocab=len(self.vocabulary.pieces), eos_token=self.vocabulary.ends, slices=list(_SLICES)
         )
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from runtime.backends.base import Chunk, Decoder, Ids, Logits
-from runtime.engine.constraints import ConstraintCompiler, Matcher, restrict_rows
+from runtime.engine.constraints import ConstraintCompiler, restrict_rows
 from runtime.engine.logprobs import token_data, token_logprob
 from runtime.engine.messages import (
     Abort,
@@ -24,7 +24,7 @@ from runtime.engine.messages import (
     Usage,
 )
 from runtime.engine.prefix_store import PrefixStore
-from runtime.engine.preparation import Preparation
+from runtime.engine.preparation import Preparation, Restrictions
 from runtime.engine.request import Sequence
 from runtime.engine.scheduler import Scheduler, Share, slot_of
 from runtime.engine.speculation import Outcome
@@ -93,8 +93,8 @@ class Engine:
         try:
             if request.adapter is not None and request.adapter not in self._adapters:
                 raise AdapterNotFound(request.adapter, known=tuple(self._adapters))
-            if request.constraint is None:
-                self._queue(request)
+            if request.constraint is None and request.lock is None:
+                self._queue(request, Restrictions())
             elif len(self._preparation.requests) >= self._max_waiting:
                 raise QueueFull(num_waiting=self._max_waiting)
             else:
@@ -109,7 +109,7 @@ class Engine:
         self._emit(Failed(request.request_id, InvalidRequest(message, param="model")))
 
     def take_prepared(self) -> None:
-        """Queue the requests whose constraints are ready to be followed."""
+        """Queue the requests whose constraints and locks are ready to be followed."""
         for request, result in self._preparation.take():
             try:
                 if isinstance(result, DemoticError):
@@ -118,9 +118,9 @@ class Engine:
             except DemoticError as error:
                 self._emit(Failed(request.request_id, error))
 
-    def _queue(self, request: Generate, matcher: Matcher | None = None) -> None:
+    def _queue(self, request: Generate, restrictions: Restrictions) -> None:
         length = self.decoder.context_length
-        self._scheduler.add(Sequence(request, self.tokenizer, length, matcher, max_answer=self._max_answer))
+        self._scheduler.add(Sequence(request, self.tokenizer, length, restrictions, max_answer=self._max_answer))
 
     def attach(self, adapter: str, path: Path) -> None:
         """Load the LoRA at `path`, for requests that name it `adapter`; one of that name that is there already stays.
@@ -243,6 +243,8 @@ class Engine:
             return 0
         num_right = 0
         for row, guess in zip(rows, (*share.draft, None), strict=True):
+            if sequence.lock is not None:
+                allowed = sequence.lock.restrict(row, allowed, is_constrained=sequence.matcher is not None)
             token = sequence.sampler.sample(row, allowed)
             if originals is not None and not self.tokenizer.is_end(token):
                 sequence.logprobs.append(self._logprob(originals[num_right], token, sequence))
