@@ -40,7 +40,8 @@ async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> 
     pool: ModelPool = http.app.state.pool
     async with pool.hold(body.model, body.adapter) as (model, adapter):
         template = model.card.template
-        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), body.tool_use())
+        tools = body.tool_use().normalising(body.normalize)
+        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), tools)
         shape = ChatShape(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), body.model or model.name, prompt)
         request = prompt.to_request(
             shape.id,
@@ -134,4 +135,5 @@ def _join_calls(deltas: Sequence[ToolCallDelta]) -> list[ToolCallBody]:
         if delta.id is not None:
             calls.append(ToolCallBody(id=delta.id, function=FunctionCall(name=delta.function.name or "", arguments="")))
         calls[delta.index].function.arguments += delta.function.arguments
+        calls[delta.index].demotic = delta.demotic
     return calls

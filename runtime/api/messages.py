@@ -35,6 +35,7 @@ from runtime.api.schemas.message_events import (
     ToolUseBlock,
 )
 from runtime.api.schemas.messages import CountRequest, MessageRequest
+from runtime.api.schemas.tools import CallReport
 from runtime.api.streaming import count_tokens, named_response
 from runtime.chat.tools.call import ToolCall
 from runtime.engine.messages import Finished, Tokenize
@@ -50,7 +51,8 @@ async def create_message(body: MessageRequest, http: Request) -> Response:
     pool: ModelPool = http.app.state.pool
     async with pool.hold(body.model, body.adapter) as (model, adapter):
         template = model.card.template
-        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), body.tool_use())
+        tools = body.tool_use().normalising(body.normalize)
+        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), tools)
         message_id = f"msg_{uuid.uuid4().hex}"
         request = prompt.to_request(
             message_id,
@@ -118,7 +120,8 @@ class MessageShape:
         """See `PartShape.call`."""
         self._has_called = True
         self._index += 1
-        block = ToolUseBlock(id=call.id.replace("call_", "toolu_", 1), name=call.name)
+        toolu = call.id.replace("call_", "toolu_", 1)
+        block = ToolUseBlock(id=toolu, name=call.name, demotic=CallReport.of_call(call))
         delta = BlockDelta(index=self._index, delta=InputDelta(partial_json=call.arguments))
         return [BlockStart(index=self._index, content_block=block), delta, BlockStop(index=self._index)]
 

@@ -42,6 +42,7 @@ from runtime.api.schemas.response_events import (
     TextDone,
 )
 from runtime.api.schemas.responses import ResponseRequest
+from runtime.api.schemas.tools import CallReport
 from runtime.api.stored import ResponseStore, StoredResponse
 from runtime.api.streaming import named_response
 from runtime.chat.template import Message
@@ -69,7 +70,7 @@ async def create_response(body: ResponseRequest, http: Request) -> Response:
             template,
             _join_system([*instructions, *turns]),
             effort_variables(body.effort, template, param="reasoning.effort"),
-            body.tool_use(),
+            body.tool_use().normalising(body.normalize),
         )
         response_id = f"resp_{uuid.uuid4().hex}"
         request = prompt.to_request(
@@ -152,7 +153,7 @@ class ResponseShape:
         added = self._item("response.output_item.added")
         delta = ArgumentsDelta(**self._place(), delta=call.arguments)
         done = ArgumentsDone(**self._place(), name=call.name, arguments=call.arguments)
-        item.arguments, item.status = call.arguments, "completed"
+        item.arguments, item.status, item.demotic = call.arguments, "completed", CallReport.of_call(call)
         return [added, delta, done, self._item("response.output_item.done")]
 
     def end(self, finished: Finished, num_reasoning: int) -> list[StreamEvent]:

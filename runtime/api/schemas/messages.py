@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from runtime.api.conversation import effort_variables, name_results
 from runtime.api.schemas.common import Number, ignored_header, refusal, refuse_unsupported, schema_constraint
-from runtime.api.schemas.tools import to_tool
+from runtime.api.schemas.tools import NORMALIZE, to_tool
 from runtime.chat.reasoning import marks_of
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.call import ToolCall
@@ -238,6 +238,7 @@ class MessageRequest(CountRequest):
     stop_sequences: list[str] | None = Field(
         None, max_length=_MAX_STOPS, description="Strings that end the answer; not part of it."
     )
+    normalize: bool | None = Field(None, description=NORMALIZE)
     stream: bool | None = False
     temperature: Number | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=0, description="Choose among the k likeliest tokens; 0: all.")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from runtime.api.schemas.responses import ResponseRequest
+from runtime.api.schemas.tools import Reported
 from runtime.api.streaming import NamedEvent
 from runtime.engine.messages import Finished
 
@@ -50,7 +51,7 @@ class ReasoningItem(BaseModel):
     content: list[ReasoningText] = []
 
 
-class CallItem(BaseModel):
+class CallItem(Reported):
     """A tool that the model wants run."""
 
     id: str
