@@ -34,8 +34,8 @@ class Trigger(msgspec.Struct, frozen=True):
     """A constraint that begins only where an answer has one of `texts`, which are a part of what it is about.
 
     `is_first`: only at the beginning of the answer. `is_after`: the text itself is no part of it, nor white space that
-    follows. `times`: the answer ends after so many of what it is about. `skip` are the marks around reasoning, in which
-    nothing begins; `is_skipping`: the answer begins within it.
+    follows, and the answer does not end before. `times`: the answer ends after so many of what it is about. `skip` are
+    the marks around reasoning, in which nothing begins; `is_skipping`: the answer begins within it.
     """
 
     texts: tuple[str, ...]

@@ -27,6 +27,7 @@ from runtime.engine.prefix_store import PrefixStore
 from runtime.engine.preparation import Preparation
 from runtime.engine.request import Sequence
 from runtime.engine.scheduler import Scheduler, Share, slot_of
+from runtime.engine.speculation import Outcome
 from runtime.engine.statistics import EngineStatistics, Totals
 from runtime.errors import AdapterNotFound, DemoticError, InferenceFailed, InvalidRequest, QueueFull
 from runtime.text.tokenizer import Tokenizer
@@ -200,15 +201,16 @@ class Engine:
         restrict_rows(
             (share.sequence.matcher, rows[0]) for share, rows, _ in sampled if share.sequence.matcher is not None
         )
+        outcomes = []
         for share, rows, originals in sampled:
             try:
                 num_right = self._accept(share, rows, originals)
             except InferenceFailed as error:
                 self._fail(share.sequence, error)
-                continue
-            if len(shares) == share.num_tokens == 1:
-                seconds = time.perf_counter() - started
-                self._scheduler.speculation.observe(len(share.draft), num_right, seconds)
+            else:
+                outcomes.append(Outcome(share.sequence, len(share.draft), num_right))
+        if len(outcomes) == len(shares) and all(share.num_tokens == 1 for share in shares):
+            self._scheduler.speculation.observe(outcomes, time.perf_counter() - started)
 
     def _tell_prompt(self, share: Share, rows: Logits) -> None:
         """Tell the logprobs of the prompt's tokens that follow those of `share`."""

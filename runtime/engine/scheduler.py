@@ -11,7 +11,7 @@ Its state is two queues, and whose turn it is: a step is computed with one adapt
 3. The sequences of one adapter have their turn, a few steps long; then those of the adapter that waited longest.
 4. Among them those that generate come first, one token each, so that a long prompt never stalls them; what is left of
    the batch goes to prompts, oldest first.
-5. A sequence that generates while there is no other may get guesses of its next tokens to compute as well.
+5. While nothing waits and all that run generate, they may get guesses of their next tokens to compute as well.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class Scheduler:
             if count:
                 step.append(Share(sequence, count))
                 budget -= count
-        if len(self.running) == 1 and not self.waiting and self.running[0].num_pending == 1:
-            return [self._with_draft(step[0])]
+        if len(step) == len(self.running) and not self.waiting and all(one.num_pending == 1 for one in self.running):
+            return self._with_drafts(step)
         return step
 
     def advance(self, sequence: Sequence, count: int) -> None:
@@ -169,10 +169,11 @@ class Scheduler:
         self._steps_left -= 1
         return self._adapter
 
-    def _with_draft(self, share: Share) -> Share:
-        room = min(share.sequence.num_left, self._batch_size) - 1
-        draft = self.speculation.draft(share.sequence, room)
-        return share._replace(draft=tuple(draft)) if self.cache.make_room(1 + len(draft)) else share
+    def _with_drafts(self, step: list[Share]) -> list[Share]:
+        drafts = self.speculation.draft([share.sequence for share in step], self._batch_size - len(step))
+        if not self.cache.make_room(len(step) + sum(map(len, drafts))):
+            return step
+        return [share._replace(draft=tuple(draft)) for share, draft in zip(step, drafts, strict=True)]
 
     def _admit(self, sequence: Sequence, match: Match | None) -> None:
         self.waiting.remove(sequence)

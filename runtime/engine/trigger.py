@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from runtime.backends.base import Logits
 from runtime.engine.constraints import GrammarMatcher, Matcher, Trigger
 from runtime.text.vocabulary import Vocabulary
@@ -32,12 +34,15 @@ class TriggeredMatcher:
     @property
     def active(self) -> Matcher | None:
         """See `Matcher.active`."""
-        return self._holding
+        return self if self._holding is None and self._trigger.is_after else self._holding
 
     def restrict(self, row: Logits) -> None:
         """See `Matcher.restrict`."""
         if self._holding is not None:
             self._holding.restrict(row)
+        elif self._trigger.is_after:
+            # What is to come after the text must come, so the answer may not end before it.
+            row[self._vocabulary.ends] = -np.inf
 
     def accept(self, token: int, *, may_foretell: bool = True) -> list[int]:
         """See `Matcher.accept`."""
@@ -63,20 +68,19 @@ class TriggeredMatcher:
         rest, self._seen, self._is_begun = self._seen[found:], b"", True
         if self._trigger.is_after:
             text = next(text for text in self._texts if rest.startswith(text))
-            tokens = self._spell(rest[len(text) :].lstrip())
+            tokens = self._vocabulary.spell(rest[len(text) :].lstrip())
         else:
             # A control token is no text that could be spelled.
-            tokens = self._spell(rest) if piece else [token]
+            tokens = self._vocabulary.spell(rest) if piece else [token]
         return self._begin(tokens, may_foretell=may_foretell)
-
-    def _spell(self, text: bytes) -> list[int]:
-        return self._vocabulary.spell(text) if text else []
 
     def _begin(self, tokens: list[int], *, may_foretell: bool) -> list[int]:
         """Hold from here on, with `tokens` accepted already, unless the grammar does not know them."""
         holding = self._grammar.copy()
         if holding.matcher.validate_tokens(tokens) < len(tokens):
-            return []
+            if not self._trigger.is_after:
+                return []
+            tokens = []
         self._holding = holding
         for token in tokens[:-1]:
             holding.accept(token, may_foretell=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 
 from runtime.text.tokenizer import Tokenizer
@@ -37,10 +38,18 @@ class Vocabulary:
                 yield token
 
     def spell(self, text: bytes) -> list[int]:
-        """Tokens for `text`, which goes on from others, as the tokenizer would write them where it is whole UTF-8."""
-        try:
-            return self.tokenizer.encode(text.decode(), parse_special=False, is_beginning=False)
-        except UnicodeDecodeError:
+        """Tokens for `text`, which goes on from others, as the tokenizer would write them where it can.
+
+        It cannot where the text is no whole UTF-8, or has what the tokenizer takes for something else: SentencePiece's
+        own sign for a space.
+        """
+        spelled: list[int] = []
+        while text:
+            with suppress(UnicodeDecodeError):
+                tokens = self.tokenizer.encode(text.decode(), parse_special=False, is_beginning=False)
+                if b"".join(self.pieces[token] for token in tokens) == text:
+                    return spelled + tokens
             *_, token = self.beginnings(text)
-            rest = text[len(self.pieces[token]) :]
-            return [token, *(self.spell(rest) if rest else [])]
+            spelled.append(token)
+            text = text[len(self.pieces[token]) :]
+        return spelled

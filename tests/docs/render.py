@@ -9,6 +9,7 @@ A page marks such a part with two comments, and `python -m tests.docs.render` wr
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,8 @@ import demotic
 from runtime.api.errors import TABLE
 from runtime.chat import sandbox
 from runtime.chat.template import PLAIN
+from runtime.chat.tools.call import ToolCall
+from runtime.chat.tools.dialects.registry import DIALECTS
 from runtime.models.catalog import CatalogEntry, default_entry, load_catalog
 from runtime.models.encoding import ENCODERS
 from runtime.models.inspect import DECODERS, REFUSED_ARCHITECTURES
@@ -146,6 +149,21 @@ def _plain_template() -> str:
     return f"```jinja\n{PLAIN}```\n"
 
 
+def _dialects() -> str:
+    call = [ToolCall("", "get_time", '{"zone": "UTC"}')]
+    rows = []
+    for name, dialect in DIALECTS.items():
+        kind = type(dialect)
+        about = kind.__doc__ or ""
+        if about.startswith("See the module"):
+            about = sys.modules[kind.__module__].__doc__ or ""
+        first = about.strip().split("\n\n")[0].replace("\n", " ").rstrip(".")
+        written = dialect.write(call).replace("\n", " ")
+        # A row of backticks that encloses those of the call.
+        rows.append((f"`{name}`", first.replace("|", "\\|"), f"```` {written} ````".replace("|", "\\|")))
+    return _table(("dialect", "of", "a call"), rows) + "\n"
+
+
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = list(heads)
     lines = [head, ["---"] * len(head), *rows]
@@ -159,6 +177,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "errors": _errors,
     "sandbox": _sandbox,
     "plain-template": _plain_template,
+    "dialects": _dialects,
 }
 
 

@@ -31,6 +31,7 @@ from runtime.config import (
     RunConfig,
     SamplingDefaults,
     ServerConfig,
+    ToolLimits,
     UserConfig,
     WorkerConfig,
 )
@@ -283,6 +284,9 @@ def test_the_defaults_in_the_docs_are_those_of_the_program() -> None:
     limits = f"At most {engine.max_sequences} requests run at a time on a model and {engine.max_waiting} wait."
     assert f"A body may have {server.max_body_bytes // 2**20} MiB. {limits}" in read("docs/api.md")
     assert f"They take at most {server.max_stored_bytes // 2**20} MiB" in read("docs/api.md")
+    tools = ToolLimits()
+    assert f"may name {tools.max_tools} tools, with {tools.max_chars // 2**10} Ki characters" in read("docs/tools.md")
+    assert f"an answer has at most {tools.max_calls}." in read("docs/tools.md")
     choices = ChoiceLimits()
     assert f"answers to each prompt, 1 to {choices.max_n};" in read("docs/api.md")
     for page in ("docs/api.md", "docs/safety.md"):
@@ -430,6 +434,8 @@ def test_the_folder_map_of_the_runtime_has_every_file() -> None:
     folder = REPOSITORY / "runtime"
     there = {path.relative_to(folder).as_posix() for path in own_files() if path.is_relative_to(folder)}
     there = {name for name in there if not name.endswith(("__init__.py", "py.typed", "README.md"))}
+    # One file a language: the folder is named.
+    there = {name for name in there if not name.startswith("chat/tools/prompts/")}
     assert named == there, "the folder map in runtime/README.md does not fit the folder"
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from runtime.chat.tools.call import Tool
 from runtime.chat.tools.dialects.base import Dialect
@@ -115,42 +115,65 @@ class ToolUse:
             InvalidRequest: the schema of a tool that must be kept to cannot be, or `answer` cannot be joined with it.
         """
         if self.choice == "required":
-            return self._from_the_start(dialect, None)
-        if answer is not None:
-            return self._from_the_start(dialect, answer)
-        trigger = Trigger(
-            dialect.starts(self.allowed),
-            is_first=dialect.is_first,
-            times=self.max_calls if dialect.end and dialect.between is not None else 1,
-        )
-        relaxed = self._free_source(dialect, tuple(map(_relaxed, self.allowed)))
+            return Constraint("lark", self._calls_first(dialect, self.allowed), dialect.marks, param="tools")
+        if answer is None:
+            trigger = Trigger(
+                dialect.starts(self.allowed),
+                is_first=dialect.is_first,
+                times=self.max_calls if dialect.end and dialect.between is not None else 1,
+            )
+            return self._relaxing(dialect, lambda tools: self._call_alone(dialect, tools), trigger)
+        schema = _schema_of(answer)
+        return self._relaxing(dialect, lambda tools: self._calls_first(dialect, tools, schema), None)
+
+    def _relaxing(
+        self, dialect: Dialect, write: Callable[[tuple[Tool, ...]], str], trigger: Trigger | None
+    ) -> Constraint:
+        """The constraint whose source `write` makes of the tools, or, where these cannot be kept to, of looser ones."""
+        relaxed = write(tuple(map(_relaxed, self.allowed)))
         try:
-            source = self._free_source(dialect, self.allowed)
+            source = write(self.allowed)
         except InvalidRequest:
             if any(tool.is_strict for tool in self.allowed):
                 raise
             source = relaxed
         return Constraint("lark", source, dialect.marks, trigger, relaxed=relaxed, param="tools")
 
-    def _free_source(self, dialect: Dialect, tools: Sequence[Tool]) -> str:
+    def _call_alone(self, dialect: Dialect, tools: Sequence[Tool]) -> str:
+        """The grammar of a section that the model has begun."""
         return f"start: section\n{_FREE_GAP}\n{dialect.grammar(tools, self.max_calls)}"
 
-    def _from_the_start(self, dialect: Dialect, answer: Constraint | None) -> Constraint:
-        """Calls, or what matches `answer` where there is one."""
+    def _calls_first(self, dialect: Dialect, tools: Sequence[Tool], answer: dict[str, Any] | None = None) -> str:
+        """The grammar of a whole answer: sections, or JSON that matches `answer` where that is given."""
         calls = "section"
         if dialect.between is not None and self.max_calls > 1:
             calls += f" ({literal(dialect.between)} section){{0,{self.max_calls - 1}}}"
-        rules = [f"start: {calls}", _FORCED_GAP, dialect.grammar(self.allowed, self.max_calls)]
+        rules = [f"start: {calls}", _FORCED_GAP, dialect.grammar(tools, self.max_calls)]
         if answer is not None:
-            if answer.kind != "json_schema":
-                raise InvalidRequest(
-                    "Tools and a form of the answer other than JSON exclude each other.",
-                    remedy="Send one of them.",
-                    param="tools",
-                )
             rules[0] += " | answer"
-            rules.append(json_rule("answer", json.loads(answer.source)))
-        return Constraint("lark", "\n".join(rules), dialect.marks, param="tools")
+            rules.append(json_rule("answer", answer))
+        return "\n".join(rules)
+
+
+def _schema_of(answer: Constraint) -> dict[str, Any]:
+    """The schema of an answer in JSON.
+
+    Raises:
+        InvalidRequest: it is to have another form.
+    """
+    if answer.kind != "json_schema":
+        raise InvalidRequest(
+            "Tools and a form of the answer other than JSON exclude each other.",
+            remedy="Send one of them.",
+            param="tools",
+        )
+    try:
+        schema = json.loads(answer.source)
+    except (ValueError, RecursionError):
+        schema = None
+    if not isinstance(schema, dict):
+        raise InvalidRequest("What the answer must match is no JSON schema: that is an object.", param="guided_json")
+    return schema
 
 
 def _relaxed(tool: Tool) -> Tool:

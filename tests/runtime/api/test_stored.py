@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from runtime.api.stored import ResponseStore
 from runtime.chat.template import Message
+from runtime.chat.tools.call import ToolCall
 
 TURNS = [Message("user", "Wie heißt du?"), Message("assistant", "私は雪です。")]
 
@@ -27,6 +30,28 @@ def test_an_answer_comes_back_as_it_was_kept_also_after_a_restart(path: Path) ->
     assert stored is not None
     assert stored.body == {"text": "雪"}
     assert list(stored.conversation) == TURNS
+    store.close()
+
+
+def test_calls_and_results_are_kept_and_turns_of_before_these_are_read(path: Path) -> None:
+    store = ResponseStore(path, 10_000)
+    calls = [
+        Message("assistant", "", (ToolCall("call_1", "get_weather", '{"city": "София"}'),)),
+        Message("tool", "18 °C", tool_call_id="call_1", name="get_weather"),
+    ]
+    assert store.keep("a", "", {}, [*TURNS, *calls])
+    assert store.keep("old", "", {}, TURNS)
+    store.close()
+    with sqlite3.connect(path) as connection:
+        turns = json.dumps([[turn.role, turn.content] for turn in TURNS])
+        connection.execute("UPDATE responses SET conversation = ? WHERE id = 'old'", (turns,))
+    connection.close()
+    store = ResponseStore(path, 10_000)
+    kept, old = store.get("a", ""), store.get("old", "")
+    assert kept is not None
+    assert old is not None
+    assert list(kept.conversation) == [*TURNS, *calls]
+    assert list(old.conversation) == TURNS
     store.close()
 
 

@@ -236,7 +236,7 @@ async def test_the_responses_api_calls_tools_and_keeps_them_in_the_conversation(
         asked: Any = [{"role": "user", "content": "Времето?"}]
         results: Any = [{"type": "function_call_output", "call_id": call.call_id, "output": "18 °C"} for call in calls]
         second = await client.responses.create(
-            input=[*asked, *first.output, *results],
+            input=asked + first.output + results,
             tools=FLAT,
             model="scripted",
             store=False,
@@ -351,6 +351,22 @@ def test_a_call_that_must_be_always_parses_and_validates(
         jsonschema.validate(json.loads(arguments), SCHEMAS[name])
         assert choice == "required" or name == "get_weather"
         assert "\\u" not in arguments
+
+
+def test_a_stream_of_a_call_is_the_same_call(client: OpenAI) -> None:
+    options: Any = {
+        "model": CHAT,
+        "messages": [{"role": "user", "content": PROMPTS[0]}],
+        "tools": TOOLS,
+        "tool_choice": "required",
+        "parallel_tool_calls": False,
+        "temperature": 0,
+    }
+    whole = client.chat.completions.create(**options)
+    with client.chat.completions.stream(**options) as stream:
+        streamed = stream.until_done().get_final_completion()
+    assert calls_of(streamed.choices[0].message) == calls_of(whole.choices[0].message)
+    assert streamed.choices[0].finish_reason == whole.choices[0].finish_reason == "tool_calls"
 
 
 class Weather(BaseModel):

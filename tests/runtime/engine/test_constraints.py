@@ -294,3 +294,15 @@ def test_a_real_chat_model_fills_a_schema_and_spells_a_choice(smollm2: Model) ->
     ]
     assert texts[0] in {"Yes, it is", "No, it is not"}
     jsonschema.validate(json.loads(texts[1]), schema)
+
+
+def test_a_text_that_the_tokenizer_reads_as_another_one_is_written_as_it_is(gemma: Model) -> None:
+    # SentencePiece takes its own sign for a space.
+    text = "<｜tool▁calls▁begin｜>"
+    for constraint in (
+        Constraint("choice", json.dumps([text])),
+        Constraint("json_schema", json.dumps({"const": text})),
+    ):
+        request = gemma.card.completion_request("Say it:", max_tokens=60, temperature=0)
+        events = gemma.events(msgspec.structs.replace(request, constraint=constraint))
+        assert "".join(event.text for event in events if isinstance(event, Delta)).strip('"') == text

@@ -115,6 +115,10 @@ def test_reasoning_triggers_nothing() -> None:
 def test_a_grammar_may_begin_after_its_trigger() -> None:
     after = Constraint("lark", r"start: /[0-9]{2}/", trigger=Trigger(("</t>",), is_after=True))
     assert re.fullmatch(r"Hm.</t>[0-9]{2}", answer("Hm.</t>x", after)[0])
+    # The model would end before; it may not.
+    text, finished, _ = answer("Hm.", after, max_tokens=20)
+    assert text.startswith("Hm.")
+    assert finished.usage.completion_tokens == 20
 
 
 def test_what_goes_another_way_within_the_very_token_of_the_trigger_is_let_go() -> None:

@@ -9,7 +9,7 @@ from runtime.chat.tools.dialects.hermes import Hermes
 
 
 class Fallback(Hermes):
-    """Hermes' form, which more models have seen than any other."""
+    """See the module. The form is that of Hermes, which more models have seen than any other."""
 
     name = "prompt"
 

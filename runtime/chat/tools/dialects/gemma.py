@@ -13,7 +13,7 @@ from runtime.chat.tools.call import Tool
 from runtime.chat.tools.dialects.base import ReadCall
 from runtime.chat.tools.dialects.pythonic import Pythonic, python_rules
 from runtime.chat.tools.dialects.reading import read_python
-from runtime.chat.tools.dialects.writing import function_of, row, to_json
+from runtime.chat.tools.dialects.writing import function_of, literal, row, to_json
 
 _FENCES = ("```tool_code\n", "```python\n")
 _FENCE_END = "```"
@@ -42,7 +42,13 @@ class Gemma(Pythonic):
 
     def grammar(self, tools: Sequence[Tool], max_calls: int) -> str:
         """See `Dialect.grammar`."""
-        return f'section: "[" {row(", ", max_calls)} "]"\n{python_rules(tools, self.name)}'
+        calls = row(", ", max_calls)
+        rules = [
+            f'section: list | fence (list | {calls}) gap "{_FENCE_END}"',
+            f'list: "[" {calls} "]"',
+            f"fence: {' | '.join(map(literal, _FENCES))}",
+        ]
+        return "\n".join([*rules, python_rules(tools, self.name)])
 
     def words(self, tools: Sequence[Tool]) -> str | None:
         """See `Dialect.words`."""

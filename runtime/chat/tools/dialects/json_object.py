@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.base import Dialect, ReadCall
 from runtime.chat.tools.dialects.reading import read_calls
-from runtime.chat.tools.dialects.writing import call_json, json_rules, row
+from runtime.chat.tools.dialects.writing import call_json, json_rules, literal, row
 
 _FENCE, _FENCE_END = "```json\n", "```"
 _HEADS = ('{"name": "', '[{"name": "')
@@ -31,8 +31,11 @@ class JsonObject(Dialect):
 
     def grammar(self, tools: Sequence[Tool], max_calls: int) -> str:
         """See `Dialect.grammar`."""
-        rows = "" if max_calls == 1 else f' | "[" {row(", ", max_calls)} "]"'
-        return f"section: call{rows}\n{json_rules(tools)}"
+        rules = [
+            f'section: calls | {literal(_FENCE)} calls gap "{_FENCE_END}"',
+            f'calls: call | "[" {row(", ", max_calls)} "]"',
+        ]
+        return "\n".join([*rules, json_rules(tools)])
 
     def write(self, calls: Sequence[ToolCall]) -> str:
         """See `Dialect.write`."""

@@ -22,7 +22,7 @@ _ID_LENGTH = 9
 
 
 class Mistral(Dialect):
-    """A list of objects."""
+    """Mistral: after `[TOOL_CALLS]` a list of JSON objects."""
 
     name = "mistral"
     marks: ClassVar[tuple[str, ...]] = (START,)
@@ -56,7 +56,7 @@ class Mistral(Dialect):
 
 
 class MistralArguments(Mistral):
-    """Each call is a name and its arguments."""
+    """Mistral since its eleventh tokenizer: names, and arguments after `[ARGS]`."""
 
     name = "mistral-args"
     marks = (START, ARGUMENTS)

@@ -14,7 +14,7 @@ from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.base import Dialect, ReadCall
 from runtime.chat.tools.dialects.reading import read_calls
 from runtime.chat.tools.dialects.telling import tool_list
-from runtime.chat.tools.dialects.writing import closed, json_rule, lines, literal, to_json
+from runtime.chat.tools.dialects.writing import call_rules, lines, literal, to_json
 from runtime.chat.tools.prompts import prompts_for
 
 START = "```tool_call"
@@ -40,7 +40,8 @@ class Tucan(Dialect):
 
     def grammar(self, tools: Sequence[Tool], max_calls: int) -> str:  # noqa: ARG002  # one to a section
         """See `Dialect.grammar`."""
-        return f"section: {literal(START)} gap call gap {literal(END)}\n{_rules(tools)}"
+        rules = call_rules(tools, '{ "name": "', '", "arguments": ', " }")
+        return f"section: {literal(START)} gap call gap {literal(END)}\n{rules}"
 
     def write(self, calls: Sequence[ToolCall]) -> str:
         """See `Dialect.write`."""
@@ -91,7 +92,7 @@ class Tucan(Dialect):
 
 
 class TucanEval(Tucan):
-    """As the evaluator for Hugging Face models writes it."""
+    """The same, indented as by TUCAN's evaluator for Hugging Face models."""
 
     name = "tucan-eval"
 
@@ -102,11 +103,3 @@ class TucanEval(Tucan):
         form = next(at for at, line in enumerate(indented) if END in line)
         indented[form - 1] = _INDENT
         return "\n".join(indented)
-
-
-def _rules(tools: Sequence[Tool]) -> str:
-    rules = [f"call: {' | '.join(f'call_{index}' for index in range(len(tools)))}"]
-    for index, tool in enumerate(tools):
-        head = literal(f'{{ "name": "{tool.name}", "arguments": ')
-        rules += [f"call_{index}: {head} args_{index} {literal(' }')}", json_rule(f"args_{index}", closed(tool))]
-    return "\n".join(rules)

@@ -95,6 +95,10 @@ def test_a_call_or_an_answer_in_a_form_are_both_possible() -> None:
     assert allows(found, ANSWERS["hermes"])
     assert not allows(found, "Well")
     assert not allows(matcher(ToolUse(TOOLS, "required"), "hermes", form), '{"ok"')
+    for source in ("{", "3"):
+        with pytest.raises(InvalidRequest, match="no JSON schema"):
+            ToolUse(TOOLS).constraint(DIALECTS["hermes"], Constraint("json_schema", source))
+    assert allows(matcher(ToolUse((UNKNOWN,)), "hermes", form), write("hermes", "odd", b=1))
     with pytest.raises(InvalidRequest, match="exclude each other"):
         ToolUse(TOOLS).constraint(DIALECTS["hermes"], Constraint("regex", "a"))
 

@@ -1,0 +1,128 @@
+"""Chat templates that know tools are given them in OpenAI's shape; the others get text."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.chat.template import ChatTemplate, Message
+from runtime.chat.tools.call import ToolCall
+from runtime.chat.tools.dialects.registry import DIALECTS
+from runtime.models.catalog import load_catalog
+from tests.runtime.chat.tools.examples import CALLS, QUESTION, TOOLS
+
+CONVERSATION = [
+    Message("user", QUESTION),
+    Message("assistant", "", CALLS[:1]),
+    Message("tool", "18 °C", tool_call_id="call_1", name="get_weather"),
+]
+# As Qwen's: tools in the system turn, calls between marks, results in a turn of the user.
+QWEN = """\
+{%- if tools %}<|im_start|>system
+# Tools
+{%- for tool in tools %}
+{{ tool | tojson }}
+{%- endfor %}<|im_end|>
+{% endif %}
+{%- for message in messages %}
+{%- if message.role == 'tool' %}<|im_start|>user
+<tool_response>
+{{ message.content }}
+</tool_response><|im_end|>
+{% elif message.tool_calls %}<|im_start|>assistant
+{%- for call in message.tool_calls %}
+<tool_call>
+{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>
+{%- endfor %}<|im_end|>
+{% else %}<|im_start|>{{ message.role }}
+{{ message.content }}<|im_end|>
+{% endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+# As Mistral's: an id of any other length is refused.
+MISTRAL = """\
+{%- if tools %}[AVAILABLE_TOOLS]{{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif %}
+{%- for message in messages %}
+{%- if message.role == 'user' %}[INST]{{ message.content }}[/INST]
+{%- elif message.tool_calls %}[TOOL_CALLS][
+{%- for call in message.tool_calls %}
+{%- if call.id | length != 9 %}{{ raise_exception('Tool call IDs have length 9!') }}{% endif %}
+{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}, "id": "{{ call.id }}"}
+{%- endfor %}]
+{%- elif message.role == 'tool' %}[TOOL_RESULTS]{{ message.content }} for {{ message.tool_call_id }}[/TOOL_RESULTS]
+{%- endif %}
+{%- endfor %}"""
+PLAIN = "{% for message in messages %}<{{ message.role }}>{{ message.content }}{% endfor %}"
+# Knows tools, and nothing of calls and results.
+HALF = PLAIN + "{{ tools | tojson }}"
+
+
+def test_a_template_that_knows_tools_is_given_them() -> None:
+    prompt = ChatTemplate(QWEN).render(CONVERSATION, tools=TOOLS)
+    assert '{"type": "function", "function": {"name": "get_weather", "description": "The weather of a city."' in prompt
+    assert '<tool_call>\n{"name": "get_weather", "arguments": {"city": "София", "unit": "C", "days": 3}}' in prompt
+    assert "<tool_response>\n18 °C\n</tool_response>" in prompt
+    assert "# Tools" not in ChatTemplate(QWEN).render(CONVERSATION)
+
+
+def test_mistrals_template_is_given_ids_that_it_takes() -> None:
+    prompt = ChatTemplate(MISTRAL).render(CONVERSATION, tools=TOOLS)
+    (_, call_id) = prompt.split('"id": "')
+    assert f"18 °C for {call_id[:9]}[" in prompt
+    assert call_id[9] == '"'
+
+
+@pytest.mark.parametrize("source", [None, PLAIN, HALF])
+def test_other_templates_are_given_text(source: str | None) -> None:
+    prompt = ChatTemplate(source).render(CONVERSATION, tools=TOOLS)
+    assert prompt.count("The weather of a city.") == 1
+    assert '<tool_call>\n{"name": "get_weather"' in prompt
+    assert "<tool_response>\n18 °C\n</tool_response>" in prompt
+
+
+def test_what_is_told_is_in_the_users_language_where_the_model_knows_no_words_of_its_own() -> None:
+    told = {
+        language: ChatTemplate(PLAIN).render(CONVERSATION[:1], tools=TOOLS, language=language)
+        for language in (None, "eng_Latn", "bul_Cyrl", "jpn_Jpan", "xxx_Xxxx")
+    }
+    assert told[None] == told["eng_Latn"] == told["xxx_Xxxx"]
+    assert "Available functions" in told[None]
+    assert "Налични функции" in told["bul_Cyrl"]
+    assert len(set(told.values())) == 3
+
+
+def test_a_models_own_english_words_give_way_to_the_users_language() -> None:
+    template = ChatTemplate("{{ '<tool_call>' if false }}" + PLAIN)
+    assert "You may call one or more functions" in template.render(CONVERSATION[:1], tools=TOOLS)
+    bulgarian = template.render(CONVERSATION[:1], tools=TOOLS, language="bul_Cyrl")
+    assert "You may" not in bulgarian
+    assert "Налични функции" in bulgarian
+
+
+def test_earlier_calls_are_text_also_where_there_are_no_tools_any_more() -> None:
+    prompt = ChatTemplate(PLAIN).render(CONVERSATION)
+    assert "get_weather" in prompt
+    assert "18 °C" in prompt
+    assert "The weather of a city." not in prompt
+
+
+def test_the_dialect_is_the_one_that_is_named_before_the_one_of_the_template() -> None:
+    assert ChatTemplate(QWEN).dialect.name == "hermes"
+    assert ChatTemplate(QWEN, tool_dialect="tucan").dialect.name == "tucan"
+    prompt = ChatTemplate(PLAIN, tool_dialect="tucan").render(CONVERSATION, tools=TOOLS)
+    assert "## Потребителска заявка:" in prompt
+
+
+def test_the_catalogue_names_dialects_that_there_are() -> None:
+    named = {name: entry.tool_dialect for name, entry in load_catalog().items() if entry.tool_dialect}
+    assert named["smollm2-135m-instruct"] == "smollm2"
+    assert named["tucan-2.6b"] == "tucan"
+    assert set(named.values()) <= set(DIALECTS)
+
+
+def test_ids_that_mistral_takes_stay_as_they_are() -> None:
+    dialect = DIALECTS["mistral"]
+    assert dialect.id_of("abcDEF123") == "abcDEF123"
+    assert dialect.id_of("call_1") == dialect.id_of("call_1") != dialect.id_of("call_2")
+    assert len(dialect.id_of(ToolCall("call_1", "", "").id)) == 9
