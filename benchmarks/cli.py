@@ -168,7 +168,7 @@ def _tools(
         list[str] | None,
         typer.Option(help="One of the suite's, such as bul_Cyrl; may be repeated.", show_default="all"),
     ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens to generate for each question.")] = 512,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Where a free answer is cut off.")] = 128,
     clients: Annotated[int, typer.Option(min=1, help="How many ask at a time.")] = 8,
     timeout: Timeout = 300,
     as_json: Json = False,

@@ -52,10 +52,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the suite is asked."""
+    """How the suite is asked: `max_tokens` are of a free answer, `max_call_tokens` of one that must be a call."""
 
     max_tokens: int
     clients: int
+    # The suite's schemas bound their texts: this is more than any call of them needs.
+    max_call_tokens: int = 1024
 
 
 @dataclass(frozen=True)
@@ -129,11 +131,12 @@ async def measure(
     async with httpx.AsyncClient(headers=headers, timeout=endpoint.timeout) as http:
         if endpoint.model is None:
             endpoint = replace(endpoint, model=await first_model(http, endpoint))
-        todo = iter([(row, mode) for mode in MODES for row in rows])
+        # Both modes of a row one after the other: their prompts begin alike.
+        todo = iter([(row, mode) for row in rows for mode in MODES])
 
         async def ask_in_turn() -> None:
             for row, mode in todo:
-                results.append(await _ask(http, endpoint, row, mode, settings.max_tokens))
+                results.append(await _ask(http, endpoint, row, mode, settings))
                 on_end()
 
         async def all_clients() -> None:
@@ -145,7 +148,7 @@ async def measure(
     return ToolsRun(endpoint, settings, tuple(results), is_interrupted)
 
 
-async def _ask(http: httpx.AsyncClient, endpoint: Endpoint, row: Row, mode: Mode, max_tokens: int) -> Result:
+async def _ask(http: httpx.AsyncClient, endpoint: Endpoint, row: Row, mode: Mode, settings: Settings) -> Result:
     body = {
         "model": endpoint.model,
         "messages": [{"role": "user", "content": row.user_message}],
@@ -153,7 +156,7 @@ async def _ask(http: httpx.AsyncClient, endpoint: Endpoint, row: Row, mode: Mode
         "tool_choice": mode,
         # Several calls only where several are wanted: a small model that may go on does.
         "parallel_tool_calls": row.num_expected > 1,
-        "max_tokens": max_tokens,
+        "max_tokens": settings.max_tokens if mode == "auto" else settings.max_call_tokens,
         "temperature": 0,
     }
     try:
