@@ -27,7 +27,7 @@ SCRIPTS = {
     "Jpan": r"[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}ー]",
     "Latn": r"\p{Script=Latin}",
 }
-PLACEHOLDERS = {"form": ["start", "result"], "result_label": ["name"], "denied": ["name"], "failed": ["name", "error"]}
+PLACEHOLDERS = {"form": ["start", "result"], "denied": ["name"], "failed": ["name", "error"]}
 
 
 def test_there_are_the_official_languages_of_the_union_and_ten_more() -> None:
@@ -93,4 +93,4 @@ def test_bulgarian_has_the_words_that_tucan_was_trained_with() -> None:
         "получиш резултат от изпълнението в блок ```."
     )
     assert (words.form_heading, words.tools_heading) == ("Шаблон за извикване:", "Налични функции:")
-    assert (words.request_heading, words.user_label) == ("Потребителска заявка:", "Потребител:")
+    assert words.request_heading == "Потребителска заявка:"
