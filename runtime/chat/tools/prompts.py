@@ -13,15 +13,6 @@ from pathlib import Path
 
 FOLDER = Path(__file__).with_name("prompts")
 ENGLISH = "eng_Latn"
-# Other codes of the same written languages: members of macrolanguages, and two names of Korean's script.
-_ALIASES = {
-    "ara_Arab": "arb_Arab",
-    "cmn_Hans": "zho_Hans",
-    "ekk_Latn": "est_Latn",
-    "kor_Kore": "kor_Hang",
-    "lvs_Latn": "lav_Latn",
-    "swa_Latn": "swh_Latn",
-}
 
 
 @dataclass(frozen=True)
@@ -47,9 +38,7 @@ class ToolPrompts:
 
 def prompts_for(language: str | None) -> ToolPrompts:
     """The words of a language such as `bul_Cyrl`; English ones where that has none, or where it is not known."""
-    wanted = language or ENGLISH
-    name = _ALIASES.get(wanted, wanted)
-    return _read(name if name in prompt_languages() else ENGLISH)
+    return _read(language if language is not None and language in prompt_languages() else ENGLISH)
 
 
 @lru_cache(maxsize=1)
