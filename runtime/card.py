@@ -112,7 +112,9 @@ class ModelCard:
         """
         turns = [Message("user", messages)] if isinstance(messages, str) else list(messages)
         request = self.completion_request(self.template.render(turns), **options)
-        return msgspec.structs.replace(request, stop=request.stop + self.template.stop, parse_special=True)
+        return msgspec.structs.replace(
+            request, stop=request.stop + self.template.stop, parse_special=True, param="messages"
+        )
 
     def completion_request(self, prompt: str, **options: Unpack[Options]) -> Generate:
         """The engine's request for a text to continue."""

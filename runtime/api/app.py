@@ -23,6 +23,7 @@ from runtime.api import (
 )
 from runtime.api.access_log import AccessLog, LogAccess
 from runtime.api.auth import RefuseForeignHosts, RequireApiKey
+from runtime.api.document import DocumentedApp
 from runtime.api.limits import LimitBody, LimitClients
 from runtime.api.metrics import CountRequests, Metrics
 from runtime.api.request_id import IdentifyRequests
@@ -53,7 +54,7 @@ def create_app(
         if store is not None:
             store.close()
 
-    app = FastAPI(
+    app = DocumentedApp(
         title="demotic", summary="Small language models in every language, on this machine.", lifespan=lifespan
     )
     app.state.pool = pool

@@ -22,7 +22,7 @@ from runtime.api.schemas.chat import (
     ChatCompletionRequest,
     ChatDelta,
 )
-from runtime.api.schemas.common import ErrorBody, FinishReasonBody, UsageBody
+from runtime.api.schemas.common import FinishReasonBody, UsageBody
 from runtime.api.schemas.logprobs import ChatLogprobs
 from runtime.api.schemas.tools import FunctionCall, ToolCallBody, ToolCallDelta
 from runtime.chat.answer import AnswerReader
@@ -34,7 +34,7 @@ from runtime.engine.pool import ModelPool
 router = APIRouter(tags=["completions"])
 
 
-@router.post("/v1/chat/completions", response_model=ChatCompletion, responses={400: {"model": ErrorBody}})
+@router.post("/v1/chat/completions", response_model=ChatCompletion)
 async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> Response:
     """Answer a conversation."""
     pool: ModelPool = http.app.state.pool

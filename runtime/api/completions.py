@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from runtime.api.choices import respond
-from runtime.api.schemas.common import ErrorBody, FinishReasonBody, UsageBody
+from runtime.api.schemas.common import FinishReasonBody, UsageBody
 from runtime.api.schemas.completions import DEFAULT_MAX_TOKENS, Completion, CompletionChoice, CompletionRequest
 from runtime.api.schemas.logprobs import CompletionLogprobs, CompletionLogprobsWriter
 from runtime.engine.messages import Delta, Generate, TokenLogprob
@@ -21,7 +21,7 @@ from runtime.engine.pool import ModelPool
 router = APIRouter(tags=["completions"])
 
 
-@router.post("/v1/completions", response_model=Completion, responses={400: {"model": ErrorBody}})
+@router.post("/v1/completions", response_model=Completion)
 async def create_completion(body: CompletionRequest, http: Request) -> Response:
     """Continue a text, or each of several."""
     pool: ModelPool = http.app.state.pool

@@ -73,8 +73,11 @@ class ChatPrompt:
         adapter: str | None = None,
         constraint: Constraint | None = None,
         logprobs: int | None = None,
+        param: str = "messages",
     ) -> Generate:
         """The engine's request for one answer, which calls tools as the request wants, or matches `constraint`.
+
+        Errors call the conversation `param`.
 
         Raises:
             InvalidRequest: the two cannot be joined, or a tool's schema cannot be enforced.
@@ -91,6 +94,7 @@ class ChatPrompt:
             adapter=adapter,
             constraint=constraint,
             logprobs=logprobs,
+            param=param,
             visible=(*(self.marks or ()), *(self.dialect.marks if self.tools.allowed else ())),
         )
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 
 from runtime.api.conversation import ChatPrompt
 from runtime.api.errors import anthropic_error
+from runtime.api.events import tokens_of
 from runtime.api.parts import Kind, part_events
 from runtime.api.schemas.message_events import (
     BlockDelta,
@@ -24,6 +25,7 @@ from runtime.api.schemas.message_events import (
     MessageStart,
     MessageStop,
     MessageUsage,
+    Ping,
     StopDelta,
     StopReason,
     StreamEvent,
@@ -36,7 +38,7 @@ from runtime.api.schemas.message_events import (
 )
 from runtime.api.schemas.messages import CountRequest, MessageRequest
 from runtime.api.schemas.tools import CallReport
-from runtime.api.streaming import count_tokens, named_response
+from runtime.api.streaming import named_response
 from runtime.chat.tools.call import ToolCall
 from runtime.engine.messages import Finished, Tokenize
 from runtime.engine.pool import ModelPool
@@ -68,9 +70,9 @@ async def create_message(body: MessageRequest, http: Request) -> Response:
             answer = await _fold(part_events(shape, prompt, request, model.client, http))
             return JSONResponse(answer.model_dump(mode="json"), headers=body.response_headers)
         # The first event of a stream has the length of the prompt, which the engine tells only with the last.
-        num_prompt = await count_tokens(model.client, _length(prompt))
+        num_prompt = len(await tokens_of(model.client, _length(prompt)))
         shape = MessageShape(message_id, name, body.stops, num_prompt)
-        events = part_events(shape, prompt, request, model.client, http)
+        events = _pinged(part_events(shape, prompt, request, model.client, http))
         return await named_response(events, shape.fail, headers=body.response_headers)
 
 
@@ -82,7 +84,7 @@ async def count_message_tokens(body: CountRequest, http: Request, response: Resp
         template = model.card.template
         prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), body.tool_use())
         response.headers.update(body.response_headers)
-        return TokenCount(input_tokens=await count_tokens(model.client, _length(prompt)))
+        return TokenCount(input_tokens=len(await tokens_of(model.client, _length(prompt))))
 
 
 class MessageShape:
@@ -138,6 +140,14 @@ class MessageShape:
     def fail(self, error: DemoticError) -> StreamEvent:
         """The last event of an answer that failed after its first."""
         return ErrorEvent(error=anthropic_error(error)["error"])
+
+
+async def _pinged(events: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
+    """`events` with a ping after the first, as Anthropic's streams have it."""
+    async for event in events:
+        yield event
+        if isinstance(event, MessageStart):
+            yield Ping()
 
 
 async def _fold(events: AsyncIterator[StreamEvent]) -> MessageBody:

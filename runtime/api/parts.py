@@ -12,7 +12,8 @@ from typing import Generic, Literal, Protocol, TypeVar
 from fastapi import Request
 
 from runtime.api.conversation import ChatPrompt
-from runtime.api.streaming import NamedEvent, count_tokens, generate
+from runtime.api.events import tokens_of
+from runtime.api.streaming import NamedEvent, generate
 from runtime.chat.answer import AnswerReader
 from runtime.chat.reasoning import Piece
 from runtime.chat.tools.call import ToolCall
@@ -119,6 +120,6 @@ async def _count(text: str, client: EngineClient, request_id: str) -> int:
     if not text:
         return 0
     try:
-        return await count_tokens(client, Tokenize(f"{request_id}-count", text))
+        return len(await tokens_of(client, Tokenize(f"{request_id}-count", text)))
     except DemoticError:
         return 0

@@ -16,7 +16,6 @@ from fastapi.responses import JSONResponse, Response
 from runtime.api.auth import sent_key
 from runtime.api.conversation import ChatPrompt, effort_variables, name_results
 from runtime.api.parts import Kind, part_events
-from runtime.api.schemas.common import ErrorBody
 from runtime.api.schemas.response_events import (
     ArgumentsDelta,
     ArgumentsDone,
@@ -54,7 +53,7 @@ from runtime.errors import DemoticError, InferenceFailed, InvalidRequest, Previo
 router = APIRouter(tags=["responses"])
 
 
-@router.post("/v1/responses", response_model=ResponseBody, responses={400: {"model": ErrorBody}})
+@router.post("/v1/responses", response_model=ResponseBody)
 async def create_response(body: ResponseRequest, http: Request) -> Response:
     """Answer a conversation, and keep it so that it can go on."""
     store: ResponseStore | None = http.app.state.store
@@ -74,7 +73,12 @@ async def create_response(body: ResponseRequest, http: Request) -> Response:
         )
         response_id = f"resp_{uuid.uuid4().hex}"
         request = prompt.to_request(
-            response_id, body.sampling(), body.max_output_tokens, adapter=adapter, constraint=body.constraint()
+            response_id,
+            body.sampling(),
+            body.max_output_tokens,
+            adapter=adapter,
+            constraint=body.constraint(),
+            param="input",
         )
         keeps = store is not None and body.store is not False
         name = body.model or model.name
@@ -89,7 +93,7 @@ async def create_response(body: ResponseRequest, http: Request) -> Response:
         return JSONResponse((await _fold(events)).model_dump(mode="json"), headers=body.response_headers)
 
 
-@router.get("/v1/responses/{response_id}", responses={404: {"model": ErrorBody}})
+@router.get("/v1/responses/{response_id}", response_model=ResponseBody)
 async def get_response(response_id: str, http: Request) -> JSONResponse:
     """An answer that was kept."""
     if http.query_params.get("stream") == "true":
@@ -100,7 +104,7 @@ async def get_response(response_id: str, http: Request) -> JSONResponse:
     return JSONResponse(stored.body)
 
 
-@router.delete("/v1/responses/{response_id}", responses={404: {"model": ErrorBody}})
+@router.delete("/v1/responses/{response_id}")
 async def delete_response(response_id: str, http: Request) -> DeletedResponse:
     """Keep an answer no more."""
     store: ResponseStore | None = http.app.state.store

@@ -1,4 +1,4 @@
-"""From an engine's events to HTTP: server-sent events, and the end of a request whose client has gone."""
+"""From generated text to HTTP: the events of one request or several, and server-sent events."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from runtime.api.errors import error_body
+from runtime.api.events import events_of, taken_back_when_gone
 from runtime.api.metrics import Metrics
 from runtime.api.schemas.chat import ChatCompletionChunk
 from runtime.api.schemas.completions import Completion
 from runtime.engine.client import EngineClient, or_raise
-from runtime.engine.messages import Delta, Event, Failed, Finished, Generate, Tokenize, Tokens
+from runtime.engine.messages import Delta, Finished, Generate
 from runtime.errors import DemoticError
 
 StreamedChunk = ChatCompletionChunk | Completion
@@ -58,65 +59,19 @@ async def generate_all(
 async def generate(client: EngineClient, message: Generate, http: Request) -> AsyncGenerator[Delta | Finished]:
     """Events of one request, which is taken back as soon as the client has gone."""
     metrics: Metrics = http.app.state.metrics
-    watcher = asyncio.create_task(_abort_when_gone(client, message.request_id, http))
-    try:
+    async with taken_back_when_gone(client, message.request_id, http):
         with metrics.record(client, http) as record:
             async with aclosing(stream_async(client, message)) as events:
                 async for event in events:
                     record.see(event)
                     yield event
-    finally:
-        watcher.cancel()
 
 
 async def stream_async(client: EngineClient, message: Generate) -> AsyncGenerator[Delta | Finished]:
     """`runtime.engine.client.stream` for an event loop."""
-    loop = asyncio.get_running_loop()
-    events: asyncio.Queue[Event] = asyncio.Queue()
-
-    def deliver(event: Event) -> None:
-        # The loop may be closed already when the program ends in the middle of an answer.
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(events.put_nowait, event)
-
-    client.submit(message, deliver)
-    is_open = True
-    try:
-        while is_open:
-            event = await events.get()
-            is_open = isinstance(event, Delta)
+    async with aclosing(events_of(client, message)) as events:
+        async for event in events:
             yield or_raise(event)
-    finally:
-        if is_open:
-            client.abort(message.request_id)
-
-
-async def count_tokens(client: EngineClient, request: Tokenize) -> int:
-    """How many tokens the text of `request` has.
-
-    Raises:
-        DemoticError: the engine cannot tell.
-    """
-    loop = asyncio.get_running_loop()
-    events: asyncio.Queue[Event] = asyncio.Queue()
-
-    def deliver(event: Event) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(events.put_nowait, event)
-
-    client.submit(request, deliver)
-    event = await events.get()
-    if isinstance(event, Failed):
-        raise event.error
-    assert isinstance(event, Tokens)  # noqa: S101  # the only other answer to `Tokenize`
-    return len(event.tokens)
-
-
-async def _abort_when_gone(client: EngineClient, request_id: str, http: Request) -> None:
-    # The body has been read already, so that nothing else is to come.
-    while (await http.receive())["type"] != "http.disconnect":
-        pass
-    client.abort(request_id)
 
 
 async def sse_response(

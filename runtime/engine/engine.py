@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.backends.base import Chunk, Decoder, Logits
+from runtime.backends.base import Chunk, Decoder, Ids, Logits
 from runtime.engine.constraints import ConstraintCompiler, Matcher, restrict_rows
 from runtime.engine.logprobs import token_data, token_logprob
 from runtime.engine.messages import (
@@ -198,13 +198,16 @@ class Engine:
             else:
                 # Logprobs are the model's own, and both constraint and sampler write into the rows.
                 sampled.append((share, rows, None if share.sequence.num_logprobs is None else rows.copy()))
-        restrict_rows(
-            (share.sequence.matcher, rows[0]) for share, rows, _ in sampled if share.sequence.matcher is not None
+        few = iter(
+            restrict_rows(
+                (share.sequence.matcher, rows[0]) for share, rows, _ in sampled if share.sequence.matcher is not None
+            )
         )
         outcomes = []
         for share, rows, originals in sampled:
+            allowed = next(few) if share.sequence.matcher is not None else None
             try:
-                num_right = self._accept(share, rows, originals)
+                num_right = self._accept(share, rows, originals, allowed)
             except InferenceFailed as error:
                 self._fail(share.sequence, error)
             else:
@@ -227,10 +230,11 @@ class Engine:
                 sequence.next_prompt_logprob += 1
         self._emit(Delta(sequence.request_id, "", tuple(told), is_prompt=True))
 
-    def _accept(self, share: Share, rows: Logits, originals: Logits | None) -> int:
+    def _accept(self, share: Share, rows: Logits, originals: Logits | None, allowed: Ids | None) -> int:
         """Sample from `rows`, one after each guess, for as long as the guesses are right; the number of those.
 
-        `originals` are the rows before anything was written into them, where logprobs are wanted.
+        Where a constraint leaves few tokens, `allowed` are these, and nothing was guessed. `originals` are the rows
+        before anything was written into them, where logprobs are wanted.
         """
         sequence, texts = share.sequence, []
         if sequence.num_left == 0:
@@ -239,7 +243,7 @@ class Engine:
             return 0
         num_right = 0
         for row, guess in zip(rows, (*share.draft, None), strict=True):
-            token = sequence.sampler.sample(row)
+            token = sequence.sampler.sample(row, allowed)
             if originals is not None and not self.tokenizer.is_end(token):
                 sequence.logprobs.append(self._logprob(originals[num_right], token, sequence))
             text, reason = sequence.accept(token, self.tokenizer)

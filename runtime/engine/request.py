@@ -48,7 +48,7 @@ class Sequence:
             )
         num_tokens = len(prompt) + (1 if request.max_tokens is None else request.max_tokens)
         if num_tokens > context_length:
-            raise ContextOverflow(num_tokens=num_tokens, context_length=context_length)
+            raise ContextOverflow(num_tokens=num_tokens, context_length=context_length, param=request.param)
         self.request_id = request.request_id
         self.adapter = request.adapter
         self.tokens = prompt
@@ -170,8 +170,8 @@ def _prompt_tokens(request: Generate, tokenizer: Tokenizer) -> list[int]:
             if not 0 <= token < tokenizer.vocabulary_size:
                 raise InvalidRequest(
                     f"The prompt has token {token}, but the vocabulary has {tokenizer.vocabulary_size} tokens.",
-                    param="prompt",
+                    param=request.param,
                 )
     if not tokens:
-        raise InvalidRequest("The prompt is empty.", param="prompt")
+        raise InvalidRequest("The prompt is empty.", param=request.param)
     return tokens

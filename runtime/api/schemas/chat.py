@@ -21,8 +21,8 @@ class ContentPart(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: str
-    text: str | None = None
+    type: str = Field(description="Only `text`.")
+    text: str | None = Field(None, description="The text of the part.")
 
     @model_validator(mode="after")
     def _only_text(self) -> ContentPart:
@@ -38,8 +38,8 @@ class ChatMessage(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[ContentPart] | None = None
+    role: Literal["system", "developer", "user", "assistant", "tool"] = Field(description="Who speaks.")
+    content: str | list[ContentPart] | None = Field(None, description="What is said: a text, or parts of one.")
     tool_calls: list[ToolCallBody] | None = Field(None, description="Calls of an earlier answer.")
     tool_call_id: str | None = Field(None, description="Of a tool's turn: the call whose result it is.")
 
@@ -67,7 +67,9 @@ class ChatCompletionRequest(GenerationRequest):
     """Body of a chat completion."""
 
     messages: list[ChatMessage] = Field(
-        min_length=1, examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]]
+        min_length=1,
+        description="The conversation, the oldest turn first.",
+        examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]],
     )
     logprobs: bool | None = Field(None, description="Tell the logprob of each token of the answer.")
     top_logprobs: int | None = Field(

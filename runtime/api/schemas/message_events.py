@@ -85,6 +85,12 @@ class MessageStart(NamedEvent):
     message: MessageBody
 
 
+class Ping(NamedEvent):
+    """The connection is alive."""
+
+    type: Literal["ping"] = "ping"
+
+
 class BlockStart(NamedEvent):
     """A block begins."""
 
@@ -150,6 +156,20 @@ class MessageStop(NamedEvent):
     type: Literal["message_stop"] = "message_stop"
 
 
+class AnthropicError(BaseModel):
+    """What went wrong: `type` for programs, `message` for people."""
+
+    type: str
+    message: str
+
+
+class AnthropicErrorBody(BaseModel):
+    """Anthropic's error object."""
+
+    type: Literal["error"] = "error"
+    error: AnthropicError
+
+
 class ErrorEvent(NamedEvent):
     """The answer failed on its way."""
 
@@ -157,4 +177,4 @@ class ErrorEvent(NamedEvent):
     error: dict[str, Any]
 
 
-StreamEvent = MessageStart | BlockStart | BlockDelta | BlockStop | MessageDelta | MessageStop | ErrorEvent
+StreamEvent = MessageStart | Ping | BlockStart | BlockDelta | BlockStop | MessageDelta | MessageStop | ErrorEvent

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from runtime.api.conversation import Effort
 from runtime.api.schemas.common import (
+    STREAM,
+    TEMPERATURE,
+    TOP_P,
     JsonSchema,
     Number,
     ignored_header,
@@ -52,8 +55,8 @@ class InputPart(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: str
-    text: str | None = None
+    type: str = Field(description="`input_text`, or `output_text` in an earlier answer.")
+    text: str | None = Field(None, description="The text of the part.")
 
     @model_validator(mode="after")
     def _only_text(self) -> InputPart:
@@ -69,12 +72,12 @@ class InputItem(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: str = "message"
-    role: Literal["system", "developer", "user", "assistant"] | None = None
-    content: str | list[InputPart] | None = None
+    type: str = Field("message", description="`message`, `reasoning`, `function_call` or `function_call_output`.")
+    role: Literal["system", "developer", "user", "assistant"] | None = Field(None, description="Who speaks.")
+    content: str | list[InputPart] | None = Field(None, description="What is said: a text, or parts of one.")
     call_id: str | None = Field(None, description="Of a call, and of its result.")
-    name: str | None = None
-    arguments: str | None = None
+    name: str | None = Field(None, description="Of a call: the function's name.")
+    arguments: str | None = Field(None, description="Of a call: its arguments, as JSON.")
     output: str | list[InputPart] | None = Field(None, description="The result of a call.")
 
     @model_validator(mode="before")
@@ -111,13 +114,13 @@ class InputItem(BaseModel):
 class FunctionTool(FunctionDefinition):
     """A function that the model may call."""
 
-    type: Literal["function"]
+    type: Literal["function"] = Field(description="There is no other.")
 
 
 class FunctionChoice(FunctionName):
     """The function that it must call."""
 
-    type: Literal["function"]
+    type: Literal["function"] = Field(description="There is no other.")
 
 
 class AllowedFunctions(BaseModel):
@@ -125,15 +128,15 @@ class AllowedFunctions(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["allowed_tools"]
-    mode: Literal["auto", "required"]
-    tools: list[FunctionChoice]
+    type: Literal["allowed_tools"] = Field(description="There is no other.")
+    mode: Literal["auto", "required"] = Field(description="`required`: one of them must be called.")
+    tools: list[FunctionChoice] = Field(description="Those that may be called.")
 
 
 class TextFormat(JsonSchema):
     """What the answer must be: any text, any JSON object, or JSON that matches a schema."""
 
-    type: Literal["text", "json_object", "json_schema"]
+    type: Literal["text", "json_object", "json_schema"] = Field(description="Any text, any JSON object, or a schema.")
 
     @model_validator(mode="after")
     def _schema_where_it_belongs(self) -> TextFormat:
@@ -153,7 +156,7 @@ class TextConfig(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    format: TextFormat | None = None
+    format: TextFormat | None = Field(None, description="The form of the text.")
 
 
 class ReasoningConfig(BaseModel):
@@ -161,7 +164,7 @@ class ReasoningConfig(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    effort: Effort | None = None
+    effort: Effort | None = Field(None, description="How much.")
 
 
 class ResponseRequest(BaseModel):
@@ -176,11 +179,11 @@ class ResponseRequest(BaseModel):
     )
     instructions: str | None = Field(None, description="System message of this answer alone.")
     max_output_tokens: int | None = Field(None, ge=1, description="Longest answer, reasoning and all.")
-    temperature: Number | None = Field(None, ge=0, le=2)
-    top_p: Number | None = Field(None, ge=0, le=1)
+    temperature: Number | None = Field(None, ge=0, le=2, description=TEMPERATURE)
+    top_p: Number | None = Field(None, ge=0, le=1, description=TOP_P)
     text: TextConfig | None = Field(None, description="What the answer must be.")
     reasoning: ReasoningConfig | None = Field(None, description="How much a reasoning model thinks.")
-    stream: bool | None = False
+    stream: bool | None = Field(False, description=STREAM)
     store: bool | None = Field(None, description="Keep the answer; without it, kept where the server keeps any.")
     previous_response_id: str | None = Field(None, description="The kept answer whose conversation goes on.")
     metadata: dict[str, str] | None = Field(None, description="Up to 16 pairs, which come back with the answer.")
@@ -191,7 +194,7 @@ class ResponseRequest(BaseModel):
     )
     parallel_tool_calls: bool | None = Field(None, description="`false`: at most one call in an answer.")
     normalize: bool | None = Field(None, description=NORMALIZE)
-    user: str | None = None
+    user: str | None = Field(None, description="Taken without effect; comes back with the answer.")
 
     @model_validator(mode="after")
     def _refuse_unsupported(self) -> ResponseRequest:

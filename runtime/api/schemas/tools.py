@@ -22,10 +22,12 @@ class FunctionDefinition(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
+    name: str = Field(description="What the function is called.")
+    description: str | None = Field(None, description="What it does, for the model.")
+    parameters: dict[str, Any] | None = Field(
+        None, description="JSON schema of its arguments; without it, it takes none."
+    )
+    strict: bool | None = Field(None, description="Hold the arguments to the schema.")
 
     def to_tool(self) -> Tool:
         """The function as the chat layer knows it."""
@@ -37,8 +39,8 @@ class ToolDefinition(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["function"]
-    function: FunctionDefinition
+    type: Literal["function"] = Field(description="There is no other.")
+    function: FunctionDefinition = Field(description="The function.")
 
 
 class FunctionName(BaseModel):
@@ -46,7 +48,7 @@ class FunctionName(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    name: str
+    name: str = Field(description="What the function is called.")
 
 
 class NamedTool(BaseModel):
@@ -54,8 +56,8 @@ class NamedTool(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["function"]
-    function: FunctionName
+    type: Literal["function"] = Field(description="There is no other.")
+    function: FunctionName = Field(description="The function.")
 
 
 class AllowedTools(BaseModel):
@@ -63,8 +65,8 @@ class AllowedTools(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    mode: Literal["auto", "required"]
-    tools: list[NamedTool]
+    mode: Literal["auto", "required"] = Field(description="`required`: one of them must be called.")
+    tools: list[NamedTool] = Field(description="Those that may be called.")
 
 
 class AllowedChoice(BaseModel):
@@ -72,8 +74,8 @@ class AllowedChoice(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["allowed_tools"]
-    allowed_tools: AllowedTools
+    type: Literal["allowed_tools"] = Field(description="There is no other.")
+    allowed_tools: AllowedTools = Field(description="The tools, and whether one must be called.")
 
 
 ToolChoice = Literal["none", "auto", "required"] | NamedTool | AllowedChoice
@@ -84,8 +86,8 @@ class FunctionCall(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    name: str
-    arguments: str
+    name: str = Field(description="What the function is called.")
+    arguments: str = Field(description="Its arguments, as JSON.")
 
 
 class CallReport(BaseModel):
@@ -123,9 +125,9 @@ class ToolCallBody(Reported):
 
     model_config = ConfigDict(strict=True)
 
-    id: str
-    type: Literal["function"] = "function"
-    function: FunctionCall
+    id: str = Field(description="The call's own name, by which its result refers to it.")
+    type: Literal["function"] = Field(default="function", description="There is no other.")
+    function: FunctionCall = Field(description="The function and its arguments.")
 
     def to_call(self) -> ToolCall:
         """The call as the chat layer knows it."""

@@ -21,7 +21,7 @@ from runtime.engine.client import InProcessClient
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import InferenceFailed
 from tests.fakes.decoder import ScriptedDecoder, answer_with
-from tests.runtime.api.test_streaming import Visitor
+from tests.fakes.visitor import Visitor
 
 GREEDY = SamplingParams(temperature=0)
 PROMPT = ChatPrompt("q", marks=("<think>", "</think>"))
