@@ -110,7 +110,9 @@ class CallReport(BaseModel):
 class Reported(BaseModel):
     """A shape of a call that tells the report where there is one."""
 
-    demotic: CallReport | None = None
+    demotic: CallReport | None = Field(
+        None, description="What this server did to the arguments of a call; within a request it has no effect."
+    )
 
     @model_serializer(mode="wrap")
     def _only_where_there_is_one(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
