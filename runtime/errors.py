@@ -4,7 +4,8 @@
     ├── InvalidRequest            a value that cannot be honoured
     │   ├── ContextOverflow       prompt and answer do not fit the context
     │   ├── PreviousResponseNotFound  the answer to follow up is not kept
-    │   └── RequestTooLarge       the request's body is over the limit
+    │   ├── RequestTooLarge       the request's body is over the limit
+    │   └── UnknownLanguage       no language of that name or code
     ├── Unauthorized              no key, or a wrong one
     ├── ModelNotFound             no model of that name
     ├── AdapterNotFound           the model has no adapter of that name
@@ -78,6 +79,16 @@ class PreviousResponseNotFound(InvalidRequest):
 
 class RequestTooLarge(InvalidRequest):
     """The body of the request is over the server's limit."""
+
+
+class UnknownLanguage(InvalidRequest):
+    """No language has this name or code; `nearest` holds known ones that look like it."""
+
+    def __init__(self, name: str, *, nearest: tuple[str, ...] = (), param: str | None = None) -> None:
+        hint = f"Did you mean {' or '.join(nearest)}?" if nearest else "Name it as in bg, bul_Cyrl or Bulgarian."
+        super().__init__(f"There is no language '{name}'.", remedy=hint, param=param)
+        self.name = name
+        self.nearest = nearest
 
 
 class Unauthorized(DemoticError):

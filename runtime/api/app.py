@@ -31,17 +31,22 @@ from runtime.api.request_id import IdentifyRequests
 from runtime.api.stored import ResponseStore
 from runtime.config import ServerConfig, cache_dir
 from runtime.engine.pool import ModelPool
+from runtime.language.route import Routes
 
 # What a web page may read of an answer beside its body.
-_EXPOSED_HEADERS = ("retry-after", "x-demotic-ignored", "x-request-id")
+_EXPOSED_HEADERS = ("retry-after", "x-demotic-ignored", "x-demotic-language", "x-demotic-model", "x-request-id")
 
 
 def create_app(
-    pool: ModelPool, config: ServerConfig, api_keys: tuple[str, ...] = (), access_log: AccessLog | None = None
+    pool: ModelPool,
+    config: ServerConfig,
+    api_keys: tuple[str, ...] = (),
+    access_log: AccessLog | None = None,
+    routes: Routes | None = None,
 ) -> FastAPI:
     """The endpoint over `pool`'s models; with `api_keys`, only for requests that carry one of them.
 
-    What became of each request goes into `access_log`.
+    What became of each request goes into `access_log`. `routes` choose a model by the language.
     """
 
     store = None
@@ -59,6 +64,7 @@ def create_app(
         title="demotic", summary="Small language models in every language, on this machine.", lifespan=lifespan
     )
     app.state.pool = pool
+    app.state.routes = routes
     app.state.metrics = Metrics(pool)
     app.state.store = store
     app.state.has_keys = bool(api_keys)

@@ -13,6 +13,8 @@ from fastapi.responses import Response
 
 from runtime.api.choices import respond
 from runtime.api.conversation import ChatPrompt
+from runtime.api.language import last_said, said_by_user, user_language
+from runtime.api.routing import route
 from runtime.api.schemas.chat import (
     AnswerMessage,
     ChatChoice,
@@ -38,10 +40,15 @@ router = APIRouter(tags=["completions"])
 async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> Response:
     """Answer a conversation."""
     pool: ModelPool = http.app.state.pool
-    async with pool.hold(body.model, body.adapter) as (model, adapter):
+    turns, tools = body.conversation(), body.tool_use()
+    said = last_said(turns)
+    routed = await route(body.model, body, said_by_user(turns), http)
+    async with pool.hold(routed.model, body.adapter) as (model, adapter):
         template = model.card.template
-        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), body.tool_use())
-        shape = ChatShape(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), body.model or model.name, prompt)
+        language = await user_language(body, said) if tools.told else None
+        prompt = ChatPrompt.render(template, turns, body.template_variables(template), tools, language)
+        name = routed.model or model.name
+        shape = ChatShape(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), name, prompt, said)
         request = prompt.to_request(
             shape.id,
             body.sampling(),
@@ -50,8 +57,10 @@ async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> 
             adapter=adapter,
             constraint=body.constraint(),
             logprobs=body.num_logprobs,
+            lock=body.lock(said, prompt.exempt),
+            max_characters=body.max_characters,
         )
-        return await respond(shape, body, [request], model.client, http)
+        return await respond(shape, body, [request], model.client, http, headers=routed.headers)
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ class ChatShape:
     created: int
     model: str
     prompt: ChatPrompt
+    said: str
     readers: dict[int, AnswerReader] = field(default_factory=dict)
     num_calls: Counter[int] = field(default_factory=Counter)
 
@@ -98,6 +108,10 @@ class ChatShape:
             else:
                 deltas.append(ChatDelta(content=each.text))
         return [ChatChunkChoice(index=index, delta=delta) for delta in deltas]
+
+    def content_of(self, text: str) -> str:
+        """See `Shape.content_of`."""
+        return self.prompt.content_of(text)
 
     def chunk(self, pieces: list[ChatChunkChoice], usage: UsageBody | None = None) -> ChatCompletionChunk:
         """See `Shape.chunk`."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from runtime.chat.answer import AnswerReader
-from runtime.chat.reasoning import ReasoningSplit, marks_of
+from runtime.chat.reasoning import Piece, ReasoningSplit, marks_of, span_of
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.dialects.base import Dialect
 from runtime.chat.tools.dialects.registry import FALLBACK
@@ -19,6 +19,8 @@ from runtime.engine.constraints import Constraint, Trigger
 from runtime.engine.messages import Generate
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import InvalidRequest
+from runtime.language.lock import Lock
+from runtime.language.regions import Span
 
 Effort = Literal["none", "minimal", "low", "medium", "high"]
 # What templates call it: Qwen3 and its kin the first, gpt-oss the second.
@@ -58,6 +60,20 @@ class ChatPrompt:
         split = None if self.marks is None else ReasoningSplit(*self.marks, is_begun=self.is_reasoning)
         return AnswerReader(split, self.tools.parser(self.dialect))
 
+    def content_of(self, text: str) -> str:
+        """What of a whole answer is its content."""
+        reader = self.reader()
+        found = [*reader.push(text), *reader.finish()]
+        return "".join(piece.text for piece in found if isinstance(piece, Piece) and piece.kind == "content")
+
+    @property
+    def exempt(self) -> tuple[Span, ...]:
+        """What of an answer is not prose in the user's language: reasoning and calls."""
+        reasoning = [] if self.marks is None else [span_of(self.marks, self.text)]
+        starts = self.dialect.starts(self.tools.allowed) if self.tools.allowed else ()
+        calls = [Span(start, self.dialect.end, is_first=self.dialect.is_first) for start in starts]
+        return (*reasoning, *calls)
+
     @property
     def is_reasoning(self) -> bool:
         """Whether the answer begins within the reasoning."""
@@ -74,6 +90,8 @@ class ChatPrompt:
         constraint: Constraint | None = None,
         logprobs: int | None = None,
         param: str = "messages",
+        lock: Lock | None = None,
+        max_characters: int | None = None,
     ) -> Generate:
         """The engine's request for one answer, which calls tools as the request wants, or matches `constraint`.
 
@@ -95,6 +113,8 @@ class ChatPrompt:
             constraint=constraint,
             logprobs=logprobs,
             param=param,
+            lock=lock,
+            max_characters=max_characters,
             visible=(*(self.marks or ()), *(self.dialect.marks if self.tools.allowed else ())),
         )
 

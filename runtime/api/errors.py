@@ -32,6 +32,7 @@ from runtime.errors import (
     ResponseNotFound,
     TooManyRequests,
     Unauthorized,
+    UnknownLanguage,
     UnsupportedArchitecture,
     WorkerDied,
 )
@@ -43,6 +44,7 @@ TABLE: dict[type[DemoticError], tuple[int, str, str | None]] = {
     ContextOverflow: (400, "invalid_request_error", "context_length_exceeded"),
     PreviousResponseNotFound: (400, "invalid_request_error", "previous_response_not_found"),
     RequestTooLarge: (413, "invalid_request_error", "request_too_large"),
+    UnknownLanguage: (400, "invalid_request_error", "unknown_language"),
     InvalidRequest: (400, "invalid_request_error", None),
     Unauthorized: (401, "authentication_error", "invalid_api_key"),
     ModelNotFound: (404, "invalid_request_error", "model_not_found"),

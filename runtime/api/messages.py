@@ -12,7 +12,9 @@ from fastapi.responses import JSONResponse, Response
 from runtime.api.conversation import ChatPrompt
 from runtime.api.errors import anthropic_error
 from runtime.api.events import tokens_of
+from runtime.api.language import last_said, said_by_user, user_language
 from runtime.api.parts import Kind, part_events
+from runtime.api.routing import route
 from runtime.api.schemas.message_events import (
     BlockDelta,
     BlockStart,
@@ -38,6 +40,7 @@ from runtime.api.schemas.message_events import (
 )
 from runtime.api.schemas.messages import CountRequest, MessageRequest
 from runtime.api.streaming import named_response
+from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.call import ToolCall
 from runtime.engine.messages import Finished, Tokenize, TokenLogprob
 from runtime.engine.pool import ModelPool
@@ -50,9 +53,11 @@ router = APIRouter(tags=["messages"])
 async def create_message(body: MessageRequest, http: Request) -> Response:
     """Answer a conversation."""
     pool: ModelPool = http.app.state.pool
-    async with pool.hold(body.model, body.adapter) as (model, adapter):
-        template = model.card.template
-        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), body.tool_use())
+    turns = body.conversation()
+    said = last_said(turns)
+    routed = await route(body.model, body, said_by_user(turns), http)
+    async with pool.hold(routed.model, body.adapter) as (model, adapter):
+        prompt = await _prompt(body, turns, model.card.template)
         message_id = f"msg_{uuid.uuid4().hex}"
         request = prompt.to_request(
             message_id,
@@ -61,28 +66,38 @@ async def create_message(body: MessageRequest, http: Request) -> Response:
             stop=body.stops,
             adapter=adapter,
             constraint=body.constraint(),
+            lock=body.lock(said, prompt.exempt),
+            max_characters=body.max_characters,
         )
-        name = body.model or model.name
+        name = routed.model or model.name
+        headers = body.response_headers | routed.headers
         if not body.stream:
             shape = MessageShape(message_id, name, body.stops)
             answer = await _fold(part_events(shape, prompt, request, model.client, http))
-            return JSONResponse(answer.model_dump(mode="json"), headers=body.response_headers)
+            return JSONResponse(answer.model_dump(mode="json"), headers=headers)
         # The first event of a stream has the length of the prompt, which the engine tells only with the last.
         num_prompt = len(await tokens_of(model.client, _length(prompt)))
         shape = MessageShape(message_id, name, body.stops, num_prompt)
         events = _pinged(part_events(shape, prompt, request, model.client, http))
-        return await named_response(events, shape.fail, headers=body.response_headers)
+        return await named_response(events, shape.fail, headers=headers)
 
 
 @router.post("/v1/messages/count_tokens")
 async def count_message_tokens(body: CountRequest, http: Request, response: Response) -> TokenCount:
     """How many tokens the prompt of a message has; nothing is generated."""
     pool: ModelPool = http.app.state.pool
-    async with pool.hold(body.model, None) as (model, _):
-        template = model.card.template
-        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), body.tool_use())
+    turns = body.conversation()
+    routed = await route(body.model, body, said_by_user(turns), http)
+    async with pool.hold(routed.model, None) as (model, _):
+        prompt = await _prompt(body, turns, model.card.template)
         response.headers.update(body.response_headers)
         return TokenCount(input_tokens=len(await tokens_of(model.client, _length(prompt))))
+
+
+async def _prompt(body: CountRequest, turns: list[Message], template: ChatTemplate) -> ChatPrompt:
+    tools = body.tool_use()
+    language = await user_language(body, last_said(turns)) if tools.told else None
+    return ChatPrompt.render(template, turns, body.template_variables(template), tools, language)
 
 
 class MessageShape:

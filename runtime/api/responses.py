@@ -13,7 +13,9 @@ from fastapi.responses import JSONResponse, Response
 
 from runtime.api.conversation import ChatPrompt, effort_variables, name_results
 from runtime.api.kept import conversation_before, keep, owner_of
+from runtime.api.language import last_said, said_by_user, text_usage, user_language
 from runtime.api.parts import Kind, part_events
+from runtime.api.routing import route
 from runtime.api.schemas.logprobs import ChatLogprobs, ChatTokenLogprob
 from runtime.api.schemas.response_events import (
     ArgumentsDelta,
@@ -58,15 +60,18 @@ async def create_response(body: ResponseRequest, http: Request) -> Response:
         raise InvalidRequest("This server keeps no responses.", param="store")
     earlier = await conversation_before(body.previous_response_id, http)
     pool: ModelPool = http.app.state.pool
-    async with pool.hold(body.model, body.adapter) as (model, adapter):
-        turns = name_results([*earlier, *body.messages()], param="input")
+    turns, tools = name_results([*earlier, *body.messages()], param="input"), body.tool_use()
+    said = last_said(turns)
+    routed = await route(body.model, body, said_by_user(turns), http)
+    async with pool.hold(routed.model, body.adapter) as (model, adapter):
         instructions = [Message("system", body.instructions)] if body.instructions else []
         template = model.card.template
         prompt = ChatPrompt.render(
             template,
             _join_system([*instructions, *turns]),
             effort_variables(body.effort, template, param="reasoning.effort"),
-            body.tool_use(),
+            tools,
+            await user_language(body, said) if tools.told else None,
         )
         response_id = f"resp_{uuid.uuid4().hex}"
         request = prompt.to_request(
@@ -77,18 +82,22 @@ async def create_response(body: ResponseRequest, http: Request) -> Response:
             constraint=body.constraint(),
             logprobs=body.num_logprobs,
             param="input",
+            lock=body.lock(said, prompt.exempt),
+            max_characters=body.max_characters,
         )
         keeps = store is not None and body.store is not False
-        name = body.model or model.name
+        name = routed.model or model.name
+        headers = body.response_headers | routed.headers
         shape = ResponseShape(
             ResponseBody.from_request(body, response_id, created=int(time.time()), model=name, store=keeps)
         )
-        events: AsyncIterator[StreamEvent] = part_events(shape, prompt, request, model.client, http)
+        answered = part_events(shape, prompt, request, model.client, http)
+        events = _measured(answered, shape, said, model.client.context_length)
         if store is not None and keeps:
             events = keep(events, turns, store, owner_of(http))
         if body.stream:
-            return await named_response(events, shape.fail, headers=body.response_headers)
-        return JSONResponse((await _fold(events)).model_dump(mode="json"), headers=body.response_headers)
+            return await named_response(events, shape.fail, headers=headers)
+        return JSONResponse((await _fold(events)).model_dump(mode="json"), headers=headers)
 
 
 class ResponseShape:
@@ -101,6 +110,7 @@ class ResponseShape:
         # Bytes of the answer so far, as text and as tokens, and the tokens that are not told of, with where they begin.
         self._num_bytes = self._num_token_bytes = 0
         self._logprobs: list[tuple[int, ChatTokenLogprob]] = []
+        self.finished: Finished | None = None
 
     def begin(self) -> list[StreamEvent]:
         """See `PartShape.begin`."""
@@ -167,6 +177,7 @@ class ResponseShape:
 
     def end(self, finished: Finished, num_reasoning: int) -> list[StreamEvent]:
         """See `PartShape.end`."""
+        self.finished = finished
         self._body.usage = ResponseUsage.from_finished(finished, num_reasoning)
         if finished.reason == "length":
             self._body.status, self._body.incomplete_details = "incomplete", IncompleteDetails()
@@ -218,6 +229,19 @@ class ResponseShape:
     def _next(self) -> int:
         self._num_events += 1
         return self._num_events - 1
+
+
+async def _measured(
+    events: AsyncIterator[StreamEvent], shape: ResponseShape, said: str, context_length: int
+) -> AsyncIterator[StreamEvent]:
+    """`events`, the last of which tells what tokens leave out of the answer to `said`."""
+    async for event in events:
+        if isinstance(event, ResponseEvent) and shape.finished is not None and event.response.usage is not None:
+            items = [item for item in event.response.output if isinstance(item, MessageItem | ReasoningItem)]
+            content = "".join(item.content[0].text for item in items if isinstance(item, MessageItem))
+            text = "".join(item.content[0].text for item in items)
+            event.response.usage.demotic = await text_usage(said, [(text, content)], [shape.finished], context_length)
+        yield event
 
 
 async def _fold(events: AsyncIterator[StreamEvent]) -> ResponseBody:

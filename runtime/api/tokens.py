@@ -10,6 +10,8 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from runtime.api.events import only_event, tokens_of
+from runtime.api.language import last_said, said_by_user, user_language
+from runtime.api.routing import route
 from runtime.api.schemas.chat import ChatCompletionRequest
 from runtime.api.schemas.tokens import (
     DetokenizeAnswer,
@@ -56,11 +58,12 @@ async def detokenize(body: DetokenizeRequest, http: Request) -> DetokenizeAnswer
 async def count_chat_tokens(body: ChatCompletionRequest, http: Request, response: Response) -> TokenCount:
     """How many tokens the prompt of a chat request has; nothing is generated."""
     pool: ModelPool = http.app.state.pool
-    async with pool.hold(body.model, body.adapter) as (model, _):
+    turns, tools = body.conversation(), body.tool_use().told
+    routed = await route(body.model, body, said_by_user(turns), http)
+    async with pool.hold(routed.model, body.adapter) as (model, _):
         template = model.card.template
-        prompt = template.render(
-            body.conversation(), variables=body.template_variables(template), tools=body.tool_use().told
-        )
+        language = await user_language(body, last_said(turns)) if tools else None
+        prompt = template.render(turns, variables=body.template_variables(template), tools=tools, language=language)
         tokens = await tokens_of(model.client, Tokenize(uuid.uuid4().hex, prompt, parse_special=True))
         response.headers.update(body.response_headers)
         return TokenCount(prompt_tokens=len(tokens), context_length=model.client.context_length)

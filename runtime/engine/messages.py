@@ -20,6 +20,7 @@ from runtime.engine.sampling import SamplingParams
 from runtime.engine.statistics import EngineStatistics
 from runtime.errors import DemoticError, InvalidRequest
 from runtime.hardware.plan import Plan
+from runtime.language.lock import Lock
 from runtime.models.encoding import Encoding
 
 FinishReason = Literal["stop", "length", "cancelled"]
@@ -52,10 +53,11 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
 
     `parse_special` reads names of control tokens in a text prompt as those tokens (a rendered chat template needs
     it). `max_tokens` None means as far as the context reaches. `adapter` is the name of a LoRA that was attached.
-    `constraint` is what the answer must match. `logprobs` asks for those of the answer's tokens, each with so many of
-    the likeliest; `prompt_logprobs` for those of the prompt as well, whose first token has none. `max_tokens` may then
-    be 0. `logprob_tokens` are told of after the likeliest, wherever logprobs are told. `visible` are names of control
-    tokens that are text of the answer. `param` is what errors call the prompt.
+    `constraint` is what the answer must match, `lock` keeps it in scripts. `max_characters` is the longest answer in
+    code points; it ends on a whole grapheme cluster. `logprobs` asks for those of the answer's tokens, each with so
+    many of the likeliest; `prompt_logprobs` for those of the prompt as well, whose first token has none. `max_tokens`
+    may then be 0. `logprob_tokens` are told of after the likeliest, wherever logprobs are told. `visible` are names of
+    control tokens that are text of the answer. `param` is what errors call the prompt.
     """
 
     request_id: str
@@ -69,6 +71,8 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     logprobs: int | None = None
     prompt_logprobs: bool = False
     logprob_tokens: tuple[int, ...] = ()
+    lock: Lock | None = None
+    max_characters: int | None = None
     visible: tuple[str, ...] = ()
     param: str = "prompt"
 
@@ -209,7 +213,8 @@ class Usage(msgspec.Struct, frozen=True):
     """Tokens read and tokens given out; the token that ends an answer counts as neither.
 
     `cached_tokens` are those of the prompt that another request had computed already. `drafted_tokens` were guessed
-    ahead, and `accepted_tokens` of them are in the answer.
+    ahead, and `accepted_tokens` of them are in the answer. `blocked_tokens` were the likeliest, and the lock kept them
+    out.
     """
 
     prompt_tokens: int
@@ -217,6 +222,7 @@ class Usage(msgspec.Struct, frozen=True):
     cached_tokens: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    blocked_tokens: int = 0
 
 
 class Timings(msgspec.Struct, frozen=True):
@@ -228,7 +234,7 @@ class Timings(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
-    """The answer is complete. "length": cut by `max_tokens` or by the end of the context.
+    """The answer is complete. "length": cut by `max_tokens`, `max_characters` or the end of the context.
 
     Of an `Encode`, `timings.first_token` is the time to the last row.
     `stopped_by` is the stop string that ended it, where one did.

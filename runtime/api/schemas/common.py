@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from runtime.api.schemas.language import LanguageFields, TextUsage
 from runtime.config import ChoiceLimits, SamplingDefaults
 from runtime.engine.constraints import Constraint, ConstraintKind
 from runtime.engine.messages import Finished
@@ -84,7 +85,7 @@ class ResponseFormat(BaseModel):
         return {"type": "object"} if self.type == "json_object" else None
 
 
-class GenerationRequest(BaseModel):
+class GenerationRequest(LanguageFields):
     """Fields of both kinds of completion. Unknown ones are ignored, and named in the header `x-demotic-ignored`."""
 
     model_config = ConfigDict(strict=True, extra="allow")
@@ -239,6 +240,7 @@ class UsageBody(BaseModel):
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
     completion_tokens_details: CompletionTokensDetails
+    demotic: TextUsage | None = None
 
     @classmethod
     def from_finished(cls, finished: Sequence[Finished], num_choices: int) -> UsageBody:

@@ -19,6 +19,7 @@ from runtime.api.schemas.common import (
     refuse_unsupported,
     schema_constraint,
 )
+from runtime.api.schemas.language import LanguageFields
 from runtime.api.schemas.tools import to_tool
 from runtime.chat.reasoning import marks_of
 from runtime.chat.template import ChatTemplate, Message
@@ -163,7 +164,7 @@ class OutputConfig(BaseModel):
     format: JsonFormat | None = Field(None, description="The form of the answer.")
 
 
-class CountRequest(BaseModel):
+class CountRequest(LanguageFields):
     """Body of a question for a prompt's length. Unknown fields are ignored, and named in `x-demotic-ignored`."""
 
     model_config = ConfigDict(strict=True, extra="allow")

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from runtime.api.schemas.language import TextUsage
 from runtime.api.schemas.logprobs import ChatTokenLogprob
 from runtime.api.schemas.responses import ResponseRequest
 from runtime.api.streaming import NamedEvent
@@ -86,6 +87,7 @@ class ResponseUsage(BaseModel):
     output_tokens: int
     output_tokens_details: OutputTokensDetails
     total_tokens: int
+    demotic: TextUsage | None = None
 
     @classmethod
     def from_finished(cls, finished: Finished, num_reasoning: int) -> ResponseUsage:

@@ -19,6 +19,7 @@ from runtime.api.schemas.common import (
     refuse_unsupported,
     schema_constraint,
 )
+from runtime.api.schemas.language import LanguageFields
 from runtime.api.schemas.logprobs import MAX_TOP
 from runtime.api.schemas.tools import FunctionDefinition, FunctionName, to_call
 from runtime.chat.template import Message
@@ -169,7 +170,7 @@ class ReasoningConfig(BaseModel):
     effort: Effort | None = Field(None, description="How much.")
 
 
-class ResponseRequest(BaseModel):
+class ResponseRequest(LanguageFields):
     """Body of a response. Unknown fields are ignored, and named in the header `x-demotic-ignored`."""
 
     model_config = ConfigDict(strict=True, extra="allow")
