@@ -13,6 +13,7 @@ from runtime.api import (
     completions,
     embeddings,
     errors,
+    kept,
     messages,
     metrics,
     models,
@@ -67,7 +68,7 @@ def create_app(
     app.state.metrics = Metrics(pool)
     app.state.store = store
     app.state.has_keys = bool(api_keys)
-    for part in (chat, completions, responses, messages, embeddings, rerank, tokens, models, metrics, page):
+    for part in (chat, completions, responses, kept, messages, embeddings, rerank, tokens, models, metrics, page):
         app.include_router(part.router)
     errors.install(app)
     app.add_middleware(LimitBody, max_bytes=config.max_body_bytes)

@@ -19,6 +19,9 @@ _PERSON = {
 PARAMETERS = {
     "name": ("A served model's name, or MODEL:ADAPTER.", _CHAT),
     "response_id": ("The id of a kept answer.", "resp_4f6c0e0b5b0f4a6f9f1f6f1c3a7d2e10"),
+    "limit": ("How many items at most.", 20),
+    "order": ("`desc`: the newest first.", "desc"),
+    "after": ("The id of the item before the first one.", None),
 }
 
 # Path -> what an example shows -> body.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -44,7 +44,7 @@ from runtime.api.streaming import named_response
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.use import ToolUse
-from runtime.engine.messages import Finished, Tokenize
+from runtime.engine.messages import Finished, Tokenize, TokenLogprob
 from runtime.engine.pool import ModelPool
 from runtime.errors import DemoticError, InferenceFailed
 
@@ -123,6 +123,9 @@ class MessageShape:
         self._index += 1
         block = ThinkingBlock() if kind == "reasoning" else TextBlock()
         return [BlockStart(index=self._index, content_block=block)]
+
+    def weigh(self, tokens: Sequence[TokenLogprob], text: str) -> None:
+        """See `PartShape.weigh`: Anthropic's shape has no place for them."""
 
     def add(self, text: str) -> list[StreamEvent]:
         """See `PartShape.add`."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from runtime.api.schemas.language import TextUsage
+from runtime.api.schemas.logprobs import ChatTokenLogprob
 from runtime.api.schemas.responses import ResponseRequest
 from runtime.api.schemas.tools import Reported
 from runtime.api.streaming import NamedEvent
@@ -22,7 +23,7 @@ class OutputText(BaseModel):
     type: Literal["output_text"] = "output_text"
     text: str = ""
     annotations: list[None] = []
-    logprobs: list[None] = []
+    logprobs: list[ChatTokenLogprob] = []
 
 
 class ReasoningText(BaseModel):
@@ -138,6 +139,7 @@ class ResponseBody(BaseModel):
     text: dict[str, Any]
     tool_choice: Any = "auto"
     tools: list[dict[str, Any]] = []
+    top_logprobs: int
     top_p: float
     truncation: Literal["disabled"] = "disabled"
     usage: ResponseUsage | None = None
@@ -165,6 +167,7 @@ class ResponseBody(BaseModel):
             text={"format": form.model_dump(by_alias=True, exclude_unset=True) if form else {"type": "text"}},
             tool_choice=_echo(request.tool_choice) or "auto",
             tools=[_echo(tool) for tool in request.tools or ()],
+            top_logprobs=request.top_logprobs or 0,
             top_p=sampling.top_p,
             user=request.user,
         )
@@ -224,7 +227,7 @@ class TextDelta(NamedEvent):
     output_index: int
     content_index: int = 0
     delta: str
-    logprobs: tuple[()] = ()
+    logprobs: tuple[ChatTokenLogprob, ...] = ()
 
 
 class TextDone(NamedEvent):
@@ -236,7 +239,7 @@ class TextDone(NamedEvent):
     output_index: int
     content_index: int = 0
     text: str
-    logprobs: tuple[()] = ()
+    logprobs: tuple[ChatTokenLogprob, ...] = ()
 
 
 class ReasoningDelta(NamedEvent):

@@ -20,6 +20,7 @@ from runtime.api.schemas.common import (
     schema_constraint,
 )
 from runtime.api.schemas.language import LanguageFields
+from runtime.api.schemas.logprobs import MAX_TOP
 from runtime.api.schemas.tools import NORMALIZE, FunctionDefinition, FunctionName, to_call
 from runtime.chat.template import Message
 from runtime.chat.tools.use import ToolUse
@@ -36,6 +37,9 @@ _NEEDED = {
     "function_call_output": ("call_id", "output"),
     "reasoning": (),
 }
+_LOGPROBS = "message.output_text.logprobs"
+# What may be included beside the answer; the second asks for nothing here, where no reasoning is hidden.
+_INCLUDED = {_LOGPROBS, "reasoning.encrypted_content"}
 # As OpenAI has it.
 _MAX_PAIRS, _MAX_KEY, _MAX_VALUE = 16, 64, 512
 
@@ -44,10 +48,8 @@ UNSUPPORTED: dict[str, tuple[object, ...]] = {
     "background": (None, False),
     "context_management": (None, []),
     "conversation": (None,),
-    "include": (None, [], ["reasoning.encrypted_content"]),
     "moderation": (None,),
     "prompt": (None,),
-    "top_logprobs": (None, 0),
 }
 
 
@@ -182,6 +184,8 @@ class ResponseRequest(LanguageFields):
     max_output_tokens: int | None = Field(None, ge=1, description="Longest answer, reasoning and all.")
     temperature: Number | None = Field(None, ge=0, le=2, description=TEMPERATURE)
     top_p: Number | None = Field(None, ge=0, le=1, description=TOP_P)
+    include: list[str] | None = Field(None, description=f"`{_LOGPROBS}`: tell the logprob of each token.")
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP, description="And those of so many of the likeliest.")
     text: TextConfig | None = Field(None, description="What the answer must be.")
     reasoning: ReasoningConfig | None = Field(None, description="How much a reasoning model thinks.")
     stream: bool | None = Field(False, description=STREAM)
@@ -202,6 +206,11 @@ class ResponseRequest(LanguageFields):
         refuse_unsupported(self.model_extra, UNSUPPORTED)
         if not self.messages():
             raise refusal("input", "must have at least one message")
+        for name in self.include or ():
+            if name not in _INCLUDED:
+                raise refusal("include", f"can only be {' and '.join(sorted(_INCLUDED))}, not '{name:.64}'")
+        if self.top_logprobs and self.num_logprobs is None:
+            raise refusal("top_logprobs", f"needs 'include': ['{_LOGPROBS}']")
         if self.truncation not in {None, "disabled"}:
             raise refusal("truncation", "can only be 'disabled' with this server")
         pairs = (self.metadata or {}).items()
@@ -214,6 +223,11 @@ class ResponseRequest(LanguageFields):
     def response_headers(self) -> dict[str, str]:
         """Headers of the answer: the names of the fields that this server does not know."""
         return ignored_header(set(self.model_extra or {}) - set(UNSUPPORTED))
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """How many of the likeliest tokens are told of; None where no logprobs are."""
+        return (self.top_logprobs or 0) if _LOGPROBS in (self.include or ()) else None
 
     def messages(self) -> list[Message]:
         """The new turns of the conversation; what the model said and the calls that followed are one turn."""
