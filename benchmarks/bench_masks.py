@@ -20,6 +20,7 @@ from runtime.backends.load import LoadedDecoder, load_decoder
 from runtime.card import ModelCard
 from runtime.config import EngineConfig
 from runtime.engine.constraints import Constraint, ConstraintCompiler, restrict_rows
+from runtime.engine.sampling import Sampler, SamplingParams
 from runtime.hardware.probe import probe
 from runtime.models.store import Store
 
@@ -52,15 +53,15 @@ def times(loaded: LoadedDecoder, compiler: ConstraintCompiler, about: str) -> li
     decoder, tokenizer, seconds = loaded.decoder, loaded.tokenizer, []
     matcher = compiler.compile(Constraint("json_schema", json.dumps(SCHEMA)))
     pending = tokenizer.encode(f"The request for {about} as JSON:\n", parse_special=False)
-    position = 0
+    position, sampler = 0, Sampler(SamplingParams(temperature=0), ())
     decoder.forget(0)
     while not matcher.is_complete:
         row = decoder.forward([Chunk(slot=0, position=position, tokens=pending, num_logits=1)])[0]
         position += len(pending)
         started = time.perf_counter()
-        restrict_rows([(matcher, row)])
+        [allowed] = restrict_rows([(matcher, row)])
         seconds.append(time.perf_counter() - started)
-        token = int(row.argmax())
+        token = sampler.sample(row, allowed)
         pending = [token, *matcher.accept(token)]
     return seconds
 

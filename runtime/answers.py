@@ -8,7 +8,7 @@ from typing import Unpack
 
 from runtime.card import Options
 from runtime.chat.answer import read_answer
-from runtime.chat.prompt import ChatPrompt
+from runtime.chat.prompt import ChatPrompt, last_said
 from runtime.chat.reasoning import Piece
 from runtime.chat.template import Message
 from runtime.chat.tools.call import ToolCall
@@ -21,10 +21,10 @@ from runtime.model import Model
 class ModelAnswers:
     """`runtime.chat.tools.loop.Answers` of a loaded model."""
 
-    def __init__(self, model: Model, language: str | None = None, **options: Unpack[Options]) -> None:
-        """`language` is that in which the model is told of tools; None where it is not known."""
+    def __init__(self, model: Model, prompt_language: str | None = None, **options: Unpack[Options]) -> None:
+        """`prompt_language` is that in which the model is told of tools; None where it is not known."""
         self._model = model
-        self._language = language
+        self._prompt_language = prompt_language
         self._options = options
 
     async def answer(self, messages: Sequence[Message], tools: ToolUse) -> AsyncGenerator[Piece | ToolCall | Finished]:
@@ -34,11 +34,8 @@ class ModelAnswers:
             InvalidRequest: the conversation or the tools cannot be honoured.
         """
         card = self._model.card
-        prompt = ChatPrompt.render(card.template, messages, tools=tools, language=self._language)
-        wish = card.completion_request(prompt.text, **self._options)
-        request = prompt.to_request(
-            wish.request_id, wish.sampling, wish.max_tokens, stop=wish.stop, adapter=wish.adapter
-        )
+        prompt = ChatPrompt.render(card.template, messages, tools=tools, language=self._prompt_language)
+        request = card.prompt_request(prompt, last_said(messages), **self._options)
         async with aclosing(stream_async(self._model.client, request)) as events:
             async for found in read_answer(events, prompt.reader()):
                 yield found

@@ -10,24 +10,35 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 import msgspec
 
 from runtime.chat.instructions import embedding_prompt
+from runtime.chat.reasoning import marks_of, span_of
 from runtime.chat.template import ChatTemplate, Message
 from runtime.engine.messages import Generate
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import InvalidRequest
+from runtime.language.lock import LockMode, lock_of
+from runtime.language.regions import Span
 from runtime.models.encoding import Encoding, encoding_of
 from runtime.models.inspect import Header, StringArray, check_loadable, read_header
 from runtime.models.store import ModelFile
 
 if TYPE_CHECKING:
+    from runtime.chat.prompt import ChatPrompt
     from runtime.config import EngineConfig
     from runtime.hardware.plan import Plan
     from runtime.hardware.probe import Machine
 
 
 class Options(TypedDict, total=False):
-    """Keywords of a request: those of `SamplingParams`, where to stop, and the adapter to use."""
+    """Keywords of a request: those of `SamplingParams`, where to stop, the adapter, and the language to keep to.
+
+    `language` is the name or code of one, or "auto" for the user's; `scripts`, where given, are kept to instead.
+    """
 
     max_tokens: int
+    max_characters: int
+    language: str
+    scripts: tuple[str, ...]
+    mode: LockMode
     stop: tuple[str, ...]
     adapter: str
     temperature: float
@@ -39,6 +50,9 @@ class Options(TypedDict, total=False):
     presence_penalty: float
     logit_bias: dict[int, float]
     seed: int
+
+
+_SAMPLING = frozenset(SamplingParams.__struct_fields__)
 
 
 class ModelCard:
@@ -111,14 +125,44 @@ class ModelCard:
             ModelFileInvalid: the template cannot be used.
         """
         turns = [Message("user", messages)] if isinstance(messages, str) else list(messages)
-        request = self.completion_request(self.template.render(turns), **options)
-        return msgspec.structs.replace(request, stop=request.stop + self.template.stop, parse_special=True)
+        prompt = self.template.render(turns)
+        marks = marks_of(self.template.source)
+        said = next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
+        return msgspec.structs.replace(
+            self._request(prompt, options, said, () if marks is None else (span_of(marks, prompt),)),
+            stop=options.get("stop", ()) + self.template.stop,
+            parse_special=True,
+            param="messages",
+        )
 
     def completion_request(self, prompt: str, **options: Unpack[Options]) -> Generate:
-        """The engine's request for a text to continue."""
-        sampling: dict[str, Any] = {
-            name: value for name, value in options.items() if name not in {"max_tokens", "stop", "adapter"}
-        }
+        """The engine's request for a text to continue.
+
+        Raises:
+            InvalidRequest: there is no such language or script.
+        """
+        return self._request(prompt, options, prompt, ())
+
+    def prompt_request(self, prompt: ChatPrompt, said: str, **options: Unpack[Options]) -> Generate:
+        """The engine's request for a rendered conversation, with tools where it has any, in which the user `said` this.
+
+        Raises:
+            InvalidRequest: there is no such language or script, or a tool's schema cannot be enforced.
+        """
+        plain = self._request(prompt.text, options, said, prompt.exempt)
+        return prompt.to_request(
+            plain.request_id,
+            plain.sampling,
+            plain.max_tokens,
+            stop=plain.stop,
+            adapter=plain.adapter,
+            lock=plain.lock,
+            max_characters=plain.max_characters,
+        )
+
+    def _request(self, prompt: str, options: Options, said: str, exempt: tuple[Span, ...]) -> Generate:
+        """The request for an answer to what a user `said`; of it `exempt` is kept in no language."""
+        sampling: dict[str, Any] = {name: value for name, value in options.items() if name in _SAMPLING}
         return Generate(
             request_id=uuid.uuid4().hex,
             prompt=prompt,
@@ -126,6 +170,14 @@ class ModelCard:
             max_tokens=options.get("max_tokens"),
             stop=options.get("stop", ()),
             adapter=options.get("adapter"),
+            max_characters=options.get("max_characters"),
+            lock=lock_of(
+                said,
+                language=options.get("language"),
+                scripts=options.get("scripts"),
+                mode=options.get("mode"),
+                exempt=exempt,
+            ),
         )
 
     def infill(self, before: str, after: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -55,6 +55,8 @@ Examples:
   demotic run qwen3-0.6b "What time is it in Sofia?" --tools
 
   demotic run qwen3-0.6b "What time is it in Sofia?" --tools-file ./tools.toml --approve time_get_current_time
+
+  demotic run gemma-3-270m "Столицата на България е" --language auto --lock hard
 """
 
 
@@ -74,6 +76,20 @@ def _run(
     repetition_penalty: Annotated[float, typer.Option(help="Above 1 makes tokens seen before less likely.")] = 1.0,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same answer.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End the answer before this text; may be repeated.")] = None,
+    max_characters: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer, in characters; it ends on a whole one.")
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(help="Keep the answer in the script of this language (bg, bul_Cyrl, Bulgarian); auto: yours."),
+    ] = None,
+    script: Annotated[
+        list[str] | None, typer.Option(help="Keep it in this script (Cyrl) instead; may be repeated.")
+    ] = None,
+    lock: Annotated[
+        Literal["soft", "hard"] | None,
+        typer.Option(help="soft, the default: other scripts become unlikely; hard: impossible."),
+    ] = None,
     adapter: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A LoRA adapter (GGUF) of the model to answer with.")
     ] = None,
@@ -111,6 +127,14 @@ def _run(
     )
     if seed is not None:
         options["seed"] = seed
+    if max_characters is not None:
+        options["max_characters"] = max_characters
+    if language is not None:
+        options["language"] = language
+    if script:
+        options["scripts"] = tuple(script)
+    if lock is not None:
+        options["mode"] = lock
     wish = None
     if tools or tools_file is not None:
         from runtime.commands.run_tools import ToolWish
@@ -214,6 +238,12 @@ def _serve(
         Path | None,
         typer.Option(metavar="DIR", help="Save beginnings of requests in this folder, so that they outlive a restart."),
     ] = None,
+    routes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A TOML table of models by language, for requests whose model is auto or MODEL:auto."
+        ),
+    ] = None,
     context: Context = None,
     keep_alive: Annotated[
         float | None,
@@ -265,6 +295,7 @@ def _serve(
         prefix_cache_dir=prefix_cache_dir,
         context=context,
         max_answer=max_tokens_per_request,
+        routes=routes,
         pool_config=pool,
         tools=ToolSettings.read(tools_file) if tools or tools_file is not None else None,
     )

@@ -55,9 +55,11 @@ class InvalidRequest(DemoticError):
 class ContextOverflow(InvalidRequest):
     """The prompt, or the prompt and the answer asked for, need more tokens than the context holds."""
 
-    def __init__(self, *, num_tokens: int, context_length: int, param: str = "messages") -> None:
+    def __init__(self, *, num_tokens: int, context_length: int, param: str = "prompt") -> None:
+        # Clients that fall back on a larger model know the case by llama-server's words for it.
         super().__init__(
-            f"The request needs {num_tokens} tokens, but the context holds {context_length}.",
+            "The request exceeds the available context size: "
+            f"it needs {num_tokens} tokens, but the context holds {context_length}.",
             remedy="Shorten the prompt, ask for fewer tokens, or start with a larger context.",
             param=param,
         )

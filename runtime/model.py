@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from runtime.backends.base import Vectors
 from runtime.backends.load import load_decoder, load_encoder
@@ -25,12 +25,16 @@ from runtime.hardware.probe import probe
 from runtime.models.adapter import check_adapter
 from runtime.models.store import Store
 
+if TYPE_CHECKING:
+    from runtime.language.detect import Detection
+
 
 @dataclass(frozen=True)
 class Answer:
     """A whole answer, why it ended, and what it took. Times are in seconds.
 
-    `drafted_tokens` were guessed ahead, and `accepted_tokens` of them are in the answer.
+    `drafted_tokens` were guessed ahead, and `accepted_tokens` of them are in the answer. `blocked_tokens`: steps at
+    which the likeliest token was foreign to the language that the answer was kept in, and did not come.
     """
 
     text: str
@@ -41,6 +45,14 @@ class Answer:
     decode_seconds: float
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    blocked_tokens: int = 0
+
+    @property
+    def detected(self) -> Detection:
+        """The languages of the text. The first time this takes up to a second."""
+        from runtime.language.detect import detect
+
+        return detect(self.text)
 
     @property
     def tokens_per_second(self) -> float:
@@ -70,6 +82,7 @@ class Answer:
                         decode_seconds=event.timings.decode,
                         drafted_tokens=event.usage.drafted_tokens,
                         accepted_tokens=event.usage.accepted_tokens,
+                        blocked_tokens=event.usage.blocked_tokens,
                     )
         raise InferenceFailed("The answer was cut off before its end.")
 

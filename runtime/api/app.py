@@ -13,6 +13,7 @@ from runtime.api import (
     completions,
     embeddings,
     errors,
+    kept,
     messages,
     metrics,
     models,
@@ -23,6 +24,7 @@ from runtime.api import (
 )
 from runtime.api.access_log import AccessLog, LogAccess
 from runtime.api.auth import RefuseForeignHosts, RequireApiKey
+from runtime.api.document import DocumentedApp
 from runtime.api.limits import LimitBody, LimitClients
 from runtime.api.metrics import CountRequests, Metrics
 from runtime.api.request_id import IdentifyRequests
@@ -30,9 +32,10 @@ from runtime.api.stored import ResponseStore
 from runtime.api.tool_runs import ServerTools
 from runtime.config import ServerConfig, cache_dir
 from runtime.engine.pool import ModelPool
+from runtime.language.route import Routes
 
 # What a web page may read of an answer beside its body.
-_EXPOSED_HEADERS = ("retry-after", "x-demotic-ignored", "x-request-id")
+_EXPOSED_HEADERS = ("retry-after", "x-demotic-ignored", "x-demotic-language", "x-demotic-model", "x-request-id")
 
 
 def create_app(
@@ -40,11 +43,13 @@ def create_app(
     config: ServerConfig,
     api_keys: tuple[str, ...] = (),
     access_log: AccessLog | None = None,
+    routes: Routes | None = None,
     tools: ServerTools | None = None,
 ) -> FastAPI:
     """The endpoint over `pool`'s models; with `api_keys`, only for requests that carry one of them.
 
-    What became of each request goes into `access_log`. `tools` are run for requests that ask for that.
+    What became of each request goes into `access_log`. `routes` choose a model by the language, and `tools` are run for
+    requests that ask for that.
     """
 
     store = None
@@ -58,15 +63,16 @@ def create_app(
         if store is not None:
             store.close()
 
-    app = FastAPI(
+    app = DocumentedApp(
         title="demotic", summary="Small language models in every language, on this machine.", lifespan=lifespan
     )
     app.state.pool = pool
+    app.state.routes = routes
     app.state.metrics = Metrics(pool)
     app.state.store = store
     app.state.tools = tools
     app.state.has_keys = bool(api_keys)
-    for part in (chat, completions, responses, messages, embeddings, rerank, tokens, models, metrics, page):
+    for part in (chat, completions, responses, kept, messages, embeddings, rerank, tokens, models, metrics, page):
         app.include_router(part.router)
     errors.install(app)
     app.add_middleware(LimitBody, max_bytes=config.max_body_bytes)

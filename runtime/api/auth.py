@@ -8,16 +8,17 @@ import ipaddress
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime.api.errors import error_response
+from runtime.api.page import key_page
 from runtime.errors import InvalidRequest, Unauthorized
 
-# The page at / holds no figures of its own.
-PUBLIC_PATHS = frozenset({"/", "/health"})
+PUBLIC_PATHS = frozenset({"/health"})
 
 
 class RequireApiKey:
     """ASGI middleware that lets a request through when it carries a known key.
 
-    It may come as `Authorization: Bearer KEY` or, as Anthropic's clients send it, as `x-api-key: KEY`.
+    It may come as `Authorization: Bearer KEY` or, as Anthropic's clients send it, as `x-api-key: KEY`. A browser cannot
+    send either by itself, and gets a page that asks for the key.
     """
 
     def __init__(self, app: ASGIApp, keys: tuple[str, ...]) -> None:
@@ -26,8 +27,12 @@ class RequireApiKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401, or let the request through."""
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or self._is_known(dict(scope["headers"])):
+        headers = dict(scope["headers"]) if scope["type"] == "http" else {}
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or self._is_known(headers):
             await self._app(scope, receive, send)
+            return
+        if scope["method"] == "GET" and b"text/html" in headers.get(b"accept", b"") and not sent_key(headers):
+            await key_page(scope["path"])(scope, receive, send)
             return
         error = Unauthorized(
             "The request carries no valid API key.", remedy="Send the header 'Authorization: Bearer KEY'."

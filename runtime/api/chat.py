@@ -12,6 +12,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from runtime.api.choices import respond
+from runtime.api.language import last_said, said_by_user, user_language
+from runtime.api.routing import route
 from runtime.api.schemas.chat import (
     ChatChoice,
     ChatChunkChoice,
@@ -20,7 +22,7 @@ from runtime.api.schemas.chat import (
     ChatCompletionRequest,
     ChatDelta,
 )
-from runtime.api.schemas.common import ErrorBody, FinishReasonBody, UsageBody
+from runtime.api.schemas.common import FinishReasonBody, UsageBody
 from runtime.api.schemas.logprobs import ChatLogprobs
 from runtime.api.schemas.tools import ToolCallDelta
 from runtime.api.tool_runs import respond_with_tools, wants_tool_runs
@@ -34,16 +36,21 @@ from runtime.engine.pool import ModelPool
 router = APIRouter(tags=["completions"])
 
 
-@router.post("/v1/chat/completions", response_model=ChatCompletion, responses={400: {"model": ErrorBody}})
+@router.post("/v1/chat/completions", response_model=ChatCompletion)
 async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> Response:
     """Answer a conversation."""
     if wants_tool_runs(http):
         return await respond_with_tools(body, http)
     pool: ModelPool = http.app.state.pool
-    async with pool.hold(body.model, body.adapter) as (model, adapter):
+    turns, tools = body.conversation(), body.tool_use().normalising(body.normalize)
+    said = last_said(turns)
+    routed = await route(body.model, body, said_by_user(turns), http)
+    async with pool.hold(routed.model, body.adapter) as (model, adapter):
         template = model.card.template
-        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), body.tool_use())
-        shape = ChatShape(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), body.model or model.name, prompt)
+        language = await user_language(body, said) if tools.told else None
+        prompt = ChatPrompt.render(template, turns, body.template_variables(template), tools, language)
+        name = routed.model or model.name
+        shape = ChatShape(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), name, prompt, said)
         request = prompt.to_request(
             shape.id,
             body.sampling(),
@@ -52,8 +59,10 @@ async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> 
             adapter=adapter,
             constraint=body.constraint(),
             logprobs=body.num_logprobs,
+            lock=body.lock(said, prompt.exempt),
+            max_characters=body.max_characters,
         )
-        return await respond(shape, body, [request], model.client, http)
+        return await respond(shape, body, [request], model.client, http, headers=routed.headers)
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class ChatShape:
     created: int
     model: str
     prompt: ChatPrompt
+    said: str
     readers: dict[int, AnswerReader] = field(default_factory=dict)
     num_calls: Counter[int] = field(default_factory=Counter)
 
@@ -100,6 +110,10 @@ class ChatShape:
             else:
                 deltas.append(ChatDelta(content=each.text))
         return [ChatChunkChoice(index=index, delta=delta) for delta in deltas]
+
+    def content_of(self, text: str) -> str:
+        """See `Shape.content_of`."""
+        return self.prompt.content_of(text)
 
     def chunk(self, pieces: list[ChatChunkChoice], usage: UsageBody | None = None) -> ChatCompletionChunk:
         """See `Shape.chunk`."""

@@ -14,6 +14,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
+from runtime.api.language import text_usage
 from runtime.api.schemas.chat import ChatChunkChoice
 from runtime.api.schemas.common import FinishReasonBody, GenerationRequest, UsageBody
 from runtime.api.schemas.completions import CompletionChoice
@@ -26,7 +27,14 @@ PieceT = TypeVar("PieceT", ChatChunkChoice, CompletionChoice)
 
 
 class Shape(Protocol[PieceT]):
-    """How one answer looks in the shapes of its endpoint."""
+    """How one answer looks in the shapes of its endpoint; `said` is the text whose language it answers in."""
+
+    @property
+    def said(self) -> str:
+        """What is answered."""
+
+    def content_of(self, text: str) -> str:
+        """What of the whole text of a choice is its content."""
 
     def begin(self, index: int) -> list[PieceT]:
         """Pieces that come before all others of the choice `index`."""
@@ -45,18 +53,27 @@ class Shape(Protocol[PieceT]):
 
 
 async def respond(
-    shape: Shape[PieceT], body: GenerationRequest, prompts: Sequence[Generate], client: EngineClient, http: Request
+    shape: Shape[PieceT],
+    body: GenerationRequest,
+    prompts: Sequence[Generate],
+    client: EngineClient,
+    http: Request,
+    *,
+    headers: dict[str, str],
 ) -> Response:
     """Answer each of `prompts` with as many choices as `body` asks for, streamed if it asks for that.
+
+    `headers` are told beside those of every answer.
 
     Raises:
         DemoticError: a choice failed, before the first event of a stream.
     """
-    chunks = _chunks(shape, prompts, body.num_written, client, http)
+    chunks = _chunks(shape, prompts, body, client, http)
+    headers = body.response_headers | headers
     if body.stream:
-        return await sse_response(chunks, wants_usage=body.wants_usage, headers=body.response_headers)
+        return await sse_response(chunks, wants_usage=body.wants_usage, headers=headers)
     answer = shape.whole(*await _fold(chunks))
-    return JSONResponse(answer.model_dump(mode="json"), headers=body.response_headers)
+    return JSONResponse(answer.model_dump(mode="json"), headers=headers)
 
 
 def choices_of(prompts: Sequence[Generate], num_choices: int) -> list[Generate]:
@@ -78,18 +95,20 @@ def _seed(seed: int | None, index: int) -> int | None:
 
 
 async def _chunks(
-    shape: Shape[PieceT], prompts: Sequence[Generate], num_choices: int, client: EngineClient, http: Request
+    shape: Shape[PieceT], prompts: Sequence[Generate], body: GenerationRequest, client: EngineClient, http: Request
 ) -> AsyncGenerator[StreamedChunk]:
     """The answer as OpenAI's chunks: pieces of all choices as they come, and last the token counts."""
-    begun: set[int] = set()
+    texts: dict[int, str] = {}
     finished: dict[int, Finished] = {}
+    num_choices = body.num_written
     async with aclosing(generate_all(client, choices_of(prompts, num_choices), http)) as events:
         async for index, event in events:
-            if index not in begun:
-                begun.add(index)
+            if index not in texts:
+                texts[index] = ""
                 for piece in shape.begin(index):
                     yield shape.chunk([piece])
             if isinstance(event, Delta):
+                texts[index] += event.text
                 for piece in shape.say(index, event):
                     yield shape.chunk([piece])
             elif event.reason == "cancelled":
@@ -98,7 +117,12 @@ async def _chunks(
                 finished[index] = event
                 for piece in shape.end(index, event.reason):
                     yield shape.chunk([piece])
-    yield shape.chunk([], UsageBody.from_finished([finished[index] for index in sorted(finished)], num_choices))
+    endings = [finished[index] for index in sorted(finished)]
+    usage = UsageBody.from_finished(endings, num_choices)
+    if body.wants_usage or not body.stream:
+        answers = [(text, shape.content_of(text)) for _, text in sorted(texts.items())]
+        usage.demotic = await text_usage(shape.said, answers, endings, client.context_length)
+    yield shape.chunk([], usage)
 
 
 async def _fold(chunks: AsyncIterator[StreamedChunk]) -> tuple[list[list[Any]], UsageBody]:

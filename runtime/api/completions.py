@@ -12,7 +12,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from runtime.api.choices import respond
-from runtime.api.schemas.common import ErrorBody, FinishReasonBody, UsageBody
+from runtime.api.routing import route
+from runtime.api.schemas.common import FinishReasonBody, UsageBody
 from runtime.api.schemas.completions import DEFAULT_MAX_TOKENS, Completion, CompletionChoice, CompletionRequest
 from runtime.api.schemas.logprobs import CompletionLogprobs, CompletionLogprobsWriter
 from runtime.engine.messages import Delta, Generate, TokenLogprob
@@ -21,12 +22,14 @@ from runtime.engine.pool import ModelPool
 router = APIRouter(tags=["completions"])
 
 
-@router.post("/v1/completions", response_model=Completion, responses={400: {"model": ErrorBody}})
+@router.post("/v1/completions", response_model=Completion)
 async def create_completion(body: CompletionRequest, http: Request) -> Response:
     """Continue a text, or each of several."""
     pool: ModelPool = http.app.state.pool
-    async with pool.hold(body.model, body.adapter) as (model, adapter):
-        shape = CompletionShape(f"cmpl-{uuid.uuid4().hex}", int(time.time()), body.model or model.name, body)
+    said = [prompt if isinstance(prompt, str) else "" for prompt in body.prompts]
+    routed = await route(body.model, body, said, http)
+    async with pool.hold(routed.model, body.adapter) as (model, adapter):
+        shape = CompletionShape(f"cmpl-{uuid.uuid4().hex}", int(time.time()), routed.model or model.name, body)
         max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
         request = Generate(
             request_id=shape.id,
@@ -37,15 +40,18 @@ async def create_completion(body: CompletionRequest, http: Request) -> Response:
             adapter=adapter,
             constraint=body.constraint(),
             logprobs=body.num_logprobs,
+            max_characters=body.max_characters,
         )
         replace = msgspec.structs.replace
         if body.suffix and isinstance(body.prompt, str):
             infill = model.card.infill(body.prompt, body.suffix)
-            return await respond(shape, body, [replace(request, prompt=infill, parse_special=True)], model.client, http)
-        prompts = [
-            replace(request, prompt=prompt, prompt_logprobs=body.tells_prompt(prompt)) for prompt in body.prompts
-        ]
-        return await respond(shape, body, prompts, model.client, http)
+            prompts = [replace(request, prompt=infill, parse_special=True, lock=body.lock(body.prompt))]
+        else:
+            prompts = [
+                replace(request, prompt=prompt, prompt_logprobs=body.tells_prompt(prompt), lock=body.lock(text))
+                for prompt, text in zip(body.prompts, said, strict=True)
+            ]
+        return await respond(shape, body, prompts, model.client, http, headers=routed.headers)
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,15 @@ class CompletionShape:
     def end(self, index: int, reason: FinishReasonBody) -> list[CompletionChoice]:
         """See `Shape.end`."""
         return [CompletionChoice(index=index, text="", finish_reason=reason)]
+
+    @property
+    def said(self) -> str:
+        """See `Shape.said`: the prompts that are text."""
+        return "\n".join(prompt for prompt in self.body.prompts if isinstance(prompt, str))
+
+    def content_of(self, text: str) -> str:
+        """See `Shape.content_of`: all of it."""
+        return text
 
     def chunk(self, pieces: list[CompletionChoice], usage: UsageBody | None = None) -> Completion:
         """See `Shape.chunk`."""

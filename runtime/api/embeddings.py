@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from runtime.api.encoding import encode, wrong_model
-from runtime.api.schemas.common import ErrorBody
 from runtime.api.schemas.embeddings import Embedding, EmbeddingList, EmbeddingRequest
 from runtime.api.schemas.encoding import EncodingUsage
 from runtime.engine.pool import ModelPool
@@ -16,7 +15,7 @@ from runtime.engine.pool import ModelPool
 router = APIRouter(tags=["vectors and scores"])
 
 
-@router.post("/v1/embeddings", response_model=EmbeddingList, responses={400: {"model": ErrorBody}})
+@router.post("/v1/embeddings", response_model=EmbeddingList)
 async def create_embeddings(body: EmbeddingRequest, http: Request) -> Response:
     """Give the vectors of texts, each of length 1."""
     pool: ModelPool = http.app.state.pool

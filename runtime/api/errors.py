@@ -66,7 +66,7 @@ TABLE: dict[type[DemoticError], tuple[int, str, str | None]] = {
     DemoticError: (500, "server_error", None),
 }
 
-_ANTHROPIC_PATH = "/v1/messages/"
+_ANTHROPICS_PATH = "/v1/messages/"
 # HTTP status -> Anthropic's `type`; others below 500 are invalid_request_error, and from 500 on api_error.
 _ANTHROPIC_TYPES = {
     401: "authentication_error",
@@ -99,10 +99,15 @@ class ErrorResponse(JSONResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer in the shape of the path."""
-        if f"{scope['path']}/".startswith(_ANTHROPIC_PATH):
+        if is_anthropics(scope["path"]):
             self.body = self.render(_in_anthropics_shape(self._message, self.status_code))
             self.headers["content-length"] = str(len(self.body))
         await super().__call__(scope, receive, send)
+
+
+def is_anthropics(path: str) -> bool:
+    """Whether a path is of Anthropic's API."""
+    return f"{path}/".startswith(_ANTHROPICS_PATH)
 
 
 def error_response(error: DemoticError) -> ErrorResponse:

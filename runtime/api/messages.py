@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from runtime.api.errors import anthropic_error
+from runtime.api.events import tokens_of
+from runtime.api.language import last_said, said_by_user, user_language
 from runtime.api.parts import Kind, part_events
+from runtime.api.routing import route
 from runtime.api.schemas.message_events import (
     BlockDelta,
     BlockStart,
@@ -23,6 +26,7 @@ from runtime.api.schemas.message_events import (
     MessageStart,
     MessageStop,
     MessageUsage,
+    Ping,
     StopDelta,
     StopReason,
     StreamEvent,
@@ -34,10 +38,13 @@ from runtime.api.schemas.message_events import (
     ToolUseBlock,
 )
 from runtime.api.schemas.messages import CountRequest, MessageRequest
-from runtime.api.streaming import count_tokens, named_response
+from runtime.api.schemas.tools import CallReport
+from runtime.api.streaming import named_response
 from runtime.chat.prompt import ChatPrompt
+from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.call import ToolCall
-from runtime.engine.messages import Finished, Tokenize
+from runtime.chat.tools.use import ToolUse
+from runtime.engine.messages import Finished, Tokenize, TokenLogprob
 from runtime.engine.pool import ModelPool
 from runtime.errors import DemoticError, InferenceFailed
 
@@ -48,9 +55,12 @@ router = APIRouter(tags=["messages"])
 async def create_message(body: MessageRequest, http: Request) -> Response:
     """Answer a conversation."""
     pool: ModelPool = http.app.state.pool
-    async with pool.hold(body.model, body.adapter) as (model, adapter):
-        template = model.card.template
-        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), body.tool_use())
+    turns = body.conversation()
+    said = last_said(turns)
+    routed = await route(body.model, body, said_by_user(turns), http)
+    tools = body.tool_use().normalising(body.normalize)
+    async with pool.hold(routed.model, body.adapter) as (model, adapter):
+        prompt = await _prompt(body, turns, tools, model.card.template)
         message_id = f"msg_{uuid.uuid4().hex}"
         request = prompt.to_request(
             message_id,
@@ -59,28 +69,37 @@ async def create_message(body: MessageRequest, http: Request) -> Response:
             stop=body.stops,
             adapter=adapter,
             constraint=body.constraint(),
+            lock=body.lock(said, prompt.exempt),
+            max_characters=body.max_characters,
         )
-        name = body.model or model.name
+        name = routed.model or model.name
+        headers = body.response_headers | routed.headers
         if not body.stream:
             shape = MessageShape(message_id, name, body.stops)
             answer = await _fold(part_events(shape, prompt, request, model.client, http))
-            return JSONResponse(answer.model_dump(mode="json"), headers=body.response_headers)
+            return JSONResponse(answer.model_dump(mode="json"), headers=headers)
         # The first event of a stream has the length of the prompt, which the engine tells only with the last.
-        num_prompt = await count_tokens(model.client, _length(prompt))
+        num_prompt = len(await tokens_of(model.client, _length(prompt)))
         shape = MessageShape(message_id, name, body.stops, num_prompt)
-        events = part_events(shape, prompt, request, model.client, http)
-        return await named_response(events, shape.fail, headers=body.response_headers)
+        events = _pinged(part_events(shape, prompt, request, model.client, http))
+        return await named_response(events, shape.fail, headers=headers)
 
 
 @router.post("/v1/messages/count_tokens")
 async def count_message_tokens(body: CountRequest, http: Request, response: Response) -> TokenCount:
     """How many tokens the prompt of a message has; nothing is generated."""
     pool: ModelPool = http.app.state.pool
-    async with pool.hold(body.model, None) as (model, _):
-        template = model.card.template
-        prompt = ChatPrompt.render(template, body.conversation(), body.template_variables(template), body.tool_use())
+    turns = body.conversation()
+    routed = await route(body.model, body, said_by_user(turns), http)
+    async with pool.hold(routed.model, None) as (model, _):
+        prompt = await _prompt(body, turns, body.tool_use(), model.card.template)
         response.headers.update(body.response_headers)
-        return TokenCount(input_tokens=await count_tokens(model.client, _length(prompt)))
+        return TokenCount(input_tokens=len(await tokens_of(model.client, _length(prompt))))
+
+
+async def _prompt(body: CountRequest, turns: list[Message], tools: ToolUse, template: ChatTemplate) -> ChatPrompt:
+    language = await user_language(body, last_said(turns)) if tools.told else None
+    return ChatPrompt.render(template, turns, body.template_variables(template), tools, language)
 
 
 class MessageShape:
@@ -105,6 +124,9 @@ class MessageShape:
         block = ThinkingBlock() if kind == "reasoning" else TextBlock()
         return [BlockStart(index=self._index, content_block=block)]
 
+    def weigh(self, tokens: Sequence[TokenLogprob], text: str) -> None:
+        """See `PartShape.weigh`: Anthropic's shape has no place for them."""
+
     def add(self, text: str) -> list[StreamEvent]:
         """See `PartShape.add`."""
         delta = ThinkingDelta(thinking=text) if self._kind == "reasoning" else TextDelta(text=text)
@@ -118,7 +140,8 @@ class MessageShape:
         """See `PartShape.call`."""
         self._has_called = True
         self._index += 1
-        block = ToolUseBlock(id=call.id.replace("call_", "toolu_", 1), name=call.name)
+        toolu = call.id.replace("call_", "toolu_", 1)
+        block = ToolUseBlock(id=toolu, name=call.name, demotic=CallReport.of_call(call))
         delta = BlockDelta(index=self._index, delta=InputDelta(partial_json=call.arguments))
         return [BlockStart(index=self._index, content_block=block), delta, BlockStop(index=self._index)]
 
@@ -135,6 +158,14 @@ class MessageShape:
     def fail(self, error: DemoticError) -> StreamEvent:
         """The last event of an answer that failed after its first."""
         return ErrorEvent(error=anthropic_error(error)["error"])
+
+
+async def _pinged(events: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
+    """`events` with a ping after the first, as Anthropic's streams have it."""
+    async for event in events:
+        yield event
+        if isinstance(event, MessageStart):
+            yield Ping()
 
 
 async def _fold(events: AsyncIterator[StreamEvent]) -> MessageBody:

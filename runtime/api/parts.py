@@ -5,19 +5,20 @@ An endpoint says with its `PartShape` how the beginning, the growth and the end 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Generic, Literal, Protocol, TypeVar
 
 from fastapi import Request
 
-from runtime.api.streaming import NamedEvent, count_tokens, generate
+from runtime.api.events import tokens_of
+from runtime.api.streaming import NamedEvent, generate
 from runtime.chat.answer import AnswerReader
 from runtime.chat.prompt import ChatPrompt
 from runtime.chat.reasoning import Piece
 from runtime.chat.tools.call import ToolCall
 from runtime.engine.client import EngineClient
-from runtime.engine.messages import Finished, Generate, Tokenize
+from runtime.engine.messages import Finished, Generate, Tokenize, TokenLogprob
 from runtime.errors import Cancelled, DemoticError
 
 EventT = TypeVar("EventT", bound=NamedEvent)
@@ -32,6 +33,9 @@ class PartShape(Protocol[EventT]):
 
     def open(self, kind: Kind) -> list[EventT]:
         """Events of a part's beginning."""
+
+    def weigh(self, tokens: Sequence[TokenLogprob], text: str) -> None:
+        """Take note of the next text, of which the parts are told then, and of the logprobs that came with it."""
 
     def add(self, text: str) -> list[EventT]:
         """Events of the open part's growth."""
@@ -68,6 +72,7 @@ async def part_events(
                 # Bytes that are no text are told, and counted, as the longer U+FFFD.
                 told += shape.end(event, min(num_reasoning, event.usage.completion_tokens))
             else:
+                shape.weigh(event.logprobs, event.text)
                 told += writer.write(event.text)
             for each in told:
                 yield each
@@ -119,6 +124,6 @@ async def _count(text: str, client: EngineClient, request_id: str) -> int:
     if not text:
         return 0
     try:
-        return await count_tokens(client, Tokenize(f"{request_id}-count", text))
+        return len(await tokens_of(client, Tokenize(f"{request_id}-count", text)))
     except DemoticError:
         return 0

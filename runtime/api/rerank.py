@@ -11,7 +11,6 @@ from fastapi.responses import JSONResponse, Response
 
 from runtime.api.encoding import encode, wrong_model
 from runtime.api.relevance import judge_pairs
-from runtime.api.schemas.common import ErrorBody
 from runtime.api.schemas.encoding import EncodingUsage
 from runtime.api.schemas.rerank import (
     Classification,
@@ -30,7 +29,7 @@ from runtime.engine.pool import ModelPool
 router = APIRouter(tags=["vectors and scores"])
 
 
-@router.post("/v1/rerank", response_model=Ranking, responses={400: {"model": ErrorBody}})
+@router.post("/v1/rerank", response_model=Ranking)
 async def rerank(body: RerankRequest, http: Request) -> Response:
     """Order documents by how well they answer a query."""
     pool: ModelPool = http.app.state.pool
@@ -62,7 +61,7 @@ async def rerank(body: RerankRequest, http: Request) -> Response:
     return JSONResponse(answer.model_dump(mode="json", exclude_none=True), headers=body.response_headers)
 
 
-@router.post("/v1/score", response_model=ScoreList, responses={400: {"model": ErrorBody}})
+@router.post("/v1/score", response_model=ScoreList)
 async def score(body: ScoreRequest, http: Request) -> Response:
     """Tell how well each pair of texts fits."""
     pool: ModelPool = http.app.state.pool
@@ -86,7 +85,7 @@ async def score(body: ScoreRequest, http: Request) -> Response:
     return JSONResponse(answer.model_dump(mode="json"), headers=body.response_headers)
 
 
-@router.post("/v1/classify", response_model=ClassificationList, responses={400: {"model": ErrorBody}})
+@router.post("/v1/classify", response_model=ClassificationList)
 async def classify(body: ClassifyRequest, http: Request) -> Response:
     """Tell which of the model's labels fits each text."""
     pool: ModelPool = http.app.state.pool

@@ -1,4 +1,4 @@
-"""From an engine's events to HTTP: server-sent events, and the end of a request whose client has gone."""
+"""From generated text to HTTP: the events of one request or several, and server-sent events."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from runtime.api.errors import error_body
+from runtime.api.events import taken_back_when_gone
 from runtime.api.metrics import Metrics
 from runtime.api.schemas.chat import ChatCompletionChunk
 from runtime.api.schemas.completions import Completion
 from runtime.engine.awaiting import stream_async
 from runtime.engine.client import EngineClient
-from runtime.engine.messages import Delta, Event, Failed, Finished, Generate, Tokenize, Tokens
+from runtime.engine.messages import Delta, Finished, Generate
 from runtime.errors import DemoticError
 
 StreamedChunk = ChatCompletionChunk | Completion
@@ -59,43 +60,12 @@ async def generate_all(
 async def generate(client: EngineClient, message: Generate, http: Request) -> AsyncGenerator[Delta | Finished]:
     """Events of one request, which is taken back as soon as the client has gone."""
     metrics: Metrics = http.app.state.metrics
-    watcher = asyncio.create_task(_abort_when_gone(client, message.request_id, http))
-    try:
+    async with taken_back_when_gone(client, message.request_id, http):
         with metrics.record(client, http) as record:
             async with aclosing(stream_async(client, message)) as events:
                 async for event in events:
                     record.see(event)
                     yield event
-    finally:
-        watcher.cancel()
-
-
-async def count_tokens(client: EngineClient, request: Tokenize) -> int:
-    """How many tokens the text of `request` has.
-
-    Raises:
-        DemoticError: the engine cannot tell.
-    """
-    loop = asyncio.get_running_loop()
-    events: asyncio.Queue[Event] = asyncio.Queue()
-
-    def deliver(event: Event) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(events.put_nowait, event)
-
-    client.submit(request, deliver)
-    event = await events.get()
-    if isinstance(event, Failed):
-        raise event.error
-    assert isinstance(event, Tokens)  # noqa: S101  # the only other answer to `Tokenize`
-    return len(event.tokens)
-
-
-async def _abort_when_gone(client: EngineClient, request_id: str, http: Request) -> None:
-    # The body has been read already, so that nothing else is to come.
-    while (await http.receive())["type"] != "http.disconnect":
-        pass
-    client.abort(request_id)
 
 
 async def sse_response(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from runtime.api.events import only_event, tokens_of
+from runtime.api.language import last_said, said_by_user, user_language
+from runtime.api.routing import route
 from runtime.api.schemas.chat import ChatCompletionRequest
-from runtime.api.schemas.common import ErrorBody
 from runtime.api.schemas.tokens import (
     DetokenizeAnswer,
     DetokenizeRequest,
@@ -18,30 +21,35 @@ from runtime.api.schemas.tokens import (
     TokenizeRequest,
 )
 from runtime.engine.client import EngineClient
-from runtime.engine.messages import Detokenize, Event, Failed, Text, Tokenize, Tokens
+from runtime.engine.messages import Describe, Detokenize, Pieces, Text, Tokenize
 from runtime.engine.pool import ModelPool
-from runtime.model import Model
 
 _JSON = "application/json"
+# Tokens described at a time: 10 ms or so, in which the model's other answers wait.
+_MAX_DESCRIBED = 2048
 
-router = APIRouter(tags=["tokens"], responses={400: {"model": ErrorBody}})
+router = APIRouter(tags=["tokens"])
 
 
 @router.post("/tokenize", response_model=TokenizeAnswer)
 async def tokenize(body: TokenizeRequest, http: Request) -> Response:
     """The token ids of a text."""
-    model = await _model(body.model, http)
-    message = Tokenize(uuid.uuid4().hex, body.text, body.add_special, with_pieces=body.with_pieces)
-    answer = await _tokens(model.client, message)
+    pool: ModelPool = http.app.state.pool
+    async with pool.hold(body.model) as (model, _):
+        tokens = await tokens_of(model.client, Tokenize(uuid.uuid4().hex, body.text, body.add_special))
+        if not body.with_pieces:
+            return Response(msgspec.json.encode({"tokens": tokens}), media_type=_JSON)
+        pieces = await _pieces(model.client, sorted(set(tokens)))
     # A long text has so many pieces that other requests would wait for them, were they written in the event loop.
-    return Response(await asyncio.to_thread(_written, answer, with_pieces=body.with_pieces), media_type=_JSON)
+    return Response(await asyncio.to_thread(_written, tokens, pieces), media_type=_JSON)
 
 
 @router.post("/detokenize")
 async def detokenize(body: DetokenizeRequest, http: Request) -> DetokenizeAnswer:
     """The text that token ids stand for; control tokens stand for none."""
-    model = await _model(body.model, http)
-    answer = await _ask(model.client, Detokenize(uuid.uuid4().hex, tuple(body.tokens)))
+    pool: ModelPool = http.app.state.pool
+    async with pool.hold(body.model) as (model, _):
+        answer = await only_event(model.client, Detokenize(uuid.uuid4().hex, tuple(body.tokens)))
     assert isinstance(answer, Text)  # noqa: S101  # the only other answer to `Detokenize`
     return DetokenizeAnswer(text=answer.text)
 
@@ -49,55 +57,33 @@ async def detokenize(body: DetokenizeRequest, http: Request) -> DetokenizeAnswer
 @router.post("/v1/chat/completions/tokens")
 async def count_chat_tokens(body: ChatCompletionRequest, http: Request, response: Response) -> TokenCount:
     """How many tokens the prompt of a chat request has; nothing is generated."""
-    model = await _model(body.model, http)
-    template = model.card.template
-    prompt = template.render(
-        body.conversation(), variables=body.template_variables(template), tools=body.tool_use().told
-    )
-    answer = await _tokens(model.client, Tokenize(uuid.uuid4().hex, prompt, parse_special=True))
-    response.headers.update(body.response_headers)
-    return TokenCount(prompt_tokens=len(answer.tokens), context_length=model.client.context_length)
-
-
-def _written(answer: Tokens, *, with_pieces: bool) -> bytes:
-    """A `TokenizeAnswer` as JSON."""
-    if not with_pieces:
-        return msgspec.json.encode({"tokens": answer.tokens})
-    pieces = [
-        {"id": token, "text": piece.text, "bytes": list(piece.data)}
-        for token, piece in zip(answer.tokens, answer.pieces, strict=True)
-    ]
-    return msgspec.json.encode({"tokens": answer.tokens, "pieces": pieces})
-
-
-async def _model(name: str | None, http: Request) -> Model:
-    """The model of a request; its adapters have its tokens."""
     pool: ModelPool = http.app.state.pool
-    return await pool.get(None if name is None else pool.split(name)[0])
+    turns, tools = body.conversation(), body.tool_use().told
+    routed = await route(body.model, body, said_by_user(turns), http)
+    async with pool.hold(routed.model, body.adapter) as (model, _):
+        template = model.card.template
+        language = await user_language(body, last_said(turns)) if tools else None
+        prompt = template.render(turns, variables=body.template_variables(template), tools=tools, language=language)
+        tokens = await tokens_of(model.client, Tokenize(uuid.uuid4().hex, prompt, parse_special=True))
+        response.headers.update(body.response_headers)
+        return TokenCount(prompt_tokens=len(tokens), context_length=model.client.context_length)
 
 
-async def _tokens(client: EngineClient, request: Tokenize) -> Tokens:
-    answer = await _ask(client, request)
-    assert isinstance(answer, Tokens)  # noqa: S101  # the only other answer to `Tokenize`
-    return answer
+async def _pieces(client: EngineClient, tokens: Sequence[int]) -> dict[int, bytes]:
+    """What each of `tokens` stands for, as the JSON of a `PieceBody`."""
+    written: dict[int, bytes] = {}
+    for start in range(0, len(tokens), _MAX_DESCRIBED):
+        some = tuple(tokens[start : start + _MAX_DESCRIBED])
+        answer = await only_event(client, Describe(uuid.uuid4().hex, some))
+        assert isinstance(answer, Pieces)  # noqa: S101  # the only other answer to `Describe`
+        for token, piece in zip(some, answer.pieces, strict=True):
+            written[token] = msgspec.json.encode({"id": token, "text": piece.text, "bytes": list(piece.data)})
+    return written
 
 
-async def _ask(client: EngineClient, request: Tokenize | Detokenize) -> Event:
-    """The only event of a request; a failure is raised."""
-    loop = asyncio.get_running_loop()
-    answered: asyncio.Future[Event] = loop.create_future()
-
-    def settle(event: Event) -> None:
-        if not answered.done():
-            answered.set_result(event)
-
-    def deliver(event: Event) -> None:
-        # The loop may be closed already when the program ends in the middle of an answer.
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, event)
-
-    client.submit(request, deliver)
-    event = await answered
-    if isinstance(event, Failed):
-        raise event.error
-    return event
+def _written(tokens: Sequence[int], pieces: dict[int, bytes]) -> bytes:
+    """A `TokenizeAnswer` as JSON."""
+    return b'{"tokens":%b,"pieces":[%b]}' % (
+        msgspec.json.encode(tokens),
+        b",".join([pieces[token] for token in tokens]),
+    )

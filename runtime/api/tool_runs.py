@@ -6,16 +6,17 @@ There is nobody to ask, so a model is offered no others.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
+from runtime.api.language import last_said, said_by_user, text_usage, user_language
+from runtime.api.routing import route
 from runtime.api.schemas.chat import (
     ChatChoice,
     ChatChunkChoice,
@@ -27,7 +28,7 @@ from runtime.api.schemas.common import FinishReasonBody, UsageBody
 from runtime.api.schemas.tool_runs import ToolRun, ToolRunChunk, ToolRunCompletion, ToolRuns
 from runtime.api.streaming import generate, sse_response
 from runtime.chat.answer import read_answer
-from runtime.chat.prompt import ChatPrompt, language_of
+from runtime.chat.prompt import ChatPrompt
 from runtime.chat.reasoning import Piece
 from runtime.chat.template import Message
 from runtime.chat.tools.approval import Approval
@@ -83,38 +84,47 @@ async def respond_with_tools(body: ChatCompletionRequest, http: Request) -> Resp
     for name, is_sent in (("tools", body.tools), ("n", body.num_choices > 1), ("logprobs", body.logprobs)):
         if is_sent:
             raise InvalidRequest(f"'{name}' does not go with the header {HEADER}.", param=name)
-    chunks = _chunks(body, http, served)
+    messages = body.conversation()
+    routed = await route(body.model, body, said_by_user(messages), http)
+    chunks = _chunks(body, messages, routed.model, http, served)
+    headers = body.response_headers | routed.headers
     if body.stream:
-        return await sse_response(chunks, wants_usage=body.wants_usage, headers=body.response_headers)
+        return await sse_response(chunks, wants_usage=body.wants_usage, headers=headers)
     answer = await _fold(chunks)
-    return JSONResponse(answer.model_dump(mode="json"), headers=body.response_headers)
+    return JSONResponse(answer.model_dump(mode="json"), headers=headers)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Answers:
     """`runtime.chat.tools.loop.Answers` of the model that a request names, which is held for one turn at a time."""
 
     id: str
+    model: str | None
     body: ChatCompletionRequest
     http: Request
     language: str | None
-    numbers: Iterator[int] = field(default_factory=itertools.count)
+    num_turns: int = 0
+    context_length: int = 0
 
     async def answer(self, messages: Sequence[Message], tools: ToolUse) -> AsyncGenerator[Piece | ToolCall | Finished]:
         """See `Answers.answer`."""
         pool: ModelPool = self.http.app.state.pool
         body = self.body
-        async with pool.hold(body.model, body.adapter) as (model, adapter):
+        async with pool.hold(self.model, body.adapter) as (model, adapter):
+            self.num_turns += 1
+            self.context_length = model.client.context_length
             template = model.card.template
             variables = body.template_variables(template)
             prompt = ChatPrompt.render(template, messages, variables, tools, self.language)
             request = prompt.to_request(
-                f"{self.id}-{next(self.numbers)}",
+                f"{self.id}-{self.num_turns}",
                 body.sampling(),
                 body.max_completion_tokens or body.max_tokens,
                 stop=body.stops,
                 adapter=adapter,
                 constraint=body.constraint(),
+                lock=body.lock(last_said(messages), prompt.exempt),
+                max_characters=body.max_characters,
             )
             async with aclosing(generate(model.client, request, self.http)) as events:
                 async for found in read_answer(events, prompt.reader()):
@@ -167,29 +177,30 @@ class _Shape:
         nothing = ChatChunkChoice(delta=ChatDelta())
         return ToolRunChunk(id=self.id, created=self.created, model=self.model, choices=[nothing], demotic=told)
 
-    def count(self, turns: Sequence[Finished]) -> ChatCompletionChunk:
+    def count(self, usage: UsageBody) -> ChatCompletionChunk:
         """The last chunk: the tokens of all turns."""
-        usage = UsageBody.from_finished(turns, 1)
         return ChatCompletionChunk(id=self.id, created=self.created, model=self.model, choices=[], usage=usage)
 
 
 async def _chunks(
-    body: ChatCompletionRequest, http: Request, served: ServerTools
+    body: ChatCompletionRequest, messages: Sequence[Message], model: str | None, http: Request, served: ServerTools
 ) -> AsyncGenerator[ChatCompletionChunk]:
     """The answer as OpenAI's chunks, those of calls among them, and last the token counts."""
     pool: ModelPool = http.app.state.pool
-    shape = _Shape(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), body.model or pool.names[0])
-    messages = body.conversation()
-    language = await asyncio.to_thread(language_of, messages)
+    shape = _Shape(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), model or pool.names[0])
+    said = last_said(messages)
+    language = await user_language(body, said)
+    answers = _Answers(shape.id, model, body, http, language)
     events = run_tools(
-        _Answers(shape.id, body, http, language),
+        answers,
         messages,
-        body.tool_use(served.tools),
+        body.tool_use(served.tools).normalising(body.normalize),
         _WatchedToolbox(served.toolbox, http),
         served.approval,
         language=language,
     )
     turns: list[Finished] = []
+    content = ""
     is_begun = False
     async with aclosing(events):
         async for event in events:
@@ -200,6 +211,7 @@ async def _chunks(
                 case Piece(kind="reasoning", text=text):
                     yield shape.say(ChatDelta(reasoning_content=text))
                 case Piece(text=text):
+                    content += text
                     yield shape.say(ChatDelta(content=text))
                 case CallAsked() | CallEnded():
                     yield shape.tell(event)
@@ -208,7 +220,10 @@ async def _chunks(
     reason = turns[-1].reason
     assert reason != "cancelled"  # noqa: S101  # that was raised
     yield shape.say(ChatDelta(), reason)
-    yield shape.count(turns)
+    usage = UsageBody.from_finished(turns, 1)
+    if body.wants_usage or not body.stream:
+        usage.demotic = await text_usage(said, [(content, content)], turns, answers.context_length)
+    yield shape.count(usage)
 
 
 async def _fold(chunks: AsyncIterator[ChatCompletionChunk]) -> ToolRunCompletion:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Logits = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 
 # Cells that are saved and restored together. Fewer cost more calls than they save computing; more leave more of a

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from runtime.chat.answer import AnswerReader
-from runtime.chat.reasoning import ReasoningSplit, marks_of
+from runtime.chat.reasoning import Piece, ReasoningSplit, marks_of, span_of
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.dialects.base import Dialect
 from runtime.chat.tools.dialects.registry import FALLBACK
@@ -17,6 +17,8 @@ from runtime.chat.tools.use import ToolUse
 from runtime.engine.constraints import Constraint, Trigger
 from runtime.engine.messages import Generate
 from runtime.engine.sampling import SamplingParams
+from runtime.language.lock import Lock
+from runtime.language.regions import Span
 
 NO_TOOLS = ToolUse()
 
@@ -53,6 +55,20 @@ class ChatPrompt:
         split = None if self.marks is None else ReasoningSplit(*self.marks, is_begun=self.is_reasoning)
         return AnswerReader(split, self.tools.parser(self.dialect))
 
+    def content_of(self, text: str) -> str:
+        """What of a whole answer is its content."""
+        reader = self.reader()
+        found = [*reader.push(text), *reader.finish()]
+        return "".join(piece.text for piece in found if isinstance(piece, Piece) and piece.kind == "content")
+
+    @property
+    def exempt(self) -> tuple[Span, ...]:
+        """What of an answer is not prose in the user's language: reasoning and calls."""
+        reasoning = [] if self.marks is None else [span_of(self.marks, self.text)]
+        starts = self.dialect.starts(self.tools.allowed) if self.tools.allowed else ()
+        calls = [Span(start, self.dialect.end, is_first=self.dialect.is_first) for start in starts]
+        return (*reasoning, *calls)
+
     @property
     def is_reasoning(self) -> bool:
         """Whether the answer begins within the reasoning."""
@@ -68,8 +84,13 @@ class ChatPrompt:
         adapter: str | None = None,
         constraint: Constraint | None = None,
         logprobs: int | None = None,
+        param: str = "messages",
+        lock: Lock | None = None,
+        max_characters: int | None = None,
     ) -> Generate:
         """The engine's request for one answer, which calls tools as the request wants, or matches `constraint`.
+
+        Errors call the conversation `param`.
 
         Raises:
             InvalidRequest: the two cannot be joined, or a tool's schema cannot be enforced.
@@ -86,6 +107,9 @@ class ChatPrompt:
             adapter=adapter,
             constraint=constraint,
             logprobs=logprobs,
+            param=param,
+            lock=lock,
+            max_characters=max_characters,
             visible=(*(self.marks or ()), *(self.dialect.marks if self.tools.allowed else ())),
         )
 
@@ -102,10 +126,14 @@ class ChatPrompt:
         return replace(constraint, trigger=trigger)
 
 
+def last_said(messages: Sequence[Message]) -> str:
+    """What the user said last."""
+    return next((message.content for message in reversed(messages) if message.role == "user"), "")
+
+
 def language_of(messages: Sequence[Message]) -> str | None:
     """The language of what the user said last, such as `bul_Cyrl`; None where it is not sure."""
     from runtime.language.detect import detect
 
-    said = next((message.content for message in reversed(messages) if message.role == "user"), "")
-    detected = detect(said)
+    detected = detect(last_said(messages))
     return str(detected.language) if detected.is_confident else None

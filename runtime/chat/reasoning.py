@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from runtime.language.regions import Span
+
 # The pairs that chat templates of published models use.
 MARKS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<reasoning>", "</reasoning>"))
 
@@ -87,6 +89,11 @@ class ReasoningSplit:
 def marks_of(template: str | None) -> tuple[str, str] | None:
     """The marks that a chat template knows of; None where it knows of none."""
     return next((marks for marks in MARKS if template is not None and marks[1] in template), None)
+
+
+def span_of(marks: tuple[str, str], prompt: str) -> Span:
+    """Where the answer to `prompt` has its reasoning."""
+    return Span(*marks, is_first=True, is_open=prompt.rstrip().endswith(marks[0]))
 
 
 def _overlap(text: str, mark: str) -> int:

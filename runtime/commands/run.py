@@ -73,7 +73,7 @@ def run(
         print(json.dumps(_to_json(card, answer, load_seconds), ensure_ascii=False))  # noqa: T201
     else:
         print(flush=True)  # noqa: T201
-        print(_figures(answer), file=sys.stderr)  # noqa: T201
+        print(_figures(answer, is_locked=request.lock is not None), file=sys.stderr)  # noqa: T201
     return INTERRUPTED if answer.finish_reason == "cancelled" else 0
 
 
@@ -144,13 +144,18 @@ def _shown(events: Iterator[Delta | Finished]) -> Iterator[Delta | Finished]:
         yield event
 
 
-def _figures(answer: Answer) -> str:
+def _figures(answer: Answer, *, is_locked: bool) -> str:
     ending = {"stop": "", "length": ", cut at the length limit", "cancelled": ", stopped"}[answer.finish_reason]
     return (
         f"[{answer.prompt_tokens} prompt and {answer.completion_tokens} generated tokens{ending}; "
         f"{answer.tokens_per_second:.1f} tokens/s, {answer.characters_per_second:.1f} characters/s, "
-        f"first token after {answer.first_token_seconds:.2f} s]"
+        f"first token after {answer.first_token_seconds:.2f} s{_language(answer) if is_locked else ''}]"
     )
+
+
+def _language(answer: Answer) -> str:
+    found = answer.detected.language or "no language"
+    return f"; in {found}, {answer.blocked_tokens} foreign tokens blocked"
 
 
 def _to_json(card: ModelCard, answer: Answer, load_seconds: float) -> dict[str, object]:
@@ -162,6 +167,7 @@ def _to_json(card: ModelCard, answer: Answer, load_seconds: float) -> dict[str, 
         "completion_tokens": answer.completion_tokens,
         "drafted_tokens": answer.drafted_tokens,
         "accepted_tokens": answer.accepted_tokens,
+        "blocked_tokens": answer.blocked_tokens,
         "tokens_per_second": round(answer.tokens_per_second, 2),
         "characters_per_second": round(answer.characters_per_second, 2),
         "first_token_seconds": round(answer.first_token_seconds, 4),

@@ -27,6 +27,8 @@ from runtime.commands.asking import described, printable, terminal_ask
 from runtime.commands.interrupt import INTERRUPTED, Interrupt
 from runtime.config import EngineConfig
 from runtime.engine.messages import Finished
+from runtime.language.codes import parse
+from runtime.language.lock import AUTO
 from runtime.model import Model, start
 
 UNAPPROVED = 3
@@ -147,9 +149,10 @@ async def _answer(
     is_shown: bool,
 ) -> None:
     # Servers take a second to start, and so does what detects languages.
+    named = _named_language(options)
     detecting = asyncio.create_task(asyncio.to_thread(language_of, messages))
     async with open_toolbox(settings) as toolbox:
-        language = await detecting
+        language = await detecting if named is None else named
         answers = ModelAnswers(model, language, **options)
         events = run_tools(answers, messages, _use(toolbox, choice), toolbox, approval, language=language)
         async with aclosing(events):
@@ -157,6 +160,11 @@ async def _answer(
                 answer.take(event)
                 if is_shown:
                     _show(event)
+
+
+def _named_language(options: Options) -> str | None:
+    name = options.get("language", AUTO)
+    return None if name == AUTO else str(parse(name, param="language"))
 
 
 def _use(toolbox: Toolbox, choice: str) -> ToolUse:
@@ -174,9 +182,9 @@ def _show(event: Event) -> None:
             sys.stdout.flush()
         case Piece(text=text):
             _tell(text)
-        case CallAsked(call=call, changes=changes):
+        case CallAsked(call=call):
             _tell(f"[{described(call)}]\n")
-            for change in changes:
+            for change in call.changes:
                 _tell(f"[{printable(f'{change.path}: {change.before} -> {change.after}')} ({change.rule})]\n")
         case CallEnded(outcome="answered", text=text, seconds=seconds):
             _tell(f"[answered with {len(text)} characters after {seconds:.2f} s]\n")

@@ -30,6 +30,7 @@ from runtime.engine.loader import WorkerLoader
 from runtime.engine.pool import ModelPool
 from runtime.engine.prefix_files import prepare
 from runtime.errors import Cancelled, ConfigurationInvalid
+from runtime.language.route import Routes
 from runtime.models.adapter import AdapterFiles, check_adapter
 from runtime.models.store import Store
 
@@ -49,6 +50,7 @@ def serve(
     prefix_cache_dir: Path | None,
     context: int | None,
     max_answer: int | None,
+    routes: Path | None,
     pool_config: PoolConfig,
     tools: ToolSettings | None,
 ) -> None:
@@ -78,7 +80,8 @@ def serve(
         reachable = is_open(listener.getsockname()[:2], has_keys=bool(keys), insecure=insecure)
         loader = WorkerLoader(files, limits, adapters=shelf, prefix_dir=prefix_cache_dir)
         pool = ModelPool(list(files), loader, pool_config, max_waiting=limits.max_waiting, cards=cards)
-        asyncio.run(_serve(listener, pool, dataclasses.replace(config, is_open=reachable), keys, log, tools))
+        table = None if routes is None else _read_routes(routes, pool)
+        asyncio.run(_serve(listener, pool, dataclasses.replace(config, is_open=reachable), keys, log, table, tools))
 
 
 def _read_dialects(texts: Sequence[str], cards: Mapping[str, ModelCard]) -> dict[str, str]:
@@ -128,6 +131,22 @@ def _not_served(text: str, model: str, cards: Mapping[str, ModelCard]) -> Config
     )
 
 
+def _read_routes(path: Path, pool: ModelPool) -> Routes:
+    """The models by language in the file at `path`.
+
+    Raises:
+        ConfigurationInvalid: it cannot be read, or names a model or an adapter that is not served.
+    """
+    routes = Routes.read(path)
+    for target in routes.targets:
+        model, adapter = pool.split(target)
+        if model not in pool.names or (adapter is not None and adapter not in pool.adapters(model)):
+            raise ConfigurationInvalid(
+                f"{path} routes to '{target}', which is not served.", remedy=f"Served are {', '.join(pool.names)}."
+            )
+    return routes
+
+
 def _checked_folder(folder: Path | None) -> Path | None:
     if folder is not None and not folder.is_dir():
         raise ConfigurationInvalid(f"{folder} is not a folder.", remedy="Give --adapter-dir a folder of GGUF files.")
@@ -144,10 +163,11 @@ async def _serve(
     config: ServerConfig,
     api_keys: tuple[str, ...],
     access_log: AccessLog | None,
+    routes: Routes | None,
     settings: ToolSettings | None,
 ) -> None:
     async with nullcontext() if settings is None else _open_tools(settings) as tools:
-        app = create_app(pool, config, api_keys, access_log, tools)
+        app = create_app(pool, config, api_keys, access_log, routes, tools)
         server = DrainingServer(app, pool, drain_seconds=config.shutdown_seconds)
         await _run(listener, pool, server)
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from runtime.backends.base import Logits
+from runtime.backends.base import Ids, Logits
 from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.text.tokenizer import Tokenizer
 from runtime.text.vocabulary import Vocabulary
@@ -28,6 +29,14 @@ MAX_SOURCE_CHARS = 256 * 1024
 MAX_CHOICES = 4096
 # Deeper brackets could overflow the stack of a parser that is not ours, and end the process.
 MAX_NESTING = 100
+
+# Parts of the vocabulary that llguidance allows as a whole where a grammar has room for them: inside a JSON string, all
+# tokens of so many characters. It has 10 and 30 by default; with these a string of a bounded length costs half.
+_IN_STRING = r'[^"\\\x00-\x1F\x7F]'
+_SLICES = (r"[\x20\x0A\x0D\x09]+", *(f"{_IN_STRING}{{1,{most}}}" for most in (5, 10, 15, 20, 30)), f"{_IN_STRING}+")
+
+# Of this many words of a mask, 32 tokens each, it is cheaper to name the tokens than to go over the whole row.
+_FEW_WORDS = 256
 
 
 class Trigger(msgspec.Struct, frozen=True):
@@ -73,8 +82,8 @@ class Matcher(Protocol):
     def active(self) -> Matcher | None:
         """What restricts the next token; None where nothing does."""
 
-    def restrict(self, row: Logits) -> None:
-        """Set the logits of all tokens that may not follow to -inf."""
+    def restrict(self, row: Logits) -> Ids | None:
+        """The ids of the tokens that may follow, ascending, where they are few; else None, and all others are -inf."""
 
     def accept(self, token: int, *, may_foretell: bool = True) -> list[int]:
         """Go on by `token`, which was allowed; if it `may_foretell`, also by those that must follow, and return these.
@@ -110,7 +119,7 @@ class ConstraintCompiler:
         if _nesting(constraint.source) > MAX_NESTING:
             raise _refusal(f"is nested deeper than {MAX_NESTING} levels")
         if constraint.kind == "choice":
-            return ChoiceMatcher(_read_choices(constraint.source), self._vocabulary)
+            return ChoiceMatcher(_read_choices(constraint.source), self.vocabulary)
         from llguidance import LLMatcher
 
         grammar = _to_grammar(constraint, self._mark_rules(constraint.marks))
@@ -122,7 +131,7 @@ class ConstraintCompiler:
             return follower
         from runtime.engine.trigger import TriggeredMatcher
 
-        return TriggeredMatcher(constraint.trigger, follower, self._vocabulary)
+        return TriggeredMatcher(constraint.trigger, follower, self.vocabulary)
 
     def _mark_rules(self, marks: Sequence[str]) -> str:
         """The rules of a grammar's marks."""
@@ -133,15 +142,18 @@ class ConstraintCompiler:
         return "".join(f"\n{rule}" for rule in rules)
 
     @cached_property
-    def _vocabulary(self) -> Vocabulary:
+    def vocabulary(self) -> Vocabulary:
+        """What each token stands for."""
         return Vocabulary(self._tokenizer)
 
     @cached_property
     def _ll_tokenizer(self) -> LLTokenizer:
         from llguidance import LLTokenizer, TokenizerWrapper
 
-        source = TokenizerWrapper(_LlVocabulary(self._vocabulary))
-        return LLTokenizer(source, n_vocab=len(self._vocabulary.pieces), eos_token=self._vocabulary.ends)
+        source = TokenizerWrapper(_LlVocabulary(self.vocabulary))
+        return LLTokenizer(
+            source, n_vocab=len(self.vocabulary.pieces), eos_token=self.vocabulary.ends, slices=list(_SLICES)
+        )
 
 
 class GrammarMatcher:
@@ -165,9 +177,9 @@ class GrammarMatcher:
         """Another one that stands where this one does."""
         return GrammarMatcher(self.matcher.deep_copy(), self._tokenizer)
 
-    def restrict(self, row: Logits) -> None:
+    def restrict(self, row: Logits) -> Ids | None:
         """See `Matcher.restrict`."""
-        restrict_rows([(self, row)])
+        return restrict_rows([(self, row)])[0]
 
     def accept(self, token: int, *, may_foretell: bool = True) -> list[int]:
         """See `Matcher.accept`."""
@@ -199,15 +211,12 @@ class ChoiceMatcher:
         """See `Matcher.active`."""
         return self
 
-    def restrict(self, row: Logits) -> None:
+    def restrict(self, row: Logits) -> Ids:  # noqa: ARG002  # the Protocol's
         """See `Matcher.restrict`."""
         allowed = {token for left in self._left for token in self._vocabulary.beginnings(left)}
         if b"" in self._left:
             allowed.update(self._vocabulary.ends)
-        ids = np.fromiter(allowed, np.int64)
-        kept = row[ids]
-        row.fill(-np.inf)
-        row[ids] = kept
+        return np.fromiter(sorted(allowed), np.int64)
 
     def accept(self, token: int, *, may_foretell: bool = True) -> list[int]:
         """See `Matcher.accept`."""
@@ -220,24 +229,38 @@ class ChoiceMatcher:
         return forced
 
 
-def restrict_rows(pairs: Iterable[tuple[Matcher, Logits]]) -> None:
-    """Restrict each row for its matcher; the masks of grammars are computed side by side."""
-    grammars: list[tuple[GrammarMatcher, Logits]] = []
-    for matcher, row in pairs:
+def restrict_rows(pairs: Iterable[tuple[Matcher, Logits]]) -> list[Ids | None]:
+    """`Matcher.restrict` of each row for its matcher; the masks of grammars are computed side by side."""
+    few: list[Ids | None] = []
+    grammars: list[tuple[int, GrammarMatcher, Logits]] = []
+    for at, (matcher, row) in enumerate(pairs):
         active = matcher.active
+        is_grammar = isinstance(active, GrammarMatcher)
+        few.append(None if active is None or is_grammar else active.restrict(row))
         if isinstance(active, GrammarMatcher):
-            grammars.append((active, row))
-        elif active is not None:
-            active.restrict(row)
+            grammars.append((at, active, row))
     if not grammars:
-        return
-    from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask_par
+        return few
+    from llguidance.numpy import fill_next_token_bitmask_par
 
-    masks = allocate_token_bitmask(len(grammars), len(grammars[0][1]))
-    fill_next_token_bitmask_par(_executor(), [(grammar.matcher, at) for at, (grammar, _) in enumerate(grammars)], masks)
-    for (_, row), mask in zip(grammars, masks, strict=True):
+    masks = np.empty((len(grammars), -(-len(grammars[0][2]) // 32)), np.int32)
+    wanted = [(grammar.matcher, index) for index, (_, grammar, _) in enumerate(grammars)]
+    fill_next_token_bitmask_par(_executor(), wanted, masks)
+    for (at, _, row), mask in zip(grammars, masks, strict=True):
+        few[at] = _apply(mask, row)
+    return few
+
+
+def _apply(mask: npt.NDArray[np.int32], row: Logits) -> Ids | None:
+    """The tokens of `mask`, a bit each from the lowest of the first word on, as `Matcher.restrict` gives them."""
+    words = np.flatnonzero(mask)
+    if len(words) > _FEW_WORDS:
         allowed = np.unpackbits(mask.view(np.uint8), bitorder="little", count=len(row)).view(np.bool_)
         np.copyto(row, -np.inf, where=~allowed)
+        return None
+    word, bit = np.nonzero(np.unpackbits(mask[words].view(np.uint8), bitorder="little").reshape(-1, 32))
+    ids = words[word] * 32 + bit
+    return ids[ids < len(row)]
 
 
 def control_token(text: str, tokenizer: Tokenizer) -> int | None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.backends.base import Chunk, Decoder, Logits
-from runtime.engine.constraints import ConstraintCompiler, Matcher, restrict_rows
+from runtime.backends.base import Chunk, Decoder, Ids, Logits
+from runtime.engine.constraints import ConstraintCompiler, restrict_rows
 from runtime.engine.logprobs import token_data, token_logprob
 from runtime.engine.messages import (
     Abort,
@@ -24,7 +24,7 @@ from runtime.engine.messages import (
     Usage,
 )
 from runtime.engine.prefix_store import PrefixStore
-from runtime.engine.preparation import Preparation
+from runtime.engine.preparation import Preparation, Restrictions
 from runtime.engine.request import Sequence
 from runtime.engine.scheduler import Scheduler, Share, slot_of
 from runtime.engine.speculation import Outcome
@@ -93,8 +93,8 @@ class Engine:
         try:
             if request.adapter is not None and request.adapter not in self._adapters:
                 raise AdapterNotFound(request.adapter, known=tuple(self._adapters))
-            if request.constraint is None:
-                self._queue(request)
+            if request.constraint is None and request.lock is None:
+                self._queue(request, Restrictions())
             elif len(self._preparation.requests) >= self._max_waiting:
                 raise QueueFull(num_waiting=self._max_waiting)
             else:
@@ -109,7 +109,7 @@ class Engine:
         self._emit(Failed(request.request_id, InvalidRequest(message, param="model")))
 
     def take_prepared(self) -> None:
-        """Queue the requests whose constraints are ready to be followed."""
+        """Queue the requests whose constraints and locks are ready to be followed."""
         for request, result in self._preparation.take():
             try:
                 if isinstance(result, DemoticError):
@@ -118,9 +118,9 @@ class Engine:
             except DemoticError as error:
                 self._emit(Failed(request.request_id, error))
 
-    def _queue(self, request: Generate, matcher: Matcher | None = None) -> None:
+    def _queue(self, request: Generate, restrictions: Restrictions) -> None:
         length = self.decoder.context_length
-        self._scheduler.add(Sequence(request, self.tokenizer, length, matcher, max_answer=self._max_answer))
+        self._scheduler.add(Sequence(request, self.tokenizer, length, restrictions, max_answer=self._max_answer))
 
     def attach(self, adapter: str, path: Path) -> None:
         """Load the LoRA at `path`, for requests that name it `adapter`; one of that name that is there already stays.
@@ -198,13 +198,16 @@ class Engine:
             else:
                 # Logprobs are the model's own, and both constraint and sampler write into the rows.
                 sampled.append((share, rows, None if share.sequence.num_logprobs is None else rows.copy()))
-        restrict_rows(
-            (share.sequence.matcher, rows[0]) for share, rows, _ in sampled if share.sequence.matcher is not None
+        few = iter(
+            restrict_rows(
+                (share.sequence.matcher, rows[0]) for share, rows, _ in sampled if share.sequence.matcher is not None
+            )
         )
         outcomes = []
         for share, rows, originals in sampled:
+            allowed = next(few) if share.sequence.matcher is not None else None
             try:
-                num_right = self._accept(share, rows, originals)
+                num_right = self._accept(share, rows, originals, allowed)
             except InferenceFailed as error:
                 self._fail(share.sequence, error)
             else:
@@ -227,10 +230,11 @@ class Engine:
                 sequence.next_prompt_logprob += 1
         self._emit(Delta(sequence.request_id, "", tuple(told), is_prompt=True))
 
-    def _accept(self, share: Share, rows: Logits, originals: Logits | None) -> int:
+    def _accept(self, share: Share, rows: Logits, originals: Logits | None, allowed: Ids | None) -> int:
         """Sample from `rows`, one after each guess, for as long as the guesses are right; the number of those.
 
-        `originals` are the rows before anything was written into them, where logprobs are wanted.
+        Where a constraint leaves few tokens, `allowed` are these, and nothing was guessed. `originals` are the rows
+        before anything was written into them, where logprobs are wanted.
         """
         sequence, texts = share.sequence, []
         if sequence.num_left == 0:
@@ -239,7 +243,9 @@ class Engine:
             return 0
         num_right = 0
         for row, guess in zip(rows, (*share.draft, None), strict=True):
-            token = sequence.sampler.sample(row)
+            if sequence.lock is not None:
+                allowed = sequence.lock.restrict(row, allowed, is_constrained=sequence.matcher is not None)
+            token = sequence.sampler.sample(row, allowed)
             if originals is not None and not self.tokenizer.is_end(token):
                 sequence.logprobs.append(self._logprob(originals[num_right], token, sequence))
             text, reason = sequence.accept(token, self.tokenizer)

@@ -17,6 +17,7 @@ from runtime.engine.engine import Engine
 from runtime.engine.messages import (
     Abort,
     Attached,
+    Describe,
     Detokenize,
     Encode,
     Event,
@@ -25,6 +26,7 @@ from runtime.engine.messages import (
     Generate,
     LoadAdapter,
     Piece,
+    Pieces,
     Request,
     Shutdown,
     Text,
@@ -32,7 +34,6 @@ from runtime.engine.messages import (
     Tokens,
 )
 from runtime.errors import DemoticError, InferenceFailed
-from runtime.text.tokenizer import Tokenizer
 
 _log = logging.getLogger("demotic.engine")
 
@@ -126,6 +127,7 @@ class EngineLoop:
                     self._begin(request)
 
     def _begin(self, request: Request) -> None:
+        tokenizer = self.engine.tokenizer
         try:
             match request:
                 case Generate():
@@ -136,22 +138,21 @@ class EngineLoop:
                     self.engine.attach(request.adapter, Path(os.fsdecode(request.path)))
                     self._emit(Attached(request.request_id))
                 case Tokenize():
-                    self._emit(_tokens(request, self.engine.tokenizer))
+                    tokens = tokenizer.encode(
+                        request.text, parse_special=request.parse_special, is_beginning=request.add_special
+                    )
+                    self._emit(Tokens(request.request_id, tuple(tokens)))
+                case Describe():
+                    pieces = (Piece(tokenizer.token_text(one), tokenizer.token_bytes(one)) for one in request.tokens)
+                    self._emit(Pieces(request.request_id, tuple(pieces)))
                 case Detokenize():
-                    data = b"".join(map(self.engine.tokenizer.token_bytes, request.tokens))
+                    data = b"".join(map(tokenizer.token_bytes, request.tokens))
                     self._emit(Text(request.request_id, data.decode("utf-8", "replace")))
         except DemoticError as error:
             self._emit(Failed(request.request_id, error))
         except Exception:  # noqa: BLE001  # as above
             _log.exception("the engine failed to begin a request")
             self._emit(Failed(request.request_id, _own_fault()))
-
-
-def _tokens(request: Tokenize, tokenizer: Tokenizer) -> Tokens:
-    tokens = tokenizer.encode(request.text, parse_special=request.parse_special, is_beginning=request.add_special)
-    shown = tokens if request.with_pieces else []
-    pieces = tuple(Piece(tokenizer.token_text(token), tokenizer.token_bytes(token)) for token in shown)
-    return Tokens(request.request_id, tuple(tokens), pieces)
 
 
 def _own_fault() -> InferenceFailed:

@@ -1,9 +1,9 @@
 """The closed vocabulary between an engine and its clients, in this process or another.
 
-A client sends `Generate`, `Encode`, `LoadAdapter`, `Tokenize`, `Detokenize` and `Abort`. It gets back exactly one
-`Failed`, or else any number of `Delta`s and one `Finished` for a `Generate`, `Row`s and one `Finished` for an `Encode`,
-`Attached` for a `LoadAdapter`, `Tokens` for a `Tokenize`, `Text` for a `Detokenize`. A model answers either `Generate`
-or `Encode`.
+A client sends `Generate`, `Encode`, `LoadAdapter`, `Tokenize`, `Describe`, `Detokenize` and `Abort`. It gets back
+exactly one `Failed`, or else any number of `Delta`s and one `Finished` for a `Generate`, `Row`s and one `Finished` for
+an `Encode`, `Attached` for a `LoadAdapter`, `Tokens` for a `Tokenize`, `Pieces` for a `Describe`, `Text` for a
+`Detokenize`. A model answers either `Generate` or `Encode`.
 
 A worker process is sent `Load` first. It answers with `Progress` and then `Ready`, or `Failed` with the request id
 LOADING. From then on it sends a `Pulse` every second, and a last one when `Shutdown` ends it.
@@ -20,6 +20,7 @@ from runtime.engine.sampling import SamplingParams
 from runtime.engine.statistics import EngineStatistics
 from runtime.errors import DemoticError, InvalidRequest
 from runtime.hardware.plan import Plan
+from runtime.language.lock import Lock
 from runtime.models.encoding import Encoding
 
 FinishReason = Literal["stop", "length", "cancelled"]
@@ -52,10 +53,11 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
 
     `parse_special` reads names of control tokens in a text prompt as those tokens (a rendered chat template needs
     it). `max_tokens` None means as far as the context reaches. `adapter` is the name of a LoRA that was attached.
-    `constraint` is what the answer must match. `logprobs` asks for those of the answer's tokens, each with so many of
-    the likeliest; `prompt_logprobs` for those of the prompt as well, whose first token has none. `max_tokens` may then
-    be 0. `logprob_tokens` are told of after the likeliest, wherever logprobs are told. `visible` are names of control
-    tokens that are text of the answer.
+    `constraint` is what the answer must match, `lock` keeps it in scripts. `max_characters` is the longest answer in
+    code points; it ends on a whole grapheme cluster. `logprobs` asks for those of the answer's tokens, each with so
+    many of the likeliest; `prompt_logprobs` for those of the prompt as well, whose first token has none. `max_tokens`
+    may then be 0. `logprob_tokens` are told of after the likeliest, wherever logprobs are told. `visible` are names of
+    control tokens that are text of the answer. `param` is what errors call the prompt.
     """
 
     request_id: str
@@ -69,7 +71,10 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     logprobs: int | None = None
     prompt_logprobs: bool = False
     logprob_tokens: tuple[int, ...] = ()
+    lock: Lock | None = None
+    max_characters: int | None = None
     visible: tuple[str, ...] = ()
+    param: str = "prompt"
 
 
 class Pair(msgspec.Struct, frozen=True, tag=True):
@@ -110,7 +115,7 @@ class LoadAdapter(msgspec.Struct, frozen=True, tag=True):
 
 
 class Tokenize(msgspec.Struct, frozen=True, tag=True):
-    """Tell the token ids of `text`, and with `with_pieces` what each of them stands for.
+    """Tell the token ids of `text`.
 
     `add_special` adds what the model wants at the beginning of a sequence; without it the text goes on from others.
     `parse_special` is that of `Generate`.
@@ -120,7 +125,13 @@ class Tokenize(msgspec.Struct, frozen=True, tag=True):
     text: str
     add_special: bool = True
     parse_special: bool = False
-    with_pieces: bool = False
+
+
+class Describe(msgspec.Struct, frozen=True, tag=True):
+    """Tell what each of `tokens` stands for. It takes some microseconds a token: ask for few at a time."""
+
+    request_id: str
+    tokens: tuple[int, ...]
 
 
 class Detokenize(msgspec.Struct, frozen=True, tag=True):
@@ -202,7 +213,8 @@ class Usage(msgspec.Struct, frozen=True):
     """Tokens read and tokens given out; the token that ends an answer counts as neither.
 
     `cached_tokens` are those of the prompt that another request had computed already. `drafted_tokens` were guessed
-    ahead, and `accepted_tokens` of them are in the answer.
+    ahead, and `accepted_tokens` of them are in the answer. `blocked_tokens` were the likeliest, and the lock kept them
+    out.
     """
 
     prompt_tokens: int
@@ -210,6 +222,7 @@ class Usage(msgspec.Struct, frozen=True):
     cached_tokens: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    blocked_tokens: int = 0
 
 
 class Timings(msgspec.Struct, frozen=True):
@@ -221,7 +234,7 @@ class Timings(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
-    """The answer is complete. "length": cut by `max_tokens` or by the end of the context.
+    """The answer is complete. "length": cut by `max_tokens`, `max_characters` or the end of the context.
 
     Of an `Encode`, `timings.first_token` is the time to the last row.
     `stopped_by` is the stop string that ended it, where one did.
@@ -242,11 +255,17 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Tokens(msgspec.Struct, frozen=True, tag=True):
-    """The token ids asked for with `Tokenize`, and as many `pieces` where they were asked for."""
+    """The token ids asked for with `Tokenize`."""
 
     request_id: str
     tokens: tuple[int, ...]
-    pieces: tuple[Piece, ...] = ()
+
+
+class Pieces(msgspec.Struct, frozen=True, tag=True):
+    """The `pieces` of the tokens asked for with `Describe`, in their order."""
+
+    request_id: str
+    pieces: tuple[Piece, ...]
 
 
 class Text(msgspec.Struct, frozen=True, tag=True):
@@ -269,10 +288,10 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     error: DemoticError
 
 
-Request = Generate | Encode | LoadAdapter | Tokenize | Detokenize
-Command = Load | Generate | Encode | LoadAdapter | Tokenize | Detokenize | Abort | Shutdown
-Event = Delta | Row | Finished | Attached | Tokens | Text | Failed
-WorkerEvent = Progress | Ready | Pulse | Delta | Row | Finished | Attached | Tokens | Text | Failed
+Request = Generate | Encode | LoadAdapter | Tokenize | Describe | Detokenize
+Command = Load | Generate | Encode | LoadAdapter | Tokenize | Describe | Detokenize | Abort | Shutdown
+Event = Delta | Row | Finished | Attached | Tokens | Pieces | Text | Failed
+WorkerEvent = Progress | Ready | Pulse | Delta | Row | Finished | Attached | Tokens | Pieces | Text | Failed
 
 
 def encode(message: Command | WorkerEvent) -> bytes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from runtime.engine.constraints import Matcher, control_token
+from runtime.engine.constraints import control_token
 from runtime.engine.messages import Delta, Finished, FinishReason, Generate, Timings, TokenLogprob, Usage
+from runtime.engine.preparation import Restrictions
 from runtime.engine.sampling import Sampler
 from runtime.errors import ContextOverflow, InvalidRequest
 from runtime.text.stream import TextStream
@@ -20,11 +21,11 @@ class Sequence:
         request: Generate,
         tokenizer: Tokenizer,
         context_length: int,
-        matcher: Matcher | None = None,
+        restrictions: Restrictions | None = None,
         *,
         max_answer: int | None = None,
     ) -> None:
-        """Tokenise the prompt and check that prompt and answer fit; `matcher` is that of the request's constraint.
+        """Tokenise the prompt and check that prompt and answer fit; `restrictions` are the request's, made ready.
 
         `max_answer` is the most tokens that it may ask for; without a length of its own it gets at most so many.
 
@@ -38,6 +39,9 @@ class Sequence:
                 raise InvalidRequest(f"There is no token {token}: the vocabulary has {tokenizer.vocabulary_size}.")
         prompt = _prompt_tokens(request, tokenizer)
         least = 0 if request.prompt_logprobs else 1
+        if request.max_characters is not None and request.max_characters < 1:
+            message = f"max_characters must be at least 1, not {request.max_characters}."
+            raise InvalidRequest(message, param="max_characters")
         if request.max_tokens is not None and request.max_tokens < least:
             raise InvalidRequest(f"max_tokens must be at least {least}, not {request.max_tokens}.", param="max_tokens")
         if max_answer is not None and (request.max_tokens or 0) > max_answer:
@@ -48,7 +52,7 @@ class Sequence:
             )
         num_tokens = len(prompt) + (1 if request.max_tokens is None else request.max_tokens)
         if num_tokens > context_length:
-            raise ContextOverflow(num_tokens=num_tokens, context_length=context_length)
+            raise ContextOverflow(num_tokens=num_tokens, context_length=context_length, param=request.param)
         self.request_id = request.request_id
         self.adapter = request.adapter
         self.tokens = prompt
@@ -59,14 +63,15 @@ class Sequence:
         self.num_computed = 0
         self.slot: int | None = None
         self.sampler = Sampler(request.sampling, prompt)
-        self.text = TextStream(request.stop)
+        self.text = TextStream(request.stop, max_characters=request.max_characters)
         controls = {control_token(text, tokenizer): text.encode() for text in request.visible}
         self._visible = {token: data for token, data in controls.items() if token is not None}
         self.num_generated = 0
         self.num_cached_tokens = 0
         self.num_drafted = 0
         self.num_accepted = 0
-        self.matcher = matcher
+        self.matcher = None if restrictions is None else restrictions.matcher
+        self.lock = None if restrictions is None else restrictions.lock
         self.num_logprobs = request.logprobs
         self.logprob_tokens = request.logprob_tokens
         # Position of the next token of the prompt to be told of; the first one has no logprob.
@@ -74,7 +79,7 @@ class Sequence:
         self.logprobs: list[TokenLogprob] = []
         # Guesses change the shape of the batch, and with it the last bits of a quantized model's logits. Where the
         # answer is constrained, what can be foretold is known without guessing.
-        self.may_draft = request.sampling.seed is None and matcher is None
+        self.may_draft = request.sampling.seed is None and self.matcher is None
         self._arrived = time.perf_counter()
         self._started: float | None = None
         self._first: float | None = None
@@ -115,22 +120,33 @@ class Sequence:
             text += more
             if reason is not None:
                 return text, reason
-        return (text + self.text.finish(), "stop") if self.matcher.is_complete else (text, None)
+        if not self.matcher.is_complete:
+            return text, None
+        rest, reason = self._end()
+        return text + rest, reason
 
     def _append(self, token: int, tokenizer: Tokenizer) -> tuple[str, FinishReason | None]:
         self._last = time.perf_counter()
         self._first = self._first or self._last
         if tokenizer.is_end(token):
-            return self.text.finish(), "stop"
+            return self._end()
         self.tokens.append(token)
         self.num_generated += 1
         is_full = len(self.tokens) >= self.max_length
-        text = self.text.push(self._visible.get(token) or tokenizer.token_bytes(token))
+        data = self._visible.get(token) or tokenizer.token_bytes(token)
+        if self.lock is not None:
+            self.lock.accept(token, data)
+        text = self.text.push(data)
         if is_full:
             text += self.text.finish()
         if self.text.stopped_by is not None:
             return text, "stop"
-        return text, "length" if is_full else None
+        return text, "length" if is_full or self.text.is_full else None
+
+    def _end(self) -> tuple[str, FinishReason]:
+        """The rest of the text of an answer that ended by itself."""
+        text = self.text.finish()
+        return text, "length" if self.text.is_cut else "stop"
 
     @property
     def wants_prompt_logprobs(self) -> bool:
@@ -155,6 +171,7 @@ class Sequence:
                 self.num_cached_tokens,
                 drafted_tokens=self.num_drafted,
                 accepted_tokens=self.num_accepted,
+                blocked_tokens=0 if self.lock is None else self.lock.num_blocked,
             ),
             Timings(queued=started - self._arrived, first_token=first - self._arrived, decode=self._last - first),
             stopped_by=self.text.stopped_by,
@@ -170,8 +187,8 @@ def _prompt_tokens(request: Generate, tokenizer: Tokenizer) -> list[int]:
             if not 0 <= token < tokenizer.vocabulary_size:
                 raise InvalidRequest(
                     f"The prompt has token {token}, but the vocabulary has {tokenizer.vocabulary_size} tokens.",
-                    param="prompt",
+                    param=request.param,
                 )
     if not tokens:
-        raise InvalidRequest("The prompt is empty.", param="prompt")
+        raise InvalidRequest("The prompt is empty.", param=request.param)
     return tokens

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from runtime.backends.base import Logits
+from runtime.backends.base import Ids, Logits
 from runtime.config import SamplingDefaults
 from runtime.engine.draw import Drawer, finite
 from runtime.errors import InvalidRequest
@@ -92,8 +92,10 @@ class Sampler:
         self._bias_ids = np.fromiter(params.logit_bias.keys(), np.int64)
         self._bias = np.fromiter(params.logit_bias.values(), np.float32)
 
-    def sample(self, row: Logits) -> int:
+    def sample(self, row: Logits, allowed: Ids | None = None) -> int:
         """Choose the next token from `row`, float32 of shape (vocabulary_size,), which is changed in place.
+
+        Where there are `allowed` ids, ascending, it is one of these, chosen as if all others had no probability.
 
         Raises:
             InferenceFailed: the row holds values that are not numbers.
@@ -101,11 +103,15 @@ class Sampler:
         if len(self._bias_ids):
             row[self._bias_ids] += self._bias
         self._penalise(row)
+        if allowed is not None:
+            row = row[allowed]
         if self._params.temperature < _GREEDY_BELOW:
             token = int(row.argmax())
             finite(row[token])
         else:
             token = self._drawer.draw(row)
+        if allowed is not None:
+            token = int(allowed[token])
         self.note(token)
         return token
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.backends.base import Logits
+from runtime.backends.base import Ids, Logits
 from runtime.engine.constraints import GrammarMatcher, Matcher, Trigger
 from runtime.text.vocabulary import Vocabulary
 
@@ -36,13 +36,14 @@ class TriggeredMatcher:
         """See `Matcher.active`."""
         return self if self._holding is None and self._trigger.is_after else self._holding
 
-    def restrict(self, row: Logits) -> None:
+    def restrict(self, row: Logits) -> Ids | None:
         """See `Matcher.restrict`."""
         if self._holding is not None:
-            self._holding.restrict(row)
-        elif self._trigger.is_after:
+            return self._holding.restrict(row)
+        if self._trigger.is_after:
             # What is to come after the text must come, so the answer may not end before it.
             row[self._vocabulary.ends] = -np.inf
+        return None
 
     def accept(self, token: int, *, may_foretell: bool = True) -> list[int]:
         """See `Matcher.accept`."""

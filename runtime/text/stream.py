@@ -16,16 +16,24 @@ _GRAPHEMES = regex.compile(r"\X")
 
 
 class TextStream:
-    """Bytes in, whole grapheme clusters out, until a stop string is met.
+    """Bytes in, whole grapheme clusters out, until a stop string is met or the text has `max_characters` code points.
 
+    What would make it longer is left out together with the rest of its cluster, and then the text `is_cut`.
     Bytes that are not UTF-8 become U+FFFD, as `bytes.decode(errors="replace")` makes them.
     """
 
-    def __init__(self, stop: Sequence[str] = ()) -> None:
+    def __init__(self, stop: Sequence[str] = (), *, max_characters: int | None = None) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stop = tuple(text for text in stop if text)
         self._held = ""
         self.stopped_by: str | None = None
+        self.is_cut = False
+        self._left = max_characters
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the text has as many characters as it may: none come any more."""
+        return self._left == 0
 
     def push(self, data: bytes) -> str:
         """Take the next token's bytes; return the text that is now certain (it may be empty)."""
@@ -36,17 +44,29 @@ class TextStream:
         return self._advance(b"", is_final=True)
 
     def _advance(self, data: bytes, *, is_final: bool) -> str:
-        if self.stopped_by is not None:
+        if self.stopped_by is not None or self.is_full:
             return ""
         self._held += self._decoder.decode(data, is_final)
         end = self._find_stop()
         if end is not None or is_final:
             end = len(self._held) if end is None else end
             out, self._held = self._held[:end], ""
-            return out
+            return self._within_limit(out)
         certain = _whole_graphemes(self._held, len(self._held) - self._stop_overlap())
         out, self._held = self._held[:certain], self._held[certain:]
-        return out
+        return self._within_limit(out)
+
+    def _within_limit(self, text: str) -> str:
+        """As many whole clusters of `text` as there is room for."""
+        if self._left is None:
+            return text
+        if len(text) > self._left:
+            text = text[: _whole_graphemes(text, self._left)]
+            # Nor may a shorter cluster come after the one that did not fit, nor was the stop string reached.
+            self._left, self.is_cut, self.stopped_by = 0, True, None
+        else:
+            self._left -= len(text)
+        return text
 
     def _find_stop(self) -> int | None:
         """Index of the stop string that is complete first, so that the cut does not depend on the tokens' borders."""

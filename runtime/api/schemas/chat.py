@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from runtime.api.conversation import Effort, effort_variables, name_results
 from runtime.api.schemas.common import FinishReasonBody, GenerationRequest, UsageBody, refusal
 from runtime.api.schemas.logprobs import MAX_TOP, ChatLogprobs
-from runtime.api.schemas.tools import ToolCallBody, ToolCallDelta, ToolChoice, ToolDefinition, to_use
+from runtime.api.schemas.tools import NORMALIZE, ToolCallBody, ToolCallDelta, ToolChoice, ToolDefinition, to_use
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.call import Tool
 from runtime.chat.tools.use import ToolUse
@@ -23,8 +23,8 @@ class ContentPart(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: str
-    text: str | None = None
+    type: str = Field(description="Only `text`.")
+    text: str | None = Field(None, description="The text of the part.")
 
     @model_validator(mode="after")
     def _only_text(self) -> ContentPart:
@@ -40,8 +40,8 @@ class ChatMessage(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[ContentPart] | None = None
+    role: Literal["system", "developer", "user", "assistant", "tool"] = Field(description="Who speaks.")
+    content: str | list[ContentPart] | None = Field(None, description="What is said: a text, or parts of one.")
     tool_calls: list[ToolCallBody] | None = Field(None, description="Calls of an earlier answer.")
     tool_call_id: str | None = Field(None, description="Of a tool's turn: the call whose result it is.")
 
@@ -69,7 +69,9 @@ class ChatCompletionRequest(GenerationRequest):
     """Body of a chat completion."""
 
     messages: list[ChatMessage] = Field(
-        min_length=1, examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]]
+        min_length=1,
+        description="The conversation, the oldest turn first.",
+        examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]],
     )
     logprobs: bool | None = Field(None, description="Tell the logprob of each token of the answer.")
     top_logprobs: int | None = Field(
@@ -80,6 +82,7 @@ class ChatCompletionRequest(GenerationRequest):
         None, description="Whether it may call one (`auto`), must (`required`, or a name), or may not (`none`)."
     )
     parallel_tool_calls: bool | None = Field(None, description="`false`: at most one call in an answer.")
+    normalize: bool | None = Field(None, description=NORMALIZE)
     reasoning_effort: Effort | None = Field(None, description="How much a reasoning model thinks before it answers.")
     chat_template_kwargs: dict[str, Any] | None = Field(
         None, description="More variables for the model's chat template, such as `enable_thinking`."

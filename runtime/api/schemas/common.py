@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from runtime.api.schemas.language import LanguageFields, TextUsage
 from runtime.config import ChoiceLimits, SamplingDefaults
 from runtime.engine.constraints import Constraint, ConstraintKind
 from runtime.engine.messages import Finished
@@ -23,6 +24,11 @@ _MAX_HEADER = 1024
 _SAMPLING_FIELDS = tuple(field.name for field in fields(SamplingDefaults))
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+
+# Descriptions of fields that several requests have.
+STREAM = "Answer in server-sent events, as the text is generated."
+TEMPERATURE = "Flattens the probabilities of tokens; 0 takes the likeliest one."
+TOP_P = "Choose among the likeliest tokens that have this share of the probability together."
 
 # Fields that would change the answer and cannot be honoured yet, with the values that ask for nothing.
 _UNSUPPORTED: dict[str, tuple[object, ...]] = {
@@ -44,7 +50,7 @@ class StreamOptions(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    include_usage: bool = False
+    include_usage: bool = Field(False, description="A last event has the token counts.")
 
 
 class JsonSchema(BaseModel):
@@ -52,10 +58,10 @@ class JsonSchema(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    name: str = Field("answer", max_length=64)
-    description: str | None = None
-    schema_: dict[str, Any] = Field({}, alias="schema")
-    strict: bool | None = None
+    name: str = Field("answer", max_length=64, description="What the schema is called; it changes nothing.")
+    description: str | None = Field(None, description="What the schema is for; it changes nothing.")
+    schema_: dict[str, Any] = Field({}, alias="schema", description="The JSON schema that the answer must match.")
+    strict: bool | None = Field(None, description="Taken; the schema is kept in any case.")
 
 
 class ResponseFormat(BaseModel):
@@ -63,8 +69,8 @@ class ResponseFormat(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: JsonSchema | None = None
+    type: Literal["text", "json_object", "json_schema"] = Field(description="Any text, any JSON object, or a schema.")
+    json_schema: JsonSchema | None = Field(None, description="The schema, where the type is `json_schema`.")
 
     @model_validator(mode="after")
     def _schema_where_it_belongs(self) -> ResponseFormat:
@@ -79,28 +85,36 @@ class ResponseFormat(BaseModel):
         return {"type": "object"} if self.type == "json_object" else None
 
 
-class GenerationRequest(BaseModel):
+class GenerationRequest(LanguageFields):
     """Fields of both kinds of completion. Unknown ones are ignored, and named in the header `x-demotic-ignored`."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
     model: str | None = Field(None, description="A served model's name, or MODEL:ADAPTER; without it, the first one.")
     adapter: str | None = Field(None, description="One of the model's adapters.")
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1, description="Longest answer, in tokens.")
     max_completion_tokens: int | None = Field(None, ge=1, description="Newer name of `max_tokens`; it wins.")
     n: int | None = Field(None, ge=1, le=_LIMITS.max_n, description="Answers to each prompt; 1 where it is not given.")
     stop: str | list[str] | None = Field(None, description="Up to four strings that end the answer; not part of it.")
-    stream: bool | None = False
-    stream_options: StreamOptions | None = None
-    temperature: Number | None = Field(None, ge=0, le=2)
-    top_p: Number | None = Field(None, ge=0, le=1)
+    stream: bool | None = Field(False, description=STREAM)
+    stream_options: StreamOptions | None = Field(None, description="What a stream has beside the answer.")
+    temperature: Number | None = Field(None, ge=0, le=2, description=TEMPERATURE)
+    top_p: Number | None = Field(None, ge=0, le=1, description=TOP_P)
     top_k: int | None = Field(None, ge=-1, description="Choose among the k likeliest tokens; 0 or -1: all.")
     min_p: Number | None = Field(None, ge=0, le=1, description="Leave out tokens below this share of the likeliest.")
-    repetition_penalty: Number | None = Field(None, gt=0, le=1000)
-    frequency_penalty: Number | None = Field(None, ge=-2, le=2)
-    presence_penalty: Number | None = Field(None, ge=-2, le=2)
-    logit_bias: dict[str, Number] | None = None
-    seed: int | None = None
+    repetition_penalty: Number | None = Field(
+        None, gt=0, le=1000, description="Above 1: make tokens that prompt or answer have less likely."
+    )
+    frequency_penalty: Number | None = Field(
+        None, ge=-2, le=2, description="Subtracted from a token's logit for each time that the answer has it."
+    )
+    presence_penalty: Number | None = Field(
+        None, ge=-2, le=2, description="Subtracted from the logits of tokens that the answer has."
+    )
+    logit_bias: dict[str, Number] | None = Field(
+        None, description="Added to the logits of tokens, by their ids: from -100 (never) to 100 (always)."
+    )
+    seed: int | None = Field(None, description="The same seed draws the same answer again.")
     response_format: ResponseFormat | None = Field(None, description="What the answer must be.")
     guided_json: dict[str, Any] | str | None = Field(None, description="A JSON schema that the answer must match.")
     guided_regex: str | None = Field(None, description="A regular expression that the answer must match.")
@@ -226,6 +240,7 @@ class UsageBody(BaseModel):
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
     completion_tokens_details: CompletionTokensDetails
+    demotic: TextUsage | None = None
 
     @classmethod
     def from_finished(cls, finished: Sequence[Finished], num_choices: int) -> UsageBody:

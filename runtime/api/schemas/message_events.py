@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from runtime.api.schemas.tools import Reported
 from runtime.api.streaming import NamedEvent
 from runtime.engine.messages import Usage
 
@@ -28,13 +29,13 @@ class ThinkingBlock(BaseModel):
     signature: str = ""
 
 
-class ToolUseBlock(BaseModel):
+class ToolUseBlock(Reported):
     """A tool that the model wants run."""
 
     type: Literal["tool_use"] = "tool_use"
     id: str
     name: str
-    input: dict[str, Any] = {}
+    input: dict[str, Any] = Field(default={})
 
 
 ContentBlock = TextBlock | ThinkingBlock | ToolUseBlock
@@ -82,6 +83,12 @@ class MessageStart(NamedEvent):
 
     type: Literal["message_start"] = "message_start"
     message: MessageBody
+
+
+class Ping(NamedEvent):
+    """The connection is alive."""
+
+    type: Literal["ping"] = "ping"
 
 
 class BlockStart(NamedEvent):
@@ -149,6 +156,20 @@ class MessageStop(NamedEvent):
     type: Literal["message_stop"] = "message_stop"
 
 
+class AnthropicError(BaseModel):
+    """What went wrong: `type` for programs, `message` for people."""
+
+    type: str
+    message: str
+
+
+class AnthropicErrorBody(BaseModel):
+    """Anthropic's error object."""
+
+    type: Literal["error"] = "error"
+    error: AnthropicError
+
+
 class ErrorEvent(NamedEvent):
     """The answer failed on its way."""
 
@@ -156,4 +177,4 @@ class ErrorEvent(NamedEvent):
     error: dict[str, Any]
 
 
-StreamEvent = MessageStart | BlockStart | BlockDelta | BlockStop | MessageDelta | MessageStop | ErrorEvent
+StreamEvent = MessageStart | Ping | BlockStart | BlockDelta | BlockStop | MessageDelta | MessageStop | ErrorEvent

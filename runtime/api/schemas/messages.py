@@ -9,8 +9,18 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from runtime.api.conversation import effort_variables, name_results
-from runtime.api.schemas.common import Number, ignored_header, refusal, refuse_unsupported, schema_constraint
-from runtime.api.schemas.tools import to_tool
+from runtime.api.schemas.common import (
+    STREAM,
+    TEMPERATURE,
+    TOP_P,
+    Number,
+    ignored_header,
+    refusal,
+    refuse_unsupported,
+    schema_constraint,
+)
+from runtime.api.schemas.language import LanguageFields
+from runtime.api.schemas.tools import NORMALIZE, to_tool
 from runtime.chat.reasoning import marks_of
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.call import ToolCall
@@ -39,8 +49,8 @@ class TextOnly(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: str
-    text: str | None = None
+    type: str = Field(description="`text`, or `thinking` in an earlier answer.")
+    text: str | None = Field(default=None, description="The text of the block.")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -60,12 +70,12 @@ class TextOnly(BaseModel):
 class Block(TextOnly):
     """A part of a message: text, a call, its result, or the reasoning of an earlier answer."""
 
-    id: str | None = None
-    name: str | None = None
-    input: dict[str, Any] | None = None
-    tool_use_id: str | None = None
-    content: str | list[TextOnly] | None = None
-    is_error: bool | None = None
+    id: str | None = Field(default=None, description="Of a call: its own name.")
+    name: str | None = Field(default=None, description="Of a call: the tool's name.")
+    input: dict[str, Any] | None = Field(default=None, description="Of a call: its arguments.")
+    tool_use_id: str | None = Field(default=None, description="Of a result: the call that it belongs to.")
+    content: str | list[TextOnly] | None = Field(default=None, description="Of a result: what came out.")
+    is_error: bool | None = Field(default=None, description="Of a result: whether the tool failed.")
 
     def _taken(self) -> dict[str, tuple[str, ...]]:
         blocks: dict[str, tuple[str, ...]] = {"tool_use": ("id", "name", "input"), "tool_result": ("tool_use_id",)}
@@ -82,11 +92,11 @@ class CustomTool(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["custom"] | None = None
-    name: str
-    description: str | None = None
-    input_schema: dict[str, Any]
-    strict: bool | None = None
+    type: Literal["custom"] | None = Field(None, description="There is no other.")
+    name: str = Field(description="What the tool is called.")
+    description: str | None = Field(None, description="What it does, for the model.")
+    input_schema: dict[str, Any] = Field(description="JSON schema of its arguments.")
+    strict: bool | None = Field(None, description="Hold the arguments to the schema.")
 
 
 class ToolChoice(BaseModel):
@@ -94,9 +104,9 @@ class ToolChoice(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["auto", "any", "tool", "none"]
-    name: str | None = None
-    disable_parallel_tool_use: bool | None = None
+    type: Literal["auto", "any", "tool", "none"] = Field(description="Whether a tool is called.")
+    name: str | None = Field(default=None, description="The tool that must be called.")
+    disable_parallel_tool_use: bool | None = Field(default=None, description="At most one call in an answer.")
 
     @model_validator(mode="after")
     def _name_where_it_belongs(self) -> ToolChoice:
@@ -110,8 +120,8 @@ class Turn(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    role: Literal["user", "assistant"]
-    content: str | list[Block]
+    role: Literal["user", "assistant"] = Field(description="Who speaks.")
+    content: str | list[Block] = Field(description="What is said: a text, or blocks of it.")
 
     @model_validator(mode="after")
     def _blocks_where_they_belong(self) -> Turn:
@@ -131,9 +141,9 @@ class ThinkingConfig(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["enabled", "disabled", "adaptive"]
-    budget_tokens: int | None = Field(None, ge=1)
-    display: Literal["summarized"] | None = None
+    type: Literal["enabled", "disabled", "adaptive"] = Field(description="`adaptive` leaves it to the model.")
+    budget_tokens: int | None = Field(None, ge=1, description="Taken, and not kept to.")
+    display: Literal["summarized"] | None = Field(None, description="Taken without effect: nothing is hidden.")
 
 
 class JsonFormat(BaseModel):
@@ -141,8 +151,8 @@ class JsonFormat(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["json_schema"]
-    schema_: dict[str, Any] = Field(alias="schema")
+    type: Literal["json_schema"] = Field(description="There is no other.")
+    schema_: dict[str, Any] = Field(alias="schema", description="The JSON schema that the answer must match.")
 
 
 class OutputConfig(BaseModel):
@@ -150,24 +160,26 @@ class OutputConfig(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    effort: Literal["low", "medium", "high"] | None = None
-    format: JsonFormat | None = None
+    effort: Literal["low", "medium", "high"] | None = Field(None, description="How much a reasoning model thinks.")
+    format: JsonFormat | None = Field(None, description="The form of the answer.")
 
 
-class CountRequest(BaseModel):
+class CountRequest(LanguageFields):
     """Body of a question for a prompt's length. Unknown fields are ignored, and named in `x-demotic-ignored`."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
     model: str | None = Field(None, description="A served model's name, or MODEL:ADAPTER; without it, the first one.")
     messages: list[Turn] = Field(
-        min_length=1, examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]]
+        min_length=1,
+        description="The conversation, the oldest turn first; the last one is the user's.",
+        examples=[[{"role": "user", "content": "¿Cuál es la capital de Francia?"}]],
     )
-    system: str | list[TextOnly] | None = None
-    tools: list[CustomTool] | None = None
-    tool_choice: ToolChoice | None = None
-    thinking: ThinkingConfig | None = None
-    output_config: OutputConfig | None = None
+    system: str | list[TextOnly] | None = Field(None, description="What the model is told before the conversation.")
+    tools: list[CustomTool] | None = Field(None, description="Tools that the model may call.")
+    tool_choice: ToolChoice | None = Field(None, description="Whether it may, must or may not call one.")
+    thinking: ThinkingConfig | None = Field(None, description="Whether a reasoning model thinks.")
+    output_config: OutputConfig | None = Field(None, description="What the answer must be.")
 
     @model_validator(mode="after")
     def _refuse_unsupported(self) -> CountRequest:
@@ -234,14 +246,15 @@ class MessageRequest(CountRequest):
 
     adapter: str | None = Field(None, description="One of the model's adapters.")
     max_tokens: int = Field(ge=1, description="Longest answer, reasoning and all.")
-    metadata: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = Field(None, description="Taken without effect.")
     stop_sequences: list[str] | None = Field(
         None, max_length=_MAX_STOPS, description="Strings that end the answer; not part of it."
     )
-    stream: bool | None = False
-    temperature: Number | None = Field(None, ge=0, le=1)
+    normalize: bool | None = Field(None, description=NORMALIZE)
+    stream: bool | None = Field(False, description=STREAM)
+    temperature: Number | None = Field(None, ge=0, le=1, description=TEMPERATURE)
     top_k: int | None = Field(None, ge=0, description="Choose among the k likeliest tokens; 0: all.")
-    top_p: Number | None = Field(None, ge=0, le=1)
+    top_p: Number | None = Field(None, ge=0, le=1, description=TOP_P)
 
     @property
     def stops(self) -> tuple[str, ...]:

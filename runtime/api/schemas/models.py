@@ -48,13 +48,13 @@ class LoadRequest(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    model: str
+    model: str = Field(description="A served model's name, or MODEL:ADAPTER.")
 
 
 class UnloadRequest(LoadRequest):
     """Which model to unload; `force` ends the requests that it has."""
 
-    force: bool = False
+    force: bool = Field(False, description="End the requests that it has with an error.")
 
 
 class Health(BaseModel):

@@ -17,16 +17,18 @@ class DocumentBody(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    text: str
+    text: str = Field(description="The document's text.")
 
 
 class RerankRequest(EncodingRequest):
     """Body of a request to rank documents."""
 
-    query: str = Field(min_length=1, examples=["Where does the cat sit?"])
-    documents: list[str | DocumentBody] = Field(min_length=1, max_length=MAX_INPUTS)
+    query: str = Field(min_length=1, description="What is searched.", examples=["Where does the cat sit?"])
+    documents: list[str | DocumentBody] = Field(
+        min_length=1, max_length=MAX_INPUTS, description="What is ordered: texts, or objects with a text."
+    )
     top_n: int | None = Field(None, ge=1, description="Answer with so many of the most relevant.")
-    return_documents: bool = False
+    return_documents: bool = Field(False, description="Let each result have its document.")
     instruction: str | None = Field(None, description="What the search is for, to models that want to know.")
 
     @property
@@ -55,8 +57,8 @@ class Ranking(BaseModel):
 class ScoreRequest(EncodingRequest):
     """Body of a request to score pairs: one text against several, or each against the one in its place."""
 
-    text_1: str | _Texts
-    text_2: str | _Texts
+    text_1: str | _Texts = Field(description="A text, such as a query, or as many as in `text_2`.")
+    text_2: str | _Texts = Field(description="What is scored against it.")
     instruction: str | None = Field(None, description="What the search is for, to models that want to know.")
 
     @model_validator(mode="after")
@@ -95,7 +97,7 @@ class ScoreList(BaseModel):
 class ClassifyRequest(EncodingRequest):
     """Body of a request to classify texts."""
 
-    input: str | _Texts
+    input: str | _Texts = Field(description="A text, or several.")
 
     @property
     def texts(self) -> list[str]:

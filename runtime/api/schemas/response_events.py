@@ -6,7 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from runtime.api.schemas.language import TextUsage
+from runtime.api.schemas.logprobs import ChatTokenLogprob
 from runtime.api.schemas.responses import ResponseRequest
+from runtime.api.schemas.tools import Reported
 from runtime.api.streaming import NamedEvent
 from runtime.engine.messages import Finished
 
@@ -20,7 +23,7 @@ class OutputText(BaseModel):
     type: Literal["output_text"] = "output_text"
     text: str = ""
     annotations: list[None] = []
-    logprobs: list[None] = []
+    logprobs: list[ChatTokenLogprob] = []
 
 
 class ReasoningText(BaseModel):
@@ -50,7 +53,7 @@ class ReasoningItem(BaseModel):
     content: list[ReasoningText] = []
 
 
-class CallItem(BaseModel):
+class CallItem(Reported):
     """A tool that the model wants run."""
 
     id: str
@@ -85,6 +88,7 @@ class ResponseUsage(BaseModel):
     output_tokens: int
     output_tokens_details: OutputTokensDetails
     total_tokens: int
+    demotic: TextUsage | None = None
 
     @classmethod
     def from_finished(cls, finished: Finished, num_reasoning: int) -> ResponseUsage:
@@ -135,6 +139,7 @@ class ResponseBody(BaseModel):
     text: dict[str, Any]
     tool_choice: Any = "auto"
     tools: list[dict[str, Any]] = []
+    top_logprobs: int
     top_p: float
     truncation: Literal["disabled"] = "disabled"
     usage: ResponseUsage | None = None
@@ -162,6 +167,7 @@ class ResponseBody(BaseModel):
             text={"format": form.model_dump(by_alias=True, exclude_unset=True) if form else {"type": "text"}},
             tool_choice=_echo(request.tool_choice) or "auto",
             tools=[_echo(tool) for tool in request.tools or ()],
+            top_logprobs=request.top_logprobs or 0,
             top_p=sampling.top_p,
             user=request.user,
         )
@@ -221,7 +227,7 @@ class TextDelta(NamedEvent):
     output_index: int
     content_index: int = 0
     delta: str
-    logprobs: tuple[()] = ()
+    logprobs: tuple[ChatTokenLogprob, ...] = ()
 
 
 class TextDone(NamedEvent):
@@ -233,7 +239,7 @@ class TextDone(NamedEvent):
     output_index: int
     content_index: int = 0
     text: str
-    logprobs: tuple[()] = ()
+    logprobs: tuple[ChatTokenLogprob, ...] = ()
 
 
 class ReasoningDelta(NamedEvent):

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from runtime.api.conversation import Effort
 from runtime.api.schemas.common import (
+    STREAM,
+    TEMPERATURE,
+    TOP_P,
     JsonSchema,
     Number,
     ignored_header,
@@ -16,7 +19,9 @@ from runtime.api.schemas.common import (
     refuse_unsupported,
     schema_constraint,
 )
-from runtime.api.schemas.tools import FunctionDefinition, FunctionName, to_call
+from runtime.api.schemas.language import LanguageFields
+from runtime.api.schemas.logprobs import MAX_TOP
+from runtime.api.schemas.tools import NORMALIZE, FunctionDefinition, FunctionName, to_call
 from runtime.chat.template import Message
 from runtime.chat.tools.use import ToolUse
 from runtime.config import SamplingDefaults
@@ -32,6 +37,9 @@ _NEEDED = {
     "function_call_output": ("call_id", "output"),
     "reasoning": (),
 }
+_LOGPROBS = "message.output_text.logprobs"
+# What may be included beside the answer; the second asks for nothing here, where no reasoning is hidden.
+_INCLUDED = {_LOGPROBS, "reasoning.encrypted_content"}
 # As OpenAI has it.
 _MAX_PAIRS, _MAX_KEY, _MAX_VALUE = 16, 64, 512
 
@@ -40,10 +48,8 @@ UNSUPPORTED: dict[str, tuple[object, ...]] = {
     "background": (None, False),
     "context_management": (None, []),
     "conversation": (None,),
-    "include": (None, [], ["reasoning.encrypted_content"]),
     "moderation": (None,),
     "prompt": (None,),
-    "top_logprobs": (None, 0),
 }
 
 
@@ -52,8 +58,8 @@ class InputPart(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: str
-    text: str | None = None
+    type: str = Field(description="`input_text`, or `output_text` in an earlier answer.")
+    text: str | None = Field(None, description="The text of the part.")
 
     @model_validator(mode="after")
     def _only_text(self) -> InputPart:
@@ -69,12 +75,12 @@ class InputItem(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: str = "message"
-    role: Literal["system", "developer", "user", "assistant"] | None = None
-    content: str | list[InputPart] | None = None
+    type: str = Field("message", description="`message`, `reasoning`, `function_call` or `function_call_output`.")
+    role: Literal["system", "developer", "user", "assistant"] | None = Field(None, description="Who speaks.")
+    content: str | list[InputPart] | None = Field(None, description="What is said: a text, or parts of one.")
     call_id: str | None = Field(None, description="Of a call, and of its result.")
-    name: str | None = None
-    arguments: str | None = None
+    name: str | None = Field(None, description="Of a call: the function's name.")
+    arguments: str | None = Field(None, description="Of a call: its arguments, as JSON.")
     output: str | list[InputPart] | None = Field(None, description="The result of a call.")
 
     @model_validator(mode="before")
@@ -111,13 +117,13 @@ class InputItem(BaseModel):
 class FunctionTool(FunctionDefinition):
     """A function that the model may call."""
 
-    type: Literal["function"]
+    type: Literal["function"] = Field(description="There is no other.")
 
 
 class FunctionChoice(FunctionName):
     """The function that it must call."""
 
-    type: Literal["function"]
+    type: Literal["function"] = Field(description="There is no other.")
 
 
 class AllowedFunctions(BaseModel):
@@ -125,15 +131,15 @@ class AllowedFunctions(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["allowed_tools"]
-    mode: Literal["auto", "required"]
-    tools: list[FunctionChoice]
+    type: Literal["allowed_tools"] = Field(description="There is no other.")
+    mode: Literal["auto", "required"] = Field(description="`required`: one of them must be called.")
+    tools: list[FunctionChoice] = Field(description="Those that may be called.")
 
 
 class TextFormat(JsonSchema):
     """What the answer must be: any text, any JSON object, or JSON that matches a schema."""
 
-    type: Literal["text", "json_object", "json_schema"]
+    type: Literal["text", "json_object", "json_schema"] = Field(description="Any text, any JSON object, or a schema.")
 
     @model_validator(mode="after")
     def _schema_where_it_belongs(self) -> TextFormat:
@@ -153,7 +159,7 @@ class TextConfig(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    format: TextFormat | None = None
+    format: TextFormat | None = Field(None, description="The form of the text.")
 
 
 class ReasoningConfig(BaseModel):
@@ -161,10 +167,10 @@ class ReasoningConfig(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    effort: Effort | None = None
+    effort: Effort | None = Field(None, description="How much.")
 
 
-class ResponseRequest(BaseModel):
+class ResponseRequest(LanguageFields):
     """Body of a response. Unknown fields are ignored, and named in the header `x-demotic-ignored`."""
 
     model_config = ConfigDict(strict=True, extra="allow")
@@ -176,11 +182,13 @@ class ResponseRequest(BaseModel):
     )
     instructions: str | None = Field(None, description="System message of this answer alone.")
     max_output_tokens: int | None = Field(None, ge=1, description="Longest answer, reasoning and all.")
-    temperature: Number | None = Field(None, ge=0, le=2)
-    top_p: Number | None = Field(None, ge=0, le=1)
+    temperature: Number | None = Field(None, ge=0, le=2, description=TEMPERATURE)
+    top_p: Number | None = Field(None, ge=0, le=1, description=TOP_P)
+    include: list[str] | None = Field(None, description=f"`{_LOGPROBS}`: tell the logprob of each token.")
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP, description="And those of so many of the likeliest.")
     text: TextConfig | None = Field(None, description="What the answer must be.")
     reasoning: ReasoningConfig | None = Field(None, description="How much a reasoning model thinks.")
-    stream: bool | None = False
+    stream: bool | None = Field(False, description=STREAM)
     store: bool | None = Field(None, description="Keep the answer; without it, kept where the server keeps any.")
     previous_response_id: str | None = Field(None, description="The kept answer whose conversation goes on.")
     metadata: dict[str, str] | None = Field(None, description="Up to 16 pairs, which come back with the answer.")
@@ -190,13 +198,19 @@ class ResponseRequest(BaseModel):
         None, description="Whether it may call one (`auto`), must (`required`, or a name), or may not (`none`)."
     )
     parallel_tool_calls: bool | None = Field(None, description="`false`: at most one call in an answer.")
-    user: str | None = None
+    normalize: bool | None = Field(None, description=NORMALIZE)
+    user: str | None = Field(None, description="Taken without effect; comes back with the answer.")
 
     @model_validator(mode="after")
     def _refuse_unsupported(self) -> ResponseRequest:
         refuse_unsupported(self.model_extra, UNSUPPORTED)
         if not self.messages():
             raise refusal("input", "must have at least one message")
+        for name in self.include or ():
+            if name not in _INCLUDED:
+                raise refusal("include", f"can only be {' and '.join(sorted(_INCLUDED))}, not '{name:.64}'")
+        if self.top_logprobs and self.num_logprobs is None:
+            raise refusal("top_logprobs", f"needs 'include': ['{_LOGPROBS}']")
         if self.truncation not in {None, "disabled"}:
             raise refusal("truncation", "can only be 'disabled' with this server")
         pairs = (self.metadata or {}).items()
@@ -209,6 +223,11 @@ class ResponseRequest(BaseModel):
     def response_headers(self) -> dict[str, str]:
         """Headers of the answer: the names of the fields that this server does not know."""
         return ignored_header(set(self.model_extra or {}) - set(UNSUPPORTED))
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """How many of the likeliest tokens are told of; None where no logprobs are."""
+        return (self.top_logprobs or 0) if _LOGPROBS in (self.include or ()) else None
 
     def messages(self) -> list[Message]:
         """The new turns of the conversation; what the model said and the calls that followed are one turn."""

@@ -17,7 +17,7 @@ class _OfModel(BaseModel):
 class TokenizeRequest(_OfModel):
     """A text. Names of control tokens in it are text like any other."""
 
-    text: str = Field(max_length=MAX_TEXT, examples=["Érase una vez"])
+    text: str = Field(max_length=MAX_TEXT, description="What is made tokens.", examples=["Érase una vez"])
     add_special: bool = Field(True, description="Add what the model wants at the beginning of a sequence.")
     with_pieces: bool = Field(False, description="Tell what each token stands for.")
 
@@ -40,7 +40,7 @@ class TokenizeAnswer(BaseModel):
 class DetokenizeRequest(_OfModel):
     """Token ids."""
 
-    tokens: list[int] = Field(max_length=MAX_TEXT, examples=[[1, 2, 3]])
+    tokens: list[int] = Field(max_length=MAX_TEXT, description="Token ids.", examples=[[1, 2, 3]])
 
 
 class DetokenizeAnswer(BaseModel):

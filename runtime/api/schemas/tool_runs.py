@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
 from runtime.api.schemas.chat import ChatCompletion, ChatCompletionChunk
-
-
-class ChangeBody(BaseModel):
-    """A value that was written anew before the tool got it; `path` is a JSON pointer into the arguments."""
-
-    path: str
-    before: Any
-    after: Any
-    rule: str
 
 
 class ToolRun(BaseModel):
@@ -24,7 +15,9 @@ class ToolRun(BaseModel):
     id: str
     name: str
     arguments: dict[str, Any]
-    changes: list[ChangeBody]
+    changes: list[dict[str, Any]] = Field(
+        description="Each with `path`, a JSON pointer into the arguments, `from`, `to` and the `rule`."
+    )
     outcome: Literal["running", "answered", "failed", "denied"]
     result: str | None = None
     error: str | None = None

@@ -6,10 +6,15 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.use import ToolUse
+
+# A field of all requests with tools.
+NORMALIZE = (
+    "`false`: arguments of calls stay as the model wrote them, whatever digits, names or calendars these are in."
+)
 
 
 class FunctionDefinition(BaseModel):
@@ -17,10 +22,12 @@ class FunctionDefinition(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
+    name: str = Field(description="What the function is called.")
+    description: str | None = Field(None, description="What it does, for the model.")
+    parameters: dict[str, Any] | None = Field(
+        None, description="JSON schema of its arguments; without it, it takes none."
+    )
+    strict: bool | None = Field(None, description="Hold the arguments to the schema.")
 
     def to_tool(self) -> Tool:
         """The function as the chat layer knows it."""
@@ -32,8 +39,8 @@ class ToolDefinition(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["function"]
-    function: FunctionDefinition
+    type: Literal["function"] = Field(description="There is no other.")
+    function: FunctionDefinition = Field(description="The function.")
 
 
 class FunctionName(BaseModel):
@@ -41,7 +48,7 @@ class FunctionName(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    name: str
+    name: str = Field(description="What the function is called.")
 
 
 class NamedTool(BaseModel):
@@ -49,8 +56,8 @@ class NamedTool(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["function"]
-    function: FunctionName
+    type: Literal["function"] = Field(description="There is no other.")
+    function: FunctionName = Field(description="The function.")
 
 
 class AllowedTools(BaseModel):
@@ -58,8 +65,8 @@ class AllowedTools(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    mode: Literal["auto", "required"]
-    tools: list[NamedTool]
+    mode: Literal["auto", "required"] = Field(description="`required`: one of them must be called.")
+    tools: list[NamedTool] = Field(description="Those that may be called.")
 
 
 class AllowedChoice(BaseModel):
@@ -67,8 +74,8 @@ class AllowedChoice(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    type: Literal["allowed_tools"]
-    allowed_tools: AllowedTools
+    type: Literal["allowed_tools"] = Field(description="There is no other.")
+    allowed_tools: AllowedTools = Field(description="The tools, and whether one must be called.")
 
 
 ToolChoice = Literal["none", "auto", "required"] | NamedTool | AllowedChoice
@@ -79,23 +86,50 @@ class FunctionCall(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    name: str
-    arguments: str
+    name: str = Field(description="What the function is called.")
+    arguments: str = Field(description="Its arguments, as JSON.")
 
 
-class ToolCallBody(BaseModel):
+class CallReport(BaseModel):
+    """What this server says of a call beside OpenAI's fields: the changes that its arguments went through."""
+
+    changes: list[dict[str, Any]] = Field(
+        description="Each with `path`, a JSON pointer into the arguments, `from`, `to` and the `rule`."
+    )
+
+    @classmethod
+    def of_call(cls, call: ToolCall) -> CallReport | None:
+        """The report, where there is something to say."""
+        changes = [
+            {"path": change.path, "from": change.before, "to": change.after, "rule": change.rule}
+            for change in call.changes
+        ]
+        return cls(changes=changes) if changes else None
+
+
+class Reported(BaseModel):
+    """A shape of a call that tells the report where there is one."""
+
+    demotic: CallReport | None = Field(
+        default=None, description="What this server did to the arguments of a call; within a request it has no effect."
+    )
+
+    @model_serializer(mode="wrap")
+    def _only_where_there_is_one(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = handler(self)
+        if self.demotic is None:
+            del told["demotic"]
+        return told
+
+
+class ToolCallBody(Reported):
     """A call."""
 
     model_config = ConfigDict(strict=True)
 
-    id: str
-    type: Literal["function"] = "function"
-    function: FunctionCall
-
-    @classmethod
-    def from_call(cls, call: ToolCall) -> ToolCallBody:
-        """OpenAI's shape of a call."""
-        return cls(id=call.id, function=FunctionCall(name=call.name, arguments=call.arguments))
+    id: str = Field(description="The call's own name, by which its result refers to it.")
+    type: Literal["function"] = Field(default="function", description="There is no other.")
+    function: FunctionCall = Field(description="The function and its arguments.")
 
     @classmethod
     def from_deltas(cls, deltas: Sequence[ToolCallDelta]) -> list[ToolCallBody]:
@@ -105,6 +139,7 @@ class ToolCallBody(BaseModel):
             if delta.id is not None:
                 calls.append(cls(id=delta.id, function=FunctionCall(name=delta.function.name or "", arguments="")))
             calls[delta.index].function.arguments += delta.function.arguments
+            calls[delta.index].demotic = delta.demotic
         return calls
 
     def to_call(self) -> ToolCall:
@@ -124,12 +159,13 @@ class FunctionDelta(BaseModel):
 
 
 class ToolCallDelta(BaseModel):
-    """What a chunk says of the call `index`; its first has the id and the type."""
+    """What a chunk says of the call `index`; its first has the id and the type, and its last the report."""
 
     index: int
     id: str | None = None
     type: Literal["function"] | None = None
     function: FunctionDelta
+    demotic: CallReport | None = None
 
     @model_serializer(mode="wrap")
     def _only_what_is_new(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -140,7 +176,11 @@ class ToolCallDelta(BaseModel):
         """The two that a whole call is told in."""
         return [
             cls(index=index, id=call.id, type="function", function=FunctionDelta(name=call.name, arguments="")),
-            cls(index=index, function=FunctionDelta(arguments=call.arguments)),
+            cls(
+                index=index,
+                function=FunctionDelta(arguments=call.arguments),
+                demotic=CallReport.of_call(call),
+            ),
         ]
 
 

@@ -9,14 +9,13 @@ import json
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from runtime.chat.reasoning import Piece
 from runtime.chat.template import Message
 from runtime.chat.tools.approval import Approval
 from runtime.chat.tools.call import ToolCall
-from runtime.chat.tools.normalise import Change, normalise_call
 from runtime.chat.tools.prompts import ToolPrompts, prompts_for
 from runtime.chat.tools.sources.base import ToolFault
 from runtime.chat.tools.toolbox import Toolbox
@@ -28,15 +27,14 @@ class Answers(Protocol):
     """Something that answers a conversation."""
 
     def answer(self, messages: Sequence[Message], tools: ToolUse) -> AsyncGenerator[Piece | ToolCall | Finished]:
-        """What it thinks, says and calls, as it comes; last a `Finished`."""
+        """What it thinks, says and calls, as it comes; last a `Finished`. Calls are normalised already."""
 
 
 @dataclass(frozen=True)
 class CallAsked:
-    """The model wants a tool run; `changes` are those of normalising its arguments."""
+    """The model wants a tool run."""
 
     call: ToolCall
-    changes: tuple[Change, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What programs are told of it: the arguments are those that the tool is given."""
@@ -44,7 +42,10 @@ class CallAsked:
             "id": self.call.id,
             "name": self.call.name,
             "arguments": json.loads(self.call.arguments),
-            "changes": [asdict(change) for change in self.changes],
+            "changes": [
+                {"path": change.path, "from": change.before, "to": change.after, "rule": change.rule}
+                for change in self.call.changes
+            ],
             "outcome": "running",
         }
 
@@ -124,8 +125,8 @@ async def run_tools(
         if not calls or not is_whole:
             return
         turns.append(Message("assistant", "".join(said), tuple(calls)))
-        for called in calls:
-            asked = CallAsked(*normalise_call(called, toolbox.tools))
+        for call in calls:
+            asked = CallAsked(call)
             yield asked
             ended = await _end(asked, toolbox, approval)
             yield ended

@@ -118,3 +118,13 @@ async def test_an_open_server_answers_to_any_name_and_another_one_does_not(clien
         async with client(is_open=is_open) as http:
             answer = await http.get("/v1/models", headers={"Host": "models.lan"})
         assert answer.status_code == status
+
+
+async def test_with_a_key_nothing_but_health_is_answered_without_it(client: MakeClient) -> None:
+    async with client(("secret",)) as http:
+        document = (await http.get("/openapi.json", headers=KEY)).json()
+        asked = [(method, path) for path, methods in document["paths"].items() for method in methods]
+        asked += [("get", path) for path in ("/", "/docs", "/redoc", "/openapi.json", "/nothing")]
+        answers = {(method, path): (await http.request(method, path)).status_code for method, path in asked}
+    assert {asked for asked, status in answers.items() if status != 401} == {("get", "/health")}
+    assert len(answers) > 20

@@ -211,6 +211,21 @@ def test_a_prompt_over_the_context_is_refused_with_both_numbers(client: openai.O
     assert any(int(number) > 4000 for number in refused.value.message.split() if number.isdigit())
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        (CHAT_PATH, {"messages": [{"role": "user", "content": "word " * 4000}]}, "messages"),
+        (TEXT_PATH, {"prompt": "word " * 4000}, "prompt"),
+        ("/v1/responses", {"input": "word " * 4000, "store": False}, "input"),
+    ],
+)
+def test_an_overflow_names_the_field_that_the_prompt_came_in(
+    http: httpx.Client, path: str, body: dict[str, Any], param: str
+) -> None:
+    error = error_of(http.post(path, json={"model": CHAT} | body))
+    assert (error["code"], error["param"]) == ("context_length_exceeded", param)
+
+
 def test_an_empty_prompt_is_refused_where_the_model_adds_nothing_to_it(http: httpx.Client) -> None:
     response = http.post(TEXT_PATH, json={"model": CHAT, "prompt": ""})
     assert response.status_code == 400

@@ -271,8 +271,9 @@ async def test_when_the_client_goes_all_choices_are_taken_back(tmp_path: Path, s
                     pass
 
         asking = asyncio.create_task(ask())
-        await asyncio.sleep(0.5)
-        assert client.idle_seconds is None
+        async with asyncio.timeout(20):
+            while not client.statistics.num_running:
+                await asyncio.sleep(0.01)
         asking.cancel()
         await asyncio.wait({asking})
         async with asyncio.timeout(1):

@@ -56,12 +56,18 @@ def sent_events(server: ServerProcess, **body: Any) -> list[RawMessageStreamEven
     sent = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 40, "temperature": 0, "stream": True}
     answer = httpx.post(f"{server.base_url}/messages", json=sent | body, timeout=60)
     assert answer.headers["content-type"].startswith("text/event-stream")
-    events = []
+    events: list[RawMessageStreamEvent] = []
+    pings: list[tuple[int, str]] = []
     for block in answer.text.strip().split("\n\n"):
         name, data = block.split("\n")
+        # The client skips these before it looks for a type.
+        if name == "event: ping":
+            pings.append((len(events), data))
+            continue
         event = EVENTS.validate_json(data.removeprefix("data: "), strict=True)
         assert name == f"event: {event.type}"
         events.append(event)
+    assert pings == [(1, 'data: {"type":"ping"}')]
     return events
 
 

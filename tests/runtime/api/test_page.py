@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.browser import CHROMIUM, browser
 from tests.server import ServerProcess, serving
 from tests.tiny.gguf import write_tiny_gguf
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 KEY = "secret-key"
+HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 
 
 @pytest.fixture(scope="module")
@@ -28,44 +29,70 @@ def server(model: Path) -> Iterator[ServerProcess]:
         yield server
 
 
-def rendered(url: str, profile: Path) -> str:
-    """The page's document after its scripts have asked the server."""
-    assert BROWSER is not None
-    quiet = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-    command = [BROWSER, "--headless", "--no-sandbox", *quiet, "--disable-component-update", "--disable-sync"]
-    done = subprocess.run(
-        [*command, f"--user-data-dir={profile}", "--virtual-time-budget=5000", "--dump-dom", url],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=True,
-    )
-    return done.stdout
-
-
-def test_the_page_needs_no_key_and_asks_nobody_but_this_server(model: Path) -> None:
+@pytest.fixture(scope="module")
+def locked(model: Path) -> Iterator[ServerProcess]:
+    """A server that has a key."""
     with serving(str(model), "--api-key", KEY) as server:
-        page = httpx.get(server.url)
-        assert page.status_code == 200
-        assert "connect-src 'self'" in page.headers["content-security-policy"]
-        assert "https://" not in page.text and "http://" not in page.text
-        assert KEY not in page.text and model.stem not in page.text
+        yield server
 
 
-@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
+def test_the_page_asks_nobody_but_this_server(server: ServerProcess, model: Path) -> None:
+    page = httpx.get(server.url)
+    assert page.status_code == 200
+    assert "connect-src 'self'" in page.headers["content-security-policy"]
+    assert "https://" not in page.text and "http://" not in page.text
+    assert model.stem not in page.text
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/metrics", "/v1/models"])
+def test_without_the_key_a_browser_gets_a_401_with_a_page_that_asks_for_it(path: str, locked: ServerProcess) -> None:
+    page = httpx.get(f"{locked.url}{path}", headers=HTML)
+    assert page.status_code == 401
+    assert page.headers["content-type"].startswith("text/html")
+    assert 'type="password"' in page.text
+    assert "https://" not in page.text and "http://" not in page.text
+    # It tells nothing of the server, and is no answer for programs.
+    assert KEY not in page.text and "tiny" not in page.text
+    for headers in ({}, HTML | {"Authorization": "Bearer wrong"}):
+        refused = httpx.get(f"{locked.url}{path}", headers=headers)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_api_key")
+
+
+@needs_chromium
 def test_a_browser_shows_models_figures_and_how_to_connect(server: ServerProcess, tmp_path: Path) -> None:
     httpx.post(f"{server.base_url}/completions", json={"prompt": "the", "max_tokens": 3}).raise_for_status()
-    document = rendered(server.url, tmp_path)
-    assert "The server is ok, with 1 model." in document
-    assert f"{server.base_url}</pre>" in document
-    # A model's name is text, whatever it looks like.
-    assert "&lt;b&gt;tiny &amp; small</td>" in document and "<b>tiny" not in document
-    assert ">ready</td>" in document and " MiB</td>" in document
+    with browser(tmp_path) as chromium:
+        chromium.open(server.url)
+        shown = chromium.wait_for("The server is ok, with 1 model.")
+        assert chromium.run("document.getElementById('base-url').textContent") == server.base_url
+        # A model's name is text, whatever it looks like.
+        assert "<b>tiny & small\tready\t" in shown and " MiB" in shown
+        assert chromium.run("document.querySelectorAll('td b').length") == 0
+        assert 'api_key="unused"' in shown
 
 
-@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
-def test_a_browser_is_asked_for_the_key_of_a_server_that_has_one(model: Path, tmp_path: Path) -> None:
-    with serving(str(model), "--api-key", KEY) as server:
-        document = rendered(server.url, tmp_path)
-    assert "It has API keys" in document
-    assert ">ready</td>" not in document
+@needs_chromium
+def test_a_browser_asks_for_the_key_and_shows_the_page_and_the_document_with_it(
+    locked: ServerProcess, tmp_path: Path
+) -> None:
+    with browser(tmp_path) as chromium:
+        chromium.open(locked.url)
+        assert "ready" not in chromium.wait_for("This server has API keys")
+        for key, text in (("wrong", "does not know this key"), (KEY, "The server is ok, with 1 model.")):
+            chromium.run(f"document.getElementById('key').value = '{key}'")
+            chromium.run("document.querySelector('button').click()")
+            shown = chromium.wait_for(text)
+        assert "<b>tiny & small\tready\t" in shown and 'api_key="KEY"' in shown
+        # It is known to the pages that the first one links to, and after a reload, for as long as the tab is there.
+        chromium.run("document.querySelector('a[href=metrics]').click()")
+        chromium.wait_for("demotic_requests_running{")
+        chromium.run("location.href = '/openapi.json'")
+        chromium.wait_for('"/v1/chat/completions"')
+        chromium.open(locked.url)
+        chromium.wait_for("The server is ok, with 1 model.")
+        chromium.open(f"{locked.url}/docs")
+        chromium.wait_for("Swagger", "document.title")
+        # As that page does, whose scripts come from elsewhere.
+        chromium.run("fetch('/openapi.json').then((answer) => { document.title = `status ${answer.status}`; })")
+        chromium.wait_for("status 200", "document.title")
+    assert KEY not in "\n".join(locked.lines)

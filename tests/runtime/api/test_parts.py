@@ -21,7 +21,7 @@ from runtime.engine.client import InProcessClient
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import InferenceFailed
 from tests.fakes.decoder import ScriptedDecoder, answer_with
-from tests.runtime.api.test_streaming import Visitor
+from tests.fakes.visitor import Visitor
 
 GREEDY = SamplingParams(temperature=0)
 PROMPT = ChatPrompt("q", marks=("<think>", "</think>"))
@@ -76,6 +76,20 @@ async def test_a_response_has_an_item_for_the_reasoning_and_then_one_for_the_ans
     assert set(places) == {(reasoning.id, 0), (message.id, 1)}
     assert [event.item.content for event in events if event.type == "response.output_item.added"] == [[], []]
     assert events[-1].response.usage.output_tokens_details.reasoning_tokens == len("so so")
+
+
+async def test_logprobs_of_a_response_are_of_the_answer_and_not_of_its_reasoning(
+    make_client: Callable[..., InProcessClient],
+) -> None:
+    request = PROMPT.to_request("a", GREEDY, None, logprobs=1)
+    shape = response()
+    client = thinking(make_client)
+    events: list[Any] = [event async for event in part_events(shape, PROMPT, request, client, Visitor().http)]
+    _, message = events[-1].response.output
+    assert message.content[0].text == "yes"
+    assert [bytes(token.bytes) for token in message.content[0].logprobs] == [b"y", b"e", b"s"]
+    told = [token.token for event in events if event.type == "response.output_text.delta" for token in event.logprobs]
+    assert told == ["y", "e", "s"]
 
 
 async def test_a_message_has_a_block_for_the_reasoning_and_then_one_for_the_answer(

@@ -12,7 +12,8 @@ import openai
 import pytest
 import regex
 from openai import BadRequestError, NotFoundError, OpenAI
-from openai.types.responses import Response, ResponseReasoningItem, ResponseStreamEvent
+from openai.types.responses import Response, ResponseItem, ResponseReasoningItem, ResponseStreamEvent
+from openai.types.responses.response_item_list import ResponseItemList
 from pydantic import TypeAdapter
 
 from runtime.config import cache_dir
@@ -278,7 +279,8 @@ def test_with_keys_an_answer_belongs_to_its_key(tmp_path: Path, monkeypatch: pyt
         ({"truncation": "auto"}, "truncation", "'disabled'"),
         ({"background": True}, "background", "not supported"),
         ({"conversation": "conv_1"}, "conversation", "not supported"),
-        ({"include": ["message.output_text.logprobs"]}, "include", "not supported"),
+        ({"include": ["file_search_call.results"]}, "include", "file_search_call"),
+        ({"top_logprobs": 2}, "top_logprobs", "needs 'include'"),
         ({"input": []}, "input", "at least one"),
         ({"input": [{"type": "function_call_output", "call_id": "1", "output": "x"}]}, "input", "the call '1'"),
         (
@@ -303,6 +305,70 @@ def test_what_cannot_be_is_refused_by_name(client: OpenAI, fields: dict[str, Any
     with pytest.raises(BadRequestError, match=words) as caught:
         ask(client, **fields)
     assert caught.value.param == param
+
+
+LOGPROBS = {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
+
+
+def test_logprobs_are_those_of_the_answers_tokens_streamed_or_not(client: OpenAI, server: ServerProcess) -> None:
+    answer = ask(client, **LOGPROBS)
+    assert "logprobs" in answer.output[0].content[0].to_dict()
+    told = answer.output[0].content[0].logprobs
+    assert b"".join(bytes(token.bytes) for token in told).decode() == answer.output_text
+    assert all(len(token.top_logprobs) == 2 and token.logprob <= 0 for token in told)
+    assert answer.to_dict()["top_logprobs"] == 2
+    events = sent_events(server, max_output_tokens=40, **LOGPROBS)
+    deltas = [event for event in events if event.type == "response.output_text.delta"]
+    assert [token.token for event in deltas for token in event.logprobs] == [token.token for token in told]
+    (done,) = [event for event in events if event.type == "response.output_text.done"]
+    assert len(done.logprobs) == len(told)
+    assert ask(client).output[0].content[0].logprobs == []
+
+
+def test_what_a_kept_answer_answers_can_be_read_in_pages(client: OpenAI, server: ServerProcess) -> None:
+    first = ask(client, "My name is Ada.", instructions="You are brief.", max_output_tokens=4)
+    second = ask(
+        client,
+        [
+            {"role": "developer", "content": "Answer in one word."},
+            {"role": "user", "content": [{"type": "input_text", "text": "What is my name?"}]},
+        ],
+        previous_response_id=first.id,
+        max_output_tokens=4,
+    )
+    shown = list(client.responses.input_items.list(second.id, order="asc", limit=3))
+    texts = [item.to_dict()["content"][0]["text"] for item in shown if item.type == "message"]  # type: ignore[index]  # a list of dictionaries
+    assert texts == ["My name is Ada.", first.output_text, "Answer in one word.", "What is my name?"]
+    assert [item.role for item in shown if item.type == "message"] == ["user", "assistant", "system", "user"]
+    newest = client.responses.input_items.list(second.id, limit=1)
+    assert newest.data == shown[-1:]
+    later = client.responses.input_items.list(second.id, after=shown[-1].id or "")
+    assert [item.id for item in later.data] == [item.id for item in reversed(shown[:-1])]
+    assert [item.id for item in client.responses.input_items.list(first.id).data] != []
+    raw = httpx.get(f"{server.base_url}/responses/{second.id}/input_items", params={"limit": 2})
+    page = TypeAdapter(ResponseItemList).validate_json(raw.content, strict=True)
+    assert (len(page.data), page.has_more) == (2, True)
+    with pytest.raises(BadRequestError, match="no item 'msg_0'") as caught:
+        client.responses.input_items.list(second.id, after="msg_0")
+    assert caught.value.param == "after"
+    with pytest.raises(NotFoundError):
+        client.responses.input_items.list("resp_0")
+
+
+def test_calls_and_their_results_are_input_items_too(client: OpenAI) -> None:
+    turns = [
+        {"role": "user", "content": "What time is it?"},
+        {"type": "function_call", "call_id": "call_1", "name": "clock", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "call_1", "output": "12:00"},
+    ]
+    clock = {"type": "function", "name": "clock", "parameters": {"type": "object", "properties": {}}}
+    answer = ask(client, turns, tools=[clock], tool_choice="none", max_output_tokens=4)
+    page = client.responses.input_items.list(answer.id, order="asc")
+    items = TypeAdapter(list[ResponseItem]).validate_python([item.to_dict() for item in page.data], strict=True)
+    assert [item.type for item in items] == ["message", "function_call", "function_call_output"]
+    call, result = items[1].to_dict(), items[2].to_dict()
+    assert (call["name"], call["arguments"], call["call_id"]) == ("clock", "{}", "call_1")
+    assert (result["output"], result["call_id"]) == ("12:00", "call_1")
 
 
 def test_fields_that_ask_for_nothing_are_taken_and_unknown_ones_are_named(client: OpenAI) -> None:

@@ -103,3 +103,50 @@ def test_threads_may_use_it_at_once(path: Path) -> None:
         thread.join()
     assert all(store.get(f"{name}-{at}", "") is not None for name in "abcd" for at in range(10))
     store.close()
+
+
+def overwrite(path: Path, start: int) -> None:
+    """Damage a file from a byte on, as a disk would: its size stays."""
+    data = bytearray(path.read_bytes())
+    data[start:] = b"\xa5" * (len(data) - start)
+    path.write_bytes(data)
+
+
+# In the head, in the first page, and in what the first page leads to.
+@pytest.mark.parametrize("start", [0, 100, 4096])
+def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
+    path: Path, start: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = ResponseStore(path, 1_000_000)
+    for number in range(20):
+        assert store.keep(str(number), "", {"text": "x" * 2_000}, TURNS)
+    store.close()
+    overwrite(path, start)
+    assert store.get("7", "") is None
+    assert store.keep("new", "", {"text": "雪"}, TURNS)
+    stored = store.get("new", "")
+    assert stored is not None and stored.body == {"text": "雪"}
+    assert store.delete("new", "")
+    aside = path.with_name("responses.sqlite3.damaged")
+    assert b"\xa5" * 500 in aside.read_bytes()
+    assert aside.stat().st_mode & 0o777 == 0o600
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "is damaged" in caplog.text
+    store.close()
+
+
+def test_a_row_that_makes_no_sense_is_not_there(path: Path) -> None:
+    store = ResponseStore(path, 10_000)
+    assert store.keep("a", "", {"text": "雪"}, TURNS)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE responses SET body = '{'")
+    connection.close()
+    assert store.get("a", "") is None
+    store.close()
+
+
+def test_a_file_that_cannot_be_opened_holds_nothing(path: Path) -> None:
+    path.parent.parent.joinpath("cache").write_text("in the way")
+    store = ResponseStore(path, 10_000)
+    assert store.get("a", "") is None
+    assert not store.delete("a", "")

@@ -8,22 +8,16 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 import pytest
-from fastapi import FastAPI, Request
-from starlette.routing import Route
-from starlette.types import Message
 
-from runtime.api.metrics import Metrics
 from runtime.api.streaming import generate_all
 from runtime.backends.base import Chunk, Logits
-from runtime.config import EngineConfig
 from runtime.engine.awaiting import stream_async
 from runtime.engine.client import InProcessClient
-from runtime.engine.loader import WorkerLoader
 from runtime.engine.messages import Delta, Finished, Generate
-from runtime.engine.pool import ModelPool
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import ContextOverflow
 from tests.fakes.decoder import ScriptedDecoder
+from tests.fakes.visitor import Visitor
 
 GREEDY = SamplingParams(temperature=0)
 ENDLESS = 1_000_000
@@ -62,29 +56,6 @@ async def test_a_cancelled_task_takes_its_request_back(make_client: Callable[...
         await task
     assert [e async for e in stream_async(client, Generate("b", "a", GREEDY, 1))]
     assert decoder.num_used == 0
-
-
-class Visitor:
-    """A client of the endpoint that stays until it is told to go."""
-
-    def __init__(self) -> None:
-        self.gone = asyncio.Event()
-        scope = {
-            "type": "http",
-            "app": FastAPI(),
-            "route": Route("/v1/completions", self.receive),
-            "state": {"arrived": 0.0},
-        }
-        self.http = Request(scope, self.receive)
-        self.http.app.state.metrics = Metrics(ModelPool([], WorkerLoader({}, EngineConfig())))
-        self.num_asked = 0
-
-    async def receive(self) -> Message:
-        self.num_asked += 1
-        if self.num_asked == 1:
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
 
 
 def endless(make_client: Callable[..., InProcessClient]) -> InProcessClient:

@@ -8,7 +8,12 @@ import httpx
 import pytest
 
 from runtime.api.schemas.tokens import MAX_TEXT, TokenizeAnswer
+from runtime.engine.client import InProcessClient
+from runtime.engine.engine import Engine
+from runtime.engine.messages import Describe
 from runtime.model import Model
+from tests.fakes.decoder import END, ByteTokenizer, ScriptedDecoder
+from tests.runtime.api.test_choices import endpoint_over
 
 CHAT, BASE = "smollm2-135m-instruct", "gemma-3-270m"
 TEXTS = [
@@ -133,3 +138,43 @@ def test_the_answer_is_of_the_documented_shape(http: httpx.Client) -> None:
     for with_pieces in (False, True):
         answer = TokenizeAnswer.model_validate(tokenize(http, "Hello 𒀀", with_pieces=with_pieces), strict=True)
         assert (answer.pieces is not None) is with_pieces
+
+
+class WideTokenizer(ByteTokenizer):
+    """Every character is a token of its own."""
+
+    vocabulary_size = 0x110000
+
+    def encode(self, text: str, *, parse_special: bool, is_beginning: bool = True) -> list[int]:
+        return [ord(character) for character in text]
+
+    def token_bytes(self, token: int) -> bytes:
+        return chr(token).encode()
+
+    def token_text(self, token: int) -> str:
+        return chr(token)
+
+
+async def test_pieces_of_a_long_text_are_asked_for_a_few_at_a_time_and_only_once() -> None:
+    asked: list[tuple[int, ...]] = []
+
+    class Spy(InProcessClient):
+        def submit(self, request: Any, sink: Any) -> None:
+            if isinstance(request, Describe):
+                asked.append(request.tokens)
+            super().submit(request, sink)
+
+    client = Spy(
+        lambda emit, wake: Engine(
+            ScriptedDecoder(lambda tokens: END), WideTokenizer(), max_waiting=4, emit=emit, wake=wake
+        ),
+        close_backend=lambda: None,
+    )
+    text = "".join(map(chr, range(0x4E00, 0x9FA6))) * 3
+    async with endpoint_over(client) as http:
+        answer = (await http.post("/tokenize", json={"text": text, "with_pieces": True})).json()
+    assert [piece["text"] for piece in answer["pieces"]] == list(text)
+    assert answer["tokens"] == [piece["id"] for piece in answer["pieces"]] == [ord(one) for one in text]
+    # The engine goes on with others' answers after each of them.
+    assert max(map(len, asked)) <= 2048
+    assert sum(map(len, asked)) == len(set(text))

@@ -92,6 +92,8 @@ async def test_a_tool_is_run_and_the_answer_says_what_was_run(tmp_path: Path) ->
         assert (run["outcome"], run["result"]) == ("answered", "18 °C в София")
         assert answer.usage is not None
         assert answer.usage.completion_tokens >= len("18 градуса.".encode())
+        assert answer.usage.model_extra is not None
+        assert answer.usage.model_extra["demotic"]["prompt_language"] == "bul_Cyrl"
 
 
 async def test_a_stream_tells_of_calls_between_its_pieces(tmp_path: Path) -> None:

@@ -117,6 +117,28 @@ def test_keys_punctuation_and_only_choices_cost_no_step_of_the_model() -> None:
     assert len(desk.decoder.steps) == 2
 
 
+@pytest.mark.parametrize(("source", "is_few"), [('{"enum": ["red", "green"]}', True), ('{"type": "string"}', False)])
+def test_few_allowed_tokens_are_named_and_many_are_left_in_the_row(source: str, is_few: bool) -> None:
+    class Wide(ByteTokenizer):
+        """A vocabulary of so many words that not all of a string's tokens are few."""
+
+        vocabulary_size = 20_000
+
+        def token_bytes(self, token: int) -> bytes:
+            return super().token_bytes(token) if token <= 256 else f"w{token}".encode()
+
+    compiler = ConstraintCompiler(Wide())
+    matcher = compiler.compile(Constraint("json_schema", source))
+    matcher.accept(ord('"') + 1, may_foretell=False)
+    row = np.zeros(Wide.vocabulary_size, np.float32)
+    allowed = matcher.restrict(row)
+    assert (allowed is not None) == is_few
+    if allowed is None:
+        assert np.isfinite(row[300:]).all() and not np.isfinite(row[ord("\n") + 1])
+    else:
+        assert {chr(token - 1) for token in allowed} == {"r", "g"} and np.isfinite(row).all()
+
+
 def test_what_is_cut_at_the_length_limit_says_so_and_keeps_its_text() -> None:
     text, last = Desk(RandomDecoder()).answer("json_schema", PERSON, max_tokens=10)
     assert last.reason == "length"

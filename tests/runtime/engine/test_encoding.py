@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
-from runtime.backends.base import Vectors
 from runtime.engine.client import InProcessClient
 from runtime.engine.encoding import EncodingEngine
 from runtime.engine.messages import Abort, Encode, Event, Failed, Finished, Generate, Row
 from runtime.engine.rows import RowCollector
 from runtime.engine.sampling import SamplingParams
-from runtime.errors import Cancelled, InferenceFailed, InvalidRequest, QueueFull
+from runtime.errors import Cancelled, InvalidRequest, QueueFull
 from runtime.models.encoding import Encoding
 from tests.fakes.decoder import ByteTokenizer
-
-
-class SumEncoder:
-    """The row of a sequence is its length and the sum of its tokens; every step's sequences are kept in `steps`."""
-
-    width, context_length, batch_size, max_sequences = 2, 32, 16, 4
-
-    def __init__(self) -> None:
-        self.steps: list[list[tuple[int, ...]]] = []
-        self.fail_at: int | None = None
-        self.is_closed = False
-
-    def encode(self, sequences: Sequence[Sequence[int]]) -> Vectors:
-        assert len(sequences) == 1 or sum(map(len, sequences)) <= self.batch_size
-        assert 0 < len(sequences) <= self.max_sequences
-        self.steps.append([tuple(tokens) for tokens in sequences])
-        if self.fail_at == len(self.steps) - 1:
-            raise InferenceFailed("The backend failed.")
-        return np.array([(len(tokens), sum(tokens)) for tokens in sequences], np.float32)
-
-    def close(self) -> None:
-        self.is_closed = True
+from tests.fakes.encoder import SumEncoder
 
 
 class Bench:

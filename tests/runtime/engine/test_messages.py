@@ -16,6 +16,7 @@ from runtime.engine.messages import (
     Attached,
     Command,
     Delta,
+    Describe,
     Detokenize,
     Encode,
     Failed,
@@ -26,6 +27,7 @@ from runtime.engine.messages import (
     LoadAdapter,
     Pair,
     Piece,
+    Pieces,
     Progress,
     Pulse,
     Ready,
@@ -43,6 +45,8 @@ from runtime.engine.messages import (
 )
 from runtime.engine.sampling import SamplingParams
 from runtime.engine.statistics import EngineStatistics, Totals
+from runtime.language.lock import Lock
+from runtime.language.regions import Span
 from runtime.models.encoding import Encoding
 from tests.fakes.worker import PLAN
 
@@ -53,10 +57,12 @@ COMMANDS: list[Command] = [
     ),
     Generate("b", (1, 2, 262_143), SamplingParams()),
     Generate("b", "x", SamplingParams(), adapter="диалект"),
+    Generate("b", "x", SamplingParams(), lock=Lock(("Cyrl",), "hard", (Span("<a>", "</a>"),)), max_characters=9),
     Load(b"/models/e.gguf", PLAN, 64, 15, None, Encoding("rank", is_causal=False, labels=("да", "не"), opening=1)),
     Encode("e", ("текст", (1, 2, 3), Pair("a", "б"), Framed("<", "в", ">")), "chunk", 64, "documents"),
     LoadAdapter("d", "диалект", b"/adapters/caf\xe9.gguf"),
-    Tokenize("c", "текст", add_special=False, parse_special=True, with_pieces=True),
+    Tokenize("c", "текст", add_special=False, parse_special=True),
+    Describe("d", (1, 2, 262_143)),
     Detokenize("e", (1, 2, 262_143)),
     Abort("a"),
     Shutdown(),
@@ -69,7 +75,8 @@ EVENTS: list[WorkerEvent] = [
     Row("e", 3, b"\x00\x00\x80?"),
     Finished("a", "stop", Usage(5, 7, 3), Timings(0.0, 0.1, 0.2)),
     Attached("d"),
-    Tokens("c", (1, 2), (Piece("<s>", b""), Piece("\ufffd", b"\xd0"))),
+    Tokens("c", (1, 2)),
+    Pieces("d", (Piece("<s>", b""), Piece("\ufffd", b"\xd0"))),
     Text("e", "текст"),
 ]
 SAMPLES: dict[type[errors.DemoticError], errors.DemoticError] = {
@@ -83,6 +90,7 @@ SAMPLES: dict[type[errors.DemoticError], errors.DemoticError] = {
     errors.ModelBusy: errors.ModelBusy("x", "has requests in flight", remedy="Wait."),
     errors.TooManyRequests: errors.TooManyRequests(limit=2),
     errors.NoRoomForModel: errors.NoRoomForModel("x", retry_after=3),
+    errors.UnknownLanguage: errors.UnknownLanguage("bx", nearest=("bul_Cyrl",), param="language"),
     errors.WorkerDied: errors.WorkerDied("x", "was ended by SIGSEGV", retry_after=4),
 }
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.DemoticError)]

@@ -112,6 +112,17 @@ def test_without_a_seed_two_requests_differ() -> None:
     assert Sampler(SamplingParams(), []).sample(logits.copy()) != Sampler(SamplingParams(), []).sample(logits.copy())
 
 
+def test_only_allowed_tokens_are_chosen_with_bias_and_penalties_by_their_own_ids() -> None:
+    row = np.array([9.0, 1.0, 2.0, 3.0, 8.0], np.float32)
+    allowed = np.array([1, 2, 3])
+    assert Sampler(SamplingParams(temperature=0), []).sample(row.copy(), allowed) == 3
+    assert Sampler(SamplingParams(temperature=0, logit_bias={1: 5.0}), []).sample(row.copy(), allowed) == 1
+    penalised = Sampler(SamplingParams(temperature=0, presence_penalty=1.5), [])
+    assert [penalised.sample(row.copy(), allowed) for _ in range(2)] == [3, 2]
+    drawn = {Sampler(SamplingParams(seed=seed, top_k=2), []).sample(row.copy(), allowed) for seed in range(40)}
+    assert drawn == {2, 3}
+
+
 def test_logit_bias_is_added() -> None:
     params = SamplingParams(temperature=0, logit_bias={0: 5.0, 1: -100.0})
     assert Sampler(params, []).sample(row(1.0, 4.0, 3.0)) == 0

@@ -91,3 +91,19 @@ def test_stopping_cuts_where_the_stop_string_that_is_complete_first_begins(
 def test_a_stop_string_across_tokens_of_half_characters_is_found() -> None:
     data = "それは。終わり".encode()
     assert "".join(feed(data, [1] * len(data), ("。",))) == "それは"
+
+
+@given(st.sampled_from(SAMPLES), st.integers(1, 40), st.lists(st.integers(1, 5), max_size=60))
+def test_a_limit_in_characters_leaves_as_many_whole_graphemes_as_fit(sample: str, limit: int, sizes: list[int]) -> None:
+    stream, data, at, text = TextStream(max_characters=limit), sample.encode(), 0, ""
+    for size in [*sizes, len(data)]:
+        text += stream.push(data[at : at + size])
+        at += size
+    text += stream.finish()
+    expected, clusters = "", regex.findall(r"\X", sample)
+    for cluster in clusters:
+        if len(expected + cluster) > limit:
+            break
+        expected += cluster
+    assert text == expected
+    assert stream.is_full == (len(expected) == limit or expected != sample)

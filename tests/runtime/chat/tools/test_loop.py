@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from runtime.chat.reasoning import Piece
 from runtime.chat.template import Message
 from runtime.chat.tools.approval import Approval, Verdict
-from runtime.chat.tools.call import ToolCall
+from runtime.chat.tools.call import Change, ToolCall
 from runtime.chat.tools.loop import CallAsked, CallEnded, Event, run_tools
 from runtime.chat.tools.prompts import prompts_for
 from runtime.chat.tools.sources.base import OfferedTool
@@ -158,18 +159,17 @@ async def test_a_failed_tool_and_one_that_is_not_there_are_told_as_such() -> Non
     assert told == prompts_for("bul_Cyrl").failed.format(name="send", error="ValueError: no line")
 
 
-async def test_arguments_are_normalised_and_every_change_is_reported() -> None:
-    model = Scripted([called("weather", city="София")], ["18."])
+async def test_changes_of_arguments_are_reported_beside_the_call() -> None:
+    call, changes = called("weather", city="Sofia"), (Change("/city", "София", "Sofia", "transliteration"),)
+    model = Scripted([replace(call, changes=changes)], ["18."])
     events = await run(model)
     assert ran == ["Sofia"]
     (asked,) = [event for event in events if isinstance(event, CallAsked)]
-    assert [(change.before, change.after, change.rule) for change in asked.changes] == [
-        ("София", "Sofia", "transliteration")
-    ]
+    assert asked.call.changes == changes
     (ended,) = [event for event in events if isinstance(event, CallEnded)]
     told = ended.to_json()
     assert told["arguments"] == {"city": "Sofia"}
-    assert told["changes"] == [{"path": "/city", "before": "София", "after": "Sofia", "rule": "transliteration"}]
+    assert told["changes"] == [{"path": "/city", "from": "София", "to": "Sofia", "rule": "transliteration"}]
 
 
 async def test_a_call_that_must_be_is_asked_for_once() -> None:
