@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from runtime.engine.pool import ModelState
+from runtime.engine.served import ModelState
 
 HealthStatus = Literal["ok", "loading", "failed"]
 
