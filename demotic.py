@@ -21,15 +21,17 @@ from runtime.errors import DemoticError
 
 if TYPE_CHECKING:
     from runtime.chat.template import Message
+    from runtime.chat.tools.sources.functions import tool
     from runtime.model import Answer, Model, load
 
-__all__ = ["Answer", "Message", "Model", "load", "main"]
+__all__ = ["Answer", "Message", "Model", "load", "main", "tool"]
 
 _API = {
     "Answer": "runtime.model",
     "Message": "runtime.chat.template",
     "Model": "runtime.model",
     "load": "runtime.model",
+    "tool": "runtime.chat.tools.sources.functions",
 }
 
 

@@ -22,6 +22,7 @@ from runtime.models.inspect import Header, StringArray, check_loadable, read_hea
 from runtime.models.store import ModelFile
 
 if TYPE_CHECKING:
+    from runtime.chat.prompt import ChatPrompt
     from runtime.config import EngineConfig
     from runtime.hardware.plan import Plan
     from runtime.hardware.probe import Machine
@@ -141,6 +142,23 @@ class ModelCard:
             InvalidRequest: there is no such language or script.
         """
         return self._request(prompt, options, prompt, ())
+
+    def prompt_request(self, prompt: ChatPrompt, said: str, **options: Unpack[Options]) -> Generate:
+        """The engine's request for a rendered conversation, with tools where it has any, in which the user `said` this.
+
+        Raises:
+            InvalidRequest: there is no such language or script, or a tool's schema cannot be enforced.
+        """
+        plain = self._request(prompt.text, options, said, prompt.exempt)
+        return prompt.to_request(
+            plain.request_id,
+            plain.sampling,
+            plain.max_tokens,
+            stop=plain.stop,
+            adapter=plain.adapter,
+            lock=plain.lock,
+            max_characters=plain.max_characters,
+        )
 
     def _request(self, prompt: str, options: Options, said: str, exempt: tuple[Span, ...]) -> Generate:
         """The request for an answer to what a user `said`; of it `exempt` is kept in no language."""

@@ -1,4 +1,4 @@
-"""Commands that serve a model: run, serve, pull, list, show, remove, doctor.
+"""Commands that serve a model: run, serve, mcp, pull, list, show, remove, doctor.
 
 Only signatures and help texts live here, so that `demotic --help` imports nothing heavy; the bodies are in
 `runtime/commands/`.
@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from runtime.config import PoolConfig, RunConfig, ServerConfig
+from runtime.errors import InvalidRequest
 
 _RUN = RunConfig()
 _SERVER = ServerConfig()
@@ -31,6 +32,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the front door's `app`."""
     app.command("run", help=_RUN_HELP)(_run)
     app.command("serve", help=_SERVE_HELP)(_serve)
+    app.command("mcp", help=_MCP_HELP)(_mcp)
     app.command("pull", help=_PULL_HELP)(_pull)
     app.command("list", help=_LIST_HELP)(_list)
     app.command("show", help=_SHOW_HELP)(_show)
@@ -49,6 +51,10 @@ Examples:
   demotic run gemma-3-270m "Érase una vez"
 
   cat letter.txt | demotic run smollm2-135m-instruct "Summarise this letter:"
+
+  demotic run qwen3-0.6b "What time is it in Sofia?" --tools
+
+  demotic run qwen3-0.6b "What time is it in Sofia?" --tools-file ./tools.toml --approve time_get_current_time
 
   demotic run gemma-3-270m "Столицата на България е" --language auto --lock hard
 """
@@ -87,6 +93,23 @@ def _run(
     adapter: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A LoRA adapter (GGUF) of the model to answer with.")
     ] = None,
+    tools: Annotated[
+        bool, typer.Option("--tools", help="Let the model use the tools of tools.toml in the configuration folder.")
+    ] = False,
+    tools_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Let the model use the tools of this file.")
+    ] = None,
+    tool_choice: Annotated[
+        str,
+        typer.Option(
+            metavar="CHOICE",
+            help="Whether the model may call tools (auto), must first (required, or a tool's name), or may not (none).",
+        ),
+    ] = "auto",
+    approve: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOOL", help="Run this tool without asking; may be repeated."),
+    ] = None,
     context: Context = None,
     as_json: Json = False,
 ) -> None:
@@ -112,8 +135,24 @@ def _run(
         options["scripts"] = tuple(script)
     if lock is not None:
         options["mode"] = lock
+    wish = None
+    if tools or tools_file is not None:
+        from runtime.commands.run_tools import ToolWish
+
+        wish = ToolWish(tools_file, tool_choice, tuple(approve or ()))
+    elif approve or tool_choice != "auto":
+        raise InvalidRequest("There are no tools.", remedy="Name them with --tools or --tools-file.")
     raise typer.Exit(
-        run(model, prompt, system=system, adapter=adapter, context=context, as_json=as_json, options=options)
+        run(
+            model,
+            prompt,
+            system=system,
+            adapter=adapter,
+            context=context,
+            as_json=as_json,
+            options=options,
+            tools=wish,
+        )
     )
 
 
@@ -132,6 +171,8 @@ Examples:
   demotic serve qwen3-0.6b gemma-3-270m --max-models 1 --keep-alive 600
 
   demotic serve qwen3-0.6b --adapter legal=./legal-bg.gguf --adapter-dir ./adapters
+
+  demotic serve qwen3-0.6b --tools-file ./tools.toml
 """
 
 
@@ -217,7 +258,19 @@ def _serve(
     no_store: Annotated[
         bool, typer.Option("--no-store", help="Keep no responses: none can be read back or followed up.")
     ] = False,
+    tools: Annotated[
+        bool,
+        typer.Option(
+            "--tools",
+            help="For requests that ask for it, run the approved tools of tools.toml in the configuration folder.",
+        ),
+    ] = False,
+    tools_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For requests that ask for it, run the approved tools of this file."),
+    ] = None,
 ) -> None:
+    from runtime.chat.tools.settings import ToolSettings
     from runtime.commands.serve import serve
 
     pool = PoolConfig(keep_alive=keep_alive, max_models=max_models)
@@ -244,7 +297,40 @@ def _serve(
         max_answer=max_tokens_per_request,
         routes=routes,
         pool_config=pool,
+        tools=ToolSettings.read(tools_file) if tools or tools_file is not None else None,
     )
+
+
+_MCP_HELP = """Serve models to other agents as MCP tools: generate, translate, embed, detect_language.
+
+It speaks over standard input and output, as agents start it, or with --port over HTTP, on this machine only. Models are
+loaded when they are first used.
+
+Examples:
+
+  demotic mcp qwen3-0.6b
+
+  demotic mcp qwen3-0.6b --embedding-model qwen3-embedding-0.6b
+
+  demotic mcp --port 8178
+"""
+
+
+def _mcp(
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help=f"{_MODEL_HELP} Without it, the default model.")
+    ] = None,
+    embedding_model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The model of the tool embed; without it there is no such tool.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Speak over HTTP at this port; 0: any free one.")
+    ] = None,
+    context: Context = None,
+) -> None:
+    from runtime.commands.mcp import serve_mcp
+
+    serve_mcp(model, embedding_model, port=port, context=context)
 
 
 _PULL_HELP = """Download a model, resuming where an earlier download stopped.

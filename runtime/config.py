@@ -167,6 +167,22 @@ class ChatTemplateConfig:
 
 
 @dataclass(frozen=True)
+class ToolRunConfig:
+    """What running tools may take; a file of tools may say otherwise (`chat/tools/settings.py`).
+
+    max_rounds: how often a model may call tools before it must answer without. call_seconds: one call.
+    max_result_chars: what a model is told of a result; the rest is left out. max_message_bytes: one message of an MCP
+    server. start_seconds: a server's start, up to the list of its tools.
+    """
+
+    max_rounds: int = 8
+    call_seconds: float = 30.0
+    max_result_chars: int = 8000
+    max_message_bytes: int = 4 * 1024 * 1024
+    start_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
 class UserConfig:
     """The configuration file's settings."""
 

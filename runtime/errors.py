@@ -15,6 +15,7 @@
     ├── ModelLoadFailed           the backend refused to load it
     ├── DownloadFailed            the hub could not be reached, or sent something else
     ├── ConfigurationInvalid      a setting or a configuration file is wrong
+    ├── ToolServerFailed          a server of tools does not start or answer
     ├── AddressInUse              another program listens there
     ├── QueueFull                 too many requests wait already
     ├── TooManyRequests           one client asks for too much at the same time
@@ -140,6 +141,10 @@ class DownloadFailed(DemoticError):
 
 class ConfigurationInvalid(DemoticError):
     """A setting, an environment variable or the configuration file has a wrong name or value."""
+
+
+class ToolServerFailed(DemoticError):
+    """An MCP server could not be started or reached, or does not speak the protocol."""
 
 
 class AddressInUse(DemoticError):

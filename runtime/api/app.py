@@ -29,6 +29,7 @@ from runtime.api.limits import LimitBody, LimitClients
 from runtime.api.metrics import CountRequests, Metrics
 from runtime.api.request_id import IdentifyRequests
 from runtime.api.stored import ResponseStore
+from runtime.api.tool_runs import ServerTools
 from runtime.config import ServerConfig, cache_dir
 from runtime.engine.pool import ModelPool
 from runtime.language.route import Routes
@@ -43,10 +44,12 @@ def create_app(
     api_keys: tuple[str, ...] = (),
     access_log: AccessLog | None = None,
     routes: Routes | None = None,
+    tools: ServerTools | None = None,
 ) -> FastAPI:
     """The endpoint over `pool`'s models; with `api_keys`, only for requests that carry one of them.
 
-    What became of each request goes into `access_log`. `routes` choose a model by the language.
+    What became of each request goes into `access_log`. `routes` choose a model by the language, and `tools` are run for
+    requests that ask for that.
     """
 
     store = None
@@ -67,6 +70,7 @@ def create_app(
     app.state.routes = routes
     app.state.metrics = Metrics(pool)
     app.state.store = store
+    app.state.tools = tools
     app.state.has_keys = bool(api_keys)
     for part in (chat, completions, responses, kept, messages, embeddings, rerank, tokens, models, metrics, page):
         app.include_router(part.router)

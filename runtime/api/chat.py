@@ -12,11 +12,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from runtime.api.choices import respond
-from runtime.api.conversation import ChatPrompt
 from runtime.api.language import last_said, said_by_user, user_language
 from runtime.api.routing import route
 from runtime.api.schemas.chat import (
-    AnswerMessage,
     ChatChoice,
     ChatChunkChoice,
     ChatCompletion,
@@ -26,8 +24,10 @@ from runtime.api.schemas.chat import (
 )
 from runtime.api.schemas.common import FinishReasonBody, UsageBody
 from runtime.api.schemas.logprobs import ChatLogprobs
-from runtime.api.schemas.tools import FunctionCall, ToolCallBody, ToolCallDelta
+from runtime.api.schemas.tools import ToolCallDelta
+from runtime.api.tool_runs import respond_with_tools, wants_tool_runs
 from runtime.chat.answer import AnswerReader
+from runtime.chat.prompt import ChatPrompt
 from runtime.chat.reasoning import Piece
 from runtime.chat.tools.call import ToolCall
 from runtime.engine.messages import Delta
@@ -39,6 +39,8 @@ router = APIRouter(tags=["completions"])
 @router.post("/v1/chat/completions", response_model=ChatCompletion)
 async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> Response:
     """Answer a conversation."""
+    if wants_tool_runs(http):
+        return await respond_with_tools(body, http)
     pool: ModelPool = http.app.state.pool
     turns, tools = body.conversation(), body.tool_use().normalising(body.normalize)
     said = last_said(turns)
@@ -119,34 +121,5 @@ class ChatShape:
 
     def whole(self, choices: list[list[ChatChunkChoice]], usage: UsageBody) -> ChatCompletion:
         """See `Shape.whole`."""
-        answers = [_join(pieces) for pieces in choices]
+        answers = [ChatChoice.from_pieces(pieces) for pieces in choices]
         return ChatCompletion(id=self.id, created=self.created, model=self.model, choices=answers, usage=usage)
-
-
-def _join(pieces: list[ChatChunkChoice]) -> ChatChoice:
-    reasoning = "".join(piece.delta.reasoning_content or "" for piece in pieces)
-    tokens = [token for piece in pieces if piece.logprobs is not None for token in piece.logprobs.content]
-    calls = _join_calls([delta for piece in pieces for delta in piece.delta.tool_calls or ()])
-    content = "".join(piece.delta.content or "" for piece in pieces)
-    reason = pieces[-1].finish_reason
-    assert reason is not None  # noqa: S101  # the last piece has it
-    return ChatChoice(
-        index=pieces[0].index,
-        message=AnswerMessage(
-            content=content if content or not calls else None,
-            reasoning_content=reasoning or None,
-            tool_calls=calls or None,
-        ),
-        logprobs=ChatLogprobs(content=tokens) if tokens else None,
-        finish_reason=reason,
-    )
-
-
-def _join_calls(deltas: Sequence[ToolCallDelta]) -> list[ToolCallBody]:
-    calls: list[ToolCallBody] = []
-    for delta in deltas:
-        if delta.id is not None:
-            calls.append(ToolCallBody(id=delta.id, function=FunctionCall(name=delta.function.name or "", arguments="")))
-        calls[delta.index].function.arguments += delta.function.arguments
-        calls[delta.index].demotic = delta.demotic
-    return calls

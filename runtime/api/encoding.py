@@ -8,7 +8,8 @@ from contextlib import aclosing
 
 from fastapi import Request
 
-from runtime.api.events import events_of, taken_back_when_gone, tokens_of
+from runtime.api.events import taken_back_when_gone, tokens_of
+from runtime.engine.awaiting import events_of
 from runtime.engine.client import EngineClient
 from runtime.engine.messages import Encode, Framed, Overflow, Pair, Tokenize
 from runtime.engine.rows import RowCollector, Rows

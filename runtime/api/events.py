@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from fastapi import Request
 
 from runtime.engine import messages
+from runtime.engine.awaiting import events_of
 from runtime.engine.client import EngineClient
-from runtime.engine.messages import Delta, Event, Failed, Row, Tokenize, Tokens
-
-
-async def events_of(client: EngineClient, request: messages.Request) -> AsyncGenerator[Event]:
-    """Events of one request up to the last; leaving early takes it back."""
-    loop = asyncio.get_running_loop()
-    arrived: asyncio.Queue[Event] = asyncio.Queue()
-
-    def deliver(event: Event) -> None:
-        # The loop may be closed already when the program ends in the middle of an answer.
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(arrived.put_nowait, event)
-
-    client.submit(request, deliver)
-    is_open = True
-    try:
-        while is_open:
-            event = await arrived.get()
-            is_open = isinstance(event, Delta | Row)
-            yield event
-    finally:
-        if is_open:
-            client.abort(request.request_id)
+from runtime.engine.messages import Event, Failed, Tokenize, Tokens
 
 
 async def only_event(client: EngineClient, request: messages.Request) -> Event:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Sequence
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from runtime.api.conversation import ChatPrompt
 from runtime.api.errors import anthropic_error
 from runtime.api.events import tokens_of
 from runtime.api.language import last_said, said_by_user, user_language
@@ -41,6 +40,7 @@ from runtime.api.schemas.message_events import (
 from runtime.api.schemas.messages import CountRequest, MessageRequest
 from runtime.api.schemas.tools import CallReport
 from runtime.api.streaming import named_response
+from runtime.chat.prompt import ChatPrompt
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.use import ToolUse

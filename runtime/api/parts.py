@@ -11,10 +11,10 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 from fastapi import Request
 
-from runtime.api.conversation import ChatPrompt
 from runtime.api.events import tokens_of
 from runtime.api.streaming import NamedEvent, generate
 from runtime.chat.answer import AnswerReader
+from runtime.chat.prompt import ChatPrompt
 from runtime.chat.reasoning import Piece
 from runtime.chat.tools.call import ToolCall
 from runtime.engine.client import EngineClient

@@ -12,11 +12,12 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from runtime.api.errors import error_body
-from runtime.api.events import events_of, taken_back_when_gone
+from runtime.api.events import taken_back_when_gone
 from runtime.api.metrics import Metrics
 from runtime.api.schemas.chat import ChatCompletionChunk
 from runtime.api.schemas.completions import Completion
-from runtime.engine.client import EngineClient, or_raise
+from runtime.engine.awaiting import stream_async
+from runtime.engine.client import EngineClient
 from runtime.engine.messages import Delta, Finished, Generate
 from runtime.errors import DemoticError
 
@@ -65,13 +66,6 @@ async def generate(client: EngineClient, message: Generate, http: Request) -> As
                 async for event in events:
                     record.see(event)
                     yield event
-
-
-async def stream_async(client: EngineClient, message: Generate) -> AsyncGenerator[Delta | Finished]:
-    """`runtime.engine.client.stream` for an event loop."""
-    async with aclosing(events_of(client, message)) as events:
-        async for event in events:
-            yield or_raise(event)
 
 
 async def sse_response(

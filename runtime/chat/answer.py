@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterable
+
 from runtime.chat.reasoning import Piece, ReasoningSplit
 from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.parser import CallParser
+from runtime.engine.messages import Delta, Finished
 
 
 class AnswerReader:
@@ -30,3 +33,17 @@ class AnswerReader:
         if self._calls is None or piece.kind == "reasoning":
             return [piece]
         return self._calls.push(piece.text)
+
+
+async def read_answer(
+    events: AsyncIterable[Delta | Finished], reader: AnswerReader
+) -> AsyncGenerator[Piece | ToolCall | Finished]:
+    """What the events of one request say, and last the `Finished`."""
+    async for event in events:
+        if isinstance(event, Delta):
+            for found in reader.push(event.text):
+                yield found
+        else:
+            for found in reader.finish():
+                yield found
+            yield event

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
+INTERRUPTED = 130
+
 
 class Interrupt:
     """While entered, the first Ctrl-C sets `is_set` and calls `on_interrupt`; the second one is Python's own.

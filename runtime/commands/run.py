@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from runtime.card import ModelCard, Options
 from runtime.chat.template import Message
-from runtime.commands.interrupt import Interrupt
+from runtime.commands.interrupt import INTERRUPTED, Interrupt
 from runtime.commands.notice import tell_licence
 from runtime.config import EngineConfig
 from runtime.engine.messages import Delta, Finished, Generate
@@ -25,7 +26,8 @@ from runtime.models.catalog import load_catalog
 from runtime.models.name import parse_reference
 from runtime.models.store import Store
 
-INTERRUPTED = 130
+if TYPE_CHECKING:
+    from runtime.commands.run_tools import ToolWish
 
 
 def run(
@@ -37,8 +39,12 @@ def run(
     context: int | None,
     as_json: bool,
     options: Options,
+    tools: ToolWish | None = None,
 ) -> int:
-    """Answer `prompt`, or what standard input holds; the exit status is 130 where Ctrl-C cut the answer short."""
+    """Answer `prompt`, or what standard input holds, with `tools` where there are any.
+
+    The exit status is 130 where Ctrl-C cut the answer short, and 3 where a tool was denied that nobody approved.
+    """
     store = Store()
     if prompt is None and model is not None and not _is_model(model, store):
         model, prompt = None, model
@@ -46,6 +52,12 @@ def run(
     started = time.perf_counter()
     card = ModelCard.read(store.resolve(model))
     tell_licence(store, card.file)
+    if tools is not None:
+        from runtime.commands.run_tools import run_with_tools
+
+        return run_with_tools(
+            card, _messages(prompt, system), tools, adapter=adapter, context=context, as_json=as_json, options=options
+        )
     request = _request(card, prompt, system, options)
     with (
         Interrupt() as interrupt,
@@ -116,8 +128,12 @@ def _request(card: ModelCard, prompt: str, system: str | None, options: Options)
                 remedy="Leave --system out, or choose a chat model.",
             )
         return card.completion_request(prompt, **options)
-    messages = [Message("user", prompt)] if system is None else [Message("system", system), Message("user", prompt)]
-    return card.chat_request(messages, **options)
+    return card.chat_request(_messages(prompt, system), **options)
+
+
+def _messages(prompt: str, system: str | None) -> list[Message]:
+    turn = Message("user", prompt)
+    return [turn] if system is None else [Message("system", system), turn]
 
 
 def _shown(events: Iterator[Delta | Finished]) -> Iterator[Delta | Finished]:

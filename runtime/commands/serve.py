@@ -8,23 +8,28 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 
 from runtime.api.access_log import AccessLog
 from runtime.api.app import create_app
 from runtime.api.server import DrainingServer
+from runtime.api.tool_runs import ServerTools
 from runtime.card import ModelCard
+from runtime.chat.tools.approval import Approval
 from runtime.chat.tools.dialects.registry import DIALECTS
+from runtime.chat.tools.settings import ToolSettings
+from runtime.chat.tools.toolbox import open_toolbox
 from runtime.commands.access import check_origins, gather_keys, is_open
+from runtime.commands.listening import bind, url_of
 from runtime.commands.notice import tell_licence
 from runtime.config import EngineConfig, PoolConfig, ServerConfig
 from runtime.engine.loader import WorkerLoader
 from runtime.engine.pool import ModelPool
 from runtime.engine.prefix_files import prepare
-from runtime.errors import AddressInUse, Cancelled, ConfigurationInvalid
+from runtime.errors import Cancelled, ConfigurationInvalid
 from runtime.language.route import Routes
 from runtime.models.adapter import AdapterFiles, check_adapter
 from runtime.models.store import Store
@@ -47,6 +52,7 @@ def serve(
     max_answer: int | None,
     routes: Path | None,
     pool_config: PoolConfig,
+    tools: ToolSettings | None,
 ) -> None:
     """Serve the models of `references` (none: the default model) as `config` says; port 0 is any free one."""
     logging.basicConfig(format="demotic: %(message)s", level=logging.WARNING)
@@ -70,12 +76,12 @@ def serve(
     shelf = AdapterFiles(_read_adapters(adapters, cards), _checked_folder(adapter_dir))
     if log_prompts and access_log is None:
         raise ConfigurationInvalid("There is no log that prompts could go into.", remedy="Name one with --access-log.")
-    with _bind(config) as listener, _open_log(access_log, log_prompts=log_prompts) as log:
+    with bind(config.host, config.port) as listener, _open_log(access_log, log_prompts=log_prompts) as log:
         reachable = is_open(listener.getsockname()[:2], has_keys=bool(keys), insecure=insecure)
         loader = WorkerLoader(files, limits, adapters=shelf, prefix_dir=prefix_cache_dir)
         pool = ModelPool(list(files), loader, pool_config, max_waiting=limits.max_waiting, cards=cards)
         table = None if routes is None else _read_routes(routes, pool)
-        asyncio.run(_serve(listener, pool, dataclasses.replace(config, is_open=reachable), keys, log, table))
+        asyncio.run(_serve(listener, pool, dataclasses.replace(config, is_open=reachable), keys, log, table, tools))
 
 
 def _read_dialects(texts: Sequence[str], cards: Mapping[str, ModelCard]) -> dict[str, str]:
@@ -158,9 +164,33 @@ async def _serve(
     api_keys: tuple[str, ...],
     access_log: AccessLog | None,
     routes: Routes | None,
+    settings: ToolSettings | None,
 ) -> None:
-    app = create_app(pool, config, api_keys, access_log, routes)
-    server = DrainingServer(app, pool, drain_seconds=config.shutdown_seconds)
+    async with nullcontext() if settings is None else _open_tools(settings) as tools:
+        app = create_app(pool, config, api_keys, access_log, routes, tools)
+        server = DrainingServer(app, pool, drain_seconds=config.shutdown_seconds)
+        await _run(listener, pool, server)
+
+
+@asynccontextmanager
+async def _open_tools(settings: ToolSettings) -> AsyncIterator[ServerTools]:
+    """The tools of a file, for requests that want them run.
+
+    Raises:
+        ToolServerFailed: a server of tools cannot be used.
+        ConfigurationInvalid: none of them may run, since none is approved.
+    """
+    async with open_toolbox(settings) as toolbox:
+        tools = ServerTools(toolbox, Approval(settings.approve, read_only_is_free=settings.approve_read_only))
+        if not tools.tools:
+            raise ConfigurationInvalid(
+                "No tool may run: none is approved, and nobody is there to ask.",
+                remedy=f"Name some as approve = [...] in the file of tools: {', '.join(toolbox.offered)}.",
+            )
+        yield tools
+
+
+async def _run(listener: socket.socket, pool: ModelPool, server: DrainingServer) -> None:
 
     def on_stop(_signal: int, _frame: FrameType | None) -> None:
         server.should_exit = True
@@ -174,40 +204,10 @@ async def _serve(
     loading = asyncio.create_task(pool.preload())
     await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
     if loading.done() and loading.exception() is None:
-        print(f"demotic serves {', '.join(pool.names)} at {_url(listener)}/v1 (Ctrl-C stops it)", file=sys.stderr)  # noqa: T201
+        print(f"demotic serves {', '.join(pool.names)} at {url_of(listener)}/v1 (Ctrl-C stops it)", file=sys.stderr)  # noqa: T201
     elif loading.done():
         server.should_exit = True
     await serving
     await pool.close()
     with suppress(Cancelled):  # the server was stopped while it was loading: no fault
         await loading
-
-
-def _bind(config: ServerConfig) -> socket.socket:
-    """A listening socket, bound before any model is loaded, so that a taken port is known at once."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, OverflowError) as fault:
-        raise ConfigurationInvalid(f"{config.host}:{config.port} is not an address: {fault}.") from fault
-    listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen(socket.SOMAXCONN)
-    except OSError as fault:
-        listener.close()
-        if isinstance(fault, PermissionError):
-            message = f"Listening on port {config.port} is not allowed."
-            raise ConfigurationInvalid(message, remedy="Choose a port above 1023.") from fault
-        raise AddressInUse(
-            f"{config.host}:{config.port} cannot be listened on: {fault.strerror}.",
-            remedy="Choose another port with --port, or 0 for any free one.",
-        ) from fault
-    return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

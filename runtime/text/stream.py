@@ -93,3 +93,11 @@ def _whole_graphemes(text: str, limit: int) -> int:
             break
         boundary = match.end()
     return boundary
+
+
+def shortened(text: str, max_chars: int) -> str:
+    """A text of at most `max_chars` code points, cut at a grapheme's border with a mark that says how much is gone."""
+    if len(text) <= max_chars:
+        return text
+    kept = text[: _whole_graphemes(text[: max_chars + 1], max_chars)]
+    return f"{kept}\n[... {len(text) - len(kept):,} characters left out]"

@@ -10,7 +10,7 @@ from runtime.api.errors import TABLE, error_response
 
 
 def test_the_front_door_offers_exactly_these_names() -> None:
-    assert demotic.__all__ == ["Answer", "Message", "Model", "load", "main"]
+    assert demotic.__all__ == ["Answer", "Message", "Model", "load", "main", "tool"]
     for name in demotic.__all__:
         assert getattr(demotic, name).__doc__
 

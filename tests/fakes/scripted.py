@@ -41,7 +41,7 @@ class ScriptedLoader:
     ) -> None:
         path = write_tiny_gguf(folder / "scripted.gguf", chat_template=template)
         self._file = ModelFile("scripted", path, None, "path", None, tool_dialect)
-        self._answers = [answer.encode() for answer in answers]
+        self._next = next_of(answers)
 
     def read(self, name: str) -> ModelCard:
         return ModelCard.read(self._file)
@@ -63,8 +63,15 @@ class ScriptedLoader:
     def attach(self, model: Model, adapter: str) -> None:
         raise AdapterNotFound(adapter)
 
-    def _next(self, tokens: list[int]) -> int:
+
+def next_of(answers: Sequence[str]) -> Callable[[list[int]], int]:
+    """What follows in a conversation whose first answer is the first of `answers`, and so on."""
+    texts = [answer.encode() for answer in answers]
+
+    def follow(tokens: list[int]) -> int:
         """The next token of the answer that is begun; an end where it goes another way than the script."""
         turns = bytes(token - 1 for token in tokens if token != END).split(TURN.encode())
-        answer, said = self._answers[len(turns) - 2], turns[-1]
+        answer, said = texts[len(turns) - 2], turns[-1]
         return answer[len(said)] + 1 if answer.startswith(said) and len(said) < len(answer) else END
+
+    return follow

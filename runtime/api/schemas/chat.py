@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -11,6 +12,7 @@ from runtime.api.schemas.common import FinishReasonBody, GenerationRequest, Usag
 from runtime.api.schemas.logprobs import MAX_TOP, ChatLogprobs
 from runtime.api.schemas.tools import NORMALIZE, ToolCallBody, ToolCallDelta, ToolChoice, ToolDefinition, to_use
 from runtime.chat.template import ChatTemplate, Message
+from runtime.chat.tools.call import Tool
 from runtime.chat.tools.use import ToolUse
 
 ChatFinishReason = FinishReasonBody | Literal["tool_calls"]
@@ -96,9 +98,10 @@ class ChatCompletionRequest(GenerationRequest):
         """The turns as the chat layer knows them. Raises as `name_results` does."""
         return name_results([turn.to_message() for turn in self.messages], param="messages")
 
-    def tool_use(self) -> ToolUse:
-        """What the request says of tools. Raises as `to_use` does."""
-        return to_use(self.tools, self.tool_choice, is_parallel=self.parallel_tool_calls)
+    def tool_use(self, served: tuple[Tool, ...] = ()) -> ToolUse:
+        """What the request says of its own tools and of those that the server runs. Raises as `to_use` does."""
+        own = tuple(tool.function.to_tool() for tool in self.tools or ())
+        return to_use((*own, *served), self.tool_choice, is_parallel=self.parallel_tool_calls)
 
     @property
     def num_logprobs(self) -> int | None:
@@ -132,6 +135,26 @@ class ChatChoice(BaseModel):
     message: AnswerMessage
     logprobs: ChatLogprobs | None = None
     finish_reason: ChatFinishReason
+
+    @classmethod
+    def from_pieces(cls, pieces: Sequence[ChatChunkChoice]) -> ChatChoice:
+        """The answer that a streaming client puts together; the last piece says why it ended."""
+        reasoning = "".join(piece.delta.reasoning_content or "" for piece in pieces)
+        tokens = [token for piece in pieces if piece.logprobs is not None for token in piece.logprobs.content]
+        calls = ToolCallBody.from_deltas([delta for piece in pieces for delta in piece.delta.tool_calls or ()])
+        content = "".join(piece.delta.content or "" for piece in pieces)
+        reason = pieces[-1].finish_reason
+        assert reason is not None  # noqa: S101  # the last piece has it
+        return cls(
+            index=pieces[0].index,
+            message=AnswerMessage(
+                content=content if content or not calls else None,
+                reasoning_content=reasoning or None,
+                tool_calls=calls or None,
+            ),
+            logprobs=ChatLogprobs(content=tokens) if tokens else None,
+            finish_reason=reason,
+        )
 
 
 class ChatCompletion(BaseModel):

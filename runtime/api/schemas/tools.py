@@ -111,7 +111,7 @@ class Reported(BaseModel):
     """A shape of a call that tells the report where there is one."""
 
     demotic: CallReport | None = Field(
-        None, description="What this server did to the arguments of a call; within a request it has no effect."
+        default=None, description="What this server did to the arguments of a call; within a request it has no effect."
     )
 
     @model_serializer(mode="wrap")
@@ -130,6 +130,17 @@ class ToolCallBody(Reported):
     id: str = Field(description="The call's own name, by which its result refers to it.")
     type: Literal["function"] = Field(default="function", description="There is no other.")
     function: FunctionCall = Field(description="The function and its arguments.")
+
+    @classmethod
+    def from_deltas(cls, deltas: Sequence[ToolCallDelta]) -> list[ToolCallBody]:
+        """The calls that a streaming client puts together."""
+        calls: list[ToolCallBody] = []
+        for delta in deltas:
+            if delta.id is not None:
+                calls.append(cls(id=delta.id, function=FunctionCall(name=delta.function.name or "", arguments="")))
+            calls[delta.index].function.arguments += delta.function.arguments
+            calls[delta.index].demotic = delta.demotic
+        return calls
 
     def to_call(self) -> ToolCall:
         """The call as the chat layer knows it."""
@@ -193,13 +204,12 @@ def to_call(call_id: str, name: str, arguments: str) -> ToolCall:
     return ToolCall(call_id, name, arguments or "{}")
 
 
-def to_use(tools: Sequence[ToolDefinition] | None, choice: ToolChoice | None, *, is_parallel: bool | None) -> ToolUse:
-    """What a request says of tools.
+def to_use(known: tuple[Tool, ...], choice: ToolChoice | None, *, is_parallel: bool | None) -> ToolUse:
+    """What a request says of the tools that there are.
 
     Raises:
         InvalidRequest: it cannot be honoured.
     """
-    known = tuple(tool.function.to_tool() for tool in tools or ())
     parallel = is_parallel is not False
     match choice:
         case NamedTool():

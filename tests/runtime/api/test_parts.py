@@ -10,13 +10,13 @@ from anthropic.types import ErrorResponse, RawMessageStreamEvent
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from runtime.api.conversation import ChatPrompt
 from runtime.api.messages import MessageShape
 from runtime.api.parts import part_events
 from runtime.api.responses import ResponseShape
 from runtime.api.schemas.response_events import ResponseBody
 from runtime.api.schemas.responses import ResponseRequest
 from runtime.api.streaming import NamedEvent, named_response
+from runtime.chat.prompt import ChatPrompt
 from runtime.engine.client import InProcessClient
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import InferenceFailed

@@ -9,8 +9,9 @@ from contextlib import aclosing
 
 import pytest
 
-from runtime.api.streaming import generate_all, stream_async
+from runtime.api.streaming import generate_all
 from runtime.backends.base import Chunk, Logits
+from runtime.engine.awaiting import stream_async
 from runtime.engine.client import InProcessClient
 from runtime.engine.messages import Delta, Finished, Generate
 from runtime.engine.sampling import SamplingParams

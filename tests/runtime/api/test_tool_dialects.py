@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from openai import OpenAI
 
-from runtime.api.conversation import ChatPrompt
+from runtime.chat.prompt import ChatPrompt
 from runtime.chat.template import Message
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.registry import DIALECTS
