@@ -1,7 +1,7 @@
-"""The commands that measure: bench, bench serve.
+"""The commands that measure: bench, bench serve, bench tools.
 
 Only their signatures, help texts and defaults live here, so that `demotic --help` imports nothing heavy; the bodies
-are in `benchmarks/speed.py` and `benchmarks/load.py`, and `benchmarks/report.py` prints what they found.
+are in `benchmarks/speed.py`, `benchmarks/load.py` and `benchmarks/tools.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ _MODEL_HELP = (
     r"A path to a GGUF, a catalogue name, or hf:org/repo\[@revision]\[:file-or-quantization]. "
     "Without any, the default model."
 )
+Url = Annotated[str, typer.Option(help="Address of the endpoint.")]
+Key = Annotated[str, typer.Option(help="Its key.", envvar="DEMOTIC_API_KEY", show_default=False)]
+Served = Annotated[str | None, typer.Option(help="A served model; without it, the first that it lists.")]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds without a byte after which a request failed.")]
+_URL = f"http://{_SERVER.host}:{_SERVER.port}/v1"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of Markdown.")]
 
 
@@ -49,6 +54,7 @@ def register(app: typer.Typer) -> None:
     )
     bench.callback(help=_SPEED_HELP)(_speed)
     bench.command("serve", help=_LOAD_HELP)(_load)
+    bench.command("tools", help=_TOOLS_HELP)(_tools)
     app.add_typer(bench, name="bench")
 
 
@@ -57,7 +63,8 @@ _SPEED_HELP = """Measure how fast models are on this machine, in this process.
 Prompt and generation tokens/s, characters/s, time to the first token, loading time and memory: medians, with the least
 and the most. Prompts are never repeated. Ctrl-C ends with what was measured so far.
 
-`demotic bench serve` measures an endpoint under load; `demotic bench serve --help` shows its options.
+`demotic bench serve` measures an endpoint under load, and `demotic bench tools` how well it calls tools; each shows its
+options with --help.
 
 Examples:
 
@@ -108,9 +115,9 @@ Examples:
 
 
 def _load(
-    url: Annotated[str, typer.Option(help="Address of the endpoint.")] = f"http://{_SERVER.host}:{_SERVER.port}/v1",
-    api_key: Annotated[str, typer.Option(help="Its key.", envvar="DEMOTIC_API_KEY", show_default=False)] = "",
-    model: Annotated[str | None, typer.Option(help="A served model; without it, the first that it lists.")] = None,
+    url: Url = _URL,
+    api_key: Key = "",
+    model: Served = None,
     chat: Annotated[bool, typer.Option("--chat", help="Ask for chat completions, not for continuations.")] = False,
     clients: Annotated[int, typer.Option(min=1, help="How many ask at a time.")] = 4,
     requests: Annotated[int | None, typer.Option(min=1, help="All together.", show_default="4 a client")] = None,
@@ -120,7 +127,7 @@ def _load(
     stagger: Annotated[float, typer.Option(min=0, help="Seconds between the starts of two clients.")] = 0.0,
     long_prompt: Annotated[int, typer.Option(min=0, help="Length, about, of a prompt that comes in between.")] = 0,
     seed: Annotated[int, typer.Option(help="The same seed makes the same prompts.")] = 1,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds without a byte after which a request failed.")] = 300,
+    timeout: Timeout = 300,
     as_json: Json = False,
 ) -> None:
     from benchmarks.load import Endpoint, Workload, bench
@@ -137,3 +144,37 @@ def _load(
     )
     endpoint = Endpoint(url=url, api_key=api_key, model=model, is_chat=chat, timeout=timeout)
     raise typer.Exit(bench(endpoint, workload, as_json=as_json))
+
+
+_TOOLS_HELP = """Measure how an OpenAI endpoint calls tools in twelve languages: demotic's, or any other.
+
+The suite has 20 questions a language: some want a call, some several, some none; some have nested arguments, options,
+dates or the language's own digits. Each is asked twice, once with tool_choice auto and once with required. It reports
+how many calls are sound in form, and the verdicts of TUCAN's evaluator. Ctrl-C ends with what was found so far.
+
+Examples:
+
+  demotic bench tools
+
+  demotic bench tools --language bul_Cyrl --language tha_Thai --json
+"""
+
+
+def _tools(
+    url: Url = _URL,
+    api_key: Key = "",
+    model: Served = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(help="One of the suite's, such as bul_Cyrl; may be repeated.", show_default="all"),
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Where a free answer is cut off.")] = 128,
+    clients: Annotated[int, typer.Option(min=1, help="How many ask at a time.")] = 8,
+    timeout: Timeout = 300,
+    as_json: Json = False,
+) -> None:
+    from benchmarks.load import Endpoint
+    from benchmarks.tools import Settings, bench
+
+    endpoint = Endpoint(url=url, api_key=api_key, model=model, is_chat=True, timeout=timeout)
+    raise typer.Exit(bench(endpoint, language or [], Settings(max_tokens, clients), as_json=as_json))

@@ -164,7 +164,7 @@ async def measure(
         long_prompt = passage(lengths.words(workload.long_prompt), _seed(workload, -1))
         work = run.with_long_prompt(long_prompt) if workload.long_prompt else run.closed_loop()
         on_start()
-        is_interrupted = await _until_done_or_interrupted(work)
+        is_interrupted = await until_done_or_interrupted(work)
     return LoadRun(client.endpoint, workload, lengths, tuple(run.outcomes), run.long, is_interrupted)
 
 
@@ -179,7 +179,7 @@ async def _warm_up(client: _Client, workload: Workload) -> Lengths:
     return Lengths.from_counts(CALIBRATION_WORDS, (counts[0], counts[1])) if all(counts) else Lengths()
 
 
-async def _until_done_or_interrupted(work: Any) -> bool:
+async def until_done_or_interrupted(work: Any) -> bool:
     """Run `work`; True where Ctrl-C cut it short. A second Ctrl-C is Python's own."""
     loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
     is_interrupted = False
@@ -265,7 +265,7 @@ class _Client:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         async with httpx.AsyncClient(headers=headers, limits=limits, timeout=endpoint.timeout) as http:
             if endpoint.model is None:
-                endpoint = replace(endpoint, model=await _first_model(http, endpoint))
+                endpoint = replace(endpoint, model=await first_model(http, endpoint))
             yield cls(http, endpoint)
 
     async def ask(self, prompt: str, *, max_tokens: int, outcome: Outcome | None = None) -> Outcome:
@@ -276,7 +276,7 @@ class _Client:
         try:
             async with self._http.stream("POST", path, json=body) as response:
                 if response.status_code != 200:
-                    error = _error_text(await response.aread())
+                    error = error_text(await response.aread())
                     outcome.status, outcome.error = "failed", f"HTTP {response.status_code}: {error}"
                 else:
                     await _record(response, outcome)
@@ -295,7 +295,12 @@ class _Client:
         return f"{self.endpoint.base_url}/completions", body | {"prompt": prompt}
 
 
-async def _first_model(http: httpx.AsyncClient, endpoint: Endpoint) -> str:
+async def first_model(http: httpx.AsyncClient, endpoint: Endpoint) -> str:
+    """The first model that an endpoint lists.
+
+    Raises:
+        DemoticError: it lists none, or is not there.
+    """
     try:
         response = await http.get(f"{endpoint.base_url}/models")
         response.raise_for_status()
@@ -354,7 +359,8 @@ async def _data_lines(response: httpx.Response) -> AsyncGenerator[bytes]:
                 yield line.removeprefix(b"data:").strip()
 
 
-def _error_text(body: bytes) -> str:
+def error_text(body: bytes) -> str:
+    """What an endpoint says of a fault."""
     try:
         return str(json.loads(body)["error"]["message"])
     except (ValueError, LookupError, TypeError):

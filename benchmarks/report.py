@@ -296,7 +296,7 @@ def _speed_page(report: SpeedReport) -> str:
         f"Medians of {report.plan['repetitions']} (least to most). {report.measured}",
         machine_line(report.machine),
     ]
-    return _page(parts, is_interrupted=report.is_interrupted)
+    return page(parts, is_interrupted=report.is_interrupted)
 
 
 def _load_page(report: LoadReport) -> str:
@@ -338,10 +338,11 @@ def _load_page(report: LoadReport) -> str:
         parts.append(f"Cut off: {cut}.")
     parts += [f"Failed: {count} × {error.rstrip('.')}." for error, count in report.errors.items()]
     parts += [report.measured, machine_line(report.machine)]
-    return _page(parts, is_interrupted=report.is_interrupted)
+    return page(parts, is_interrupted=report.is_interrupted)
 
 
-def _page(parts: list[str], *, is_interrupted: bool) -> str:
+def page(parts: list[str], *, is_interrupted: bool) -> str:
+    """The parts of a report, one below the other."""
     return "\n\n".join([*(["Stopped by Ctrl-C: what was measured until then."] if is_interrupted else []), *parts])
 
 

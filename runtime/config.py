@@ -163,7 +163,7 @@ class ChatTemplateConfig:
 
     max_source_chars: int = 256 * 1024
     max_output_chars: int = 4 * 1024 * 1024
-    max_seconds: float = 2.0
+    max_seconds: float = 2.0  # of processor time
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ router = APIRouter(tags=["completions"])
 async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> Response:
     """Answer a conversation."""
     pool: ModelPool = http.app.state.pool
-    turns, tools = body.conversation(), body.tool_use()
+    turns, tools = body.conversation(), body.tool_use().normalising(body.normalize)
     said = last_said(turns)
     routed = await route(body.model, body, said_by_user(turns), http)
     async with pool.hold(routed.model, body.adapter) as (model, adapter):
@@ -148,4 +148,5 @@ def _join_calls(deltas: Sequence[ToolCallDelta]) -> list[ToolCallBody]:
         if delta.id is not None:
             calls.append(ToolCallBody(id=delta.id, function=FunctionCall(name=delta.function.name or "", arguments="")))
         calls[delta.index].function.arguments += delta.function.arguments
+        calls[delta.index].demotic = delta.demotic
     return calls

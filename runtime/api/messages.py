@@ -39,9 +39,11 @@ from runtime.api.schemas.message_events import (
     ToolUseBlock,
 )
 from runtime.api.schemas.messages import CountRequest, MessageRequest
+from runtime.api.schemas.tools import CallReport
 from runtime.api.streaming import named_response
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.call import ToolCall
+from runtime.chat.tools.use import ToolUse
 from runtime.engine.messages import Finished, Tokenize, TokenLogprob
 from runtime.engine.pool import ModelPool
 from runtime.errors import DemoticError, InferenceFailed
@@ -56,8 +58,9 @@ async def create_message(body: MessageRequest, http: Request) -> Response:
     turns = body.conversation()
     said = last_said(turns)
     routed = await route(body.model, body, said_by_user(turns), http)
+    tools = body.tool_use().normalising(body.normalize)
     async with pool.hold(routed.model, body.adapter) as (model, adapter):
-        prompt = await _prompt(body, turns, model.card.template)
+        prompt = await _prompt(body, turns, tools, model.card.template)
         message_id = f"msg_{uuid.uuid4().hex}"
         request = prompt.to_request(
             message_id,
@@ -89,13 +92,12 @@ async def count_message_tokens(body: CountRequest, http: Request, response: Resp
     turns = body.conversation()
     routed = await route(body.model, body, said_by_user(turns), http)
     async with pool.hold(routed.model, None) as (model, _):
-        prompt = await _prompt(body, turns, model.card.template)
+        prompt = await _prompt(body, turns, body.tool_use(), model.card.template)
         response.headers.update(body.response_headers)
         return TokenCount(input_tokens=len(await tokens_of(model.client, _length(prompt))))
 
 
-async def _prompt(body: CountRequest, turns: list[Message], template: ChatTemplate) -> ChatPrompt:
-    tools = body.tool_use()
+async def _prompt(body: CountRequest, turns: list[Message], tools: ToolUse, template: ChatTemplate) -> ChatPrompt:
     language = await user_language(body, last_said(turns)) if tools.told else None
     return ChatPrompt.render(template, turns, body.template_variables(template), tools, language)
 
@@ -138,7 +140,8 @@ class MessageShape:
         """See `PartShape.call`."""
         self._has_called = True
         self._index += 1
-        block = ToolUseBlock(id=call.id.replace("call_", "toolu_", 1), name=call.name)
+        toolu = call.id.replace("call_", "toolu_", 1)
+        block = ToolUseBlock(id=toolu, name=call.name, demotic=CallReport.of_call(call))
         delta = BlockDelta(index=self._index, delta=InputDelta(partial_json=call.arguments))
         return [BlockStart(index=self._index, content_block=block), delta, BlockStop(index=self._index)]
 

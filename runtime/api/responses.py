@@ -41,6 +41,7 @@ from runtime.api.schemas.response_events import (
     TextDone,
 )
 from runtime.api.schemas.responses import ResponseRequest
+from runtime.api.schemas.tools import CallReport
 from runtime.api.stored import ResponseStore
 from runtime.api.streaming import named_response
 from runtime.chat.template import Message
@@ -60,7 +61,8 @@ async def create_response(body: ResponseRequest, http: Request) -> Response:
         raise InvalidRequest("This server keeps no responses.", param="store")
     earlier = await conversation_before(body.previous_response_id, http)
     pool: ModelPool = http.app.state.pool
-    turns, tools = name_results([*earlier, *body.messages()], param="input"), body.tool_use()
+    turns = name_results([*earlier, *body.messages()], param="input")
+    tools = body.tool_use().normalising(body.normalize)
     said = last_said(turns)
     routed = await route(body.model, body, said_by_user(turns), http)
     async with pool.hold(routed.model, body.adapter) as (model, adapter):
@@ -172,7 +174,7 @@ class ResponseShape:
         added = self._item("response.output_item.added")
         delta = ArgumentsDelta(**self._place(), delta=call.arguments)
         done = ArgumentsDone(**self._place(), name=call.name, arguments=call.arguments)
-        item.arguments, item.status = call.arguments, "completed"
+        item.arguments, item.status, item.demotic = call.arguments, "completed", CallReport.of_call(call)
         return [added, delta, done, self._item("response.output_item.done")]
 
     def end(self, finished: Finished, num_reasoning: int) -> list[StreamEvent]:

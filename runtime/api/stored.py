@@ -170,5 +170,5 @@ class ResponseStore:
 
 
 def _to_message(role: str, content: str, calls: Sequence[Sequence[str]] = (), *more: str | None) -> Message:
-    """A turn as it is kept. Those of earlier versions have only a role and a content."""
-    return Message(role, content, tuple(ToolCall(*call) for call in calls), *more)
+    """A turn as it is kept. Those of earlier versions have only a role and a content; no changes of calls are kept."""
+    return Message(role, content, tuple(ToolCall(call[0], call[1], call[2]) for call in calls), *more)

@@ -58,7 +58,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _GenerationTag])
         self._config = config
         self._steps_left = _MAX_STEPS
-        self._deadline = time.monotonic() + config.max_seconds
+        self._deadline = time.thread_time() + config.max_seconds
         self.filters = {name: function for name, function in self.filters.items() if name in _FILTERS}
         self.filters |= {"tojson": _to_json, "replace": self._replace, "join": self._join}
         self.globals = {name: self.globals[name] for name in ("range", "dict", "namespace")}
@@ -131,7 +131,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def _tick(self) -> str:
         self._steps_left -= 1
-        if self._steps_left < 0 or time.monotonic() > self._deadline:
+        if self._steps_left < 0 or time.thread_time() > self._deadline:
             raise TemplateLimit("it runs too long")
         return ""
 

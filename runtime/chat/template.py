@@ -100,10 +100,12 @@ class ChatTemplate:
                     f"'{message.role}' is not a role.", remedy=f"Roles are {', '.join(ROLES)}.", param="messages"
                 )
         has_tools = tools or any(message.role == "tool" or message.tool_calls for message in messages)
+        heading = ""
         if has_tools and not self._takes_tools:
+            heading = self.dialect.request_heading(tools, language) if tools else ""
             messages, tools = self.dialect.render(messages, tools, language), ()
         if messages[0].role == "system" and len(messages) > 1 and not self._takes_system:
-            messages = _fold_system(messages)
+            messages = _fold_system(messages, heading)
         return self._render(messages, add_generation_prompt=add_generation_prompt, more=variables, tools=tools)
 
     @cached_property
@@ -209,11 +211,11 @@ def _now(pattern: str) -> str:
     return datetime.datetime.now().astimezone().strftime(pattern[:64])
 
 
-def _fold_system(messages: Sequence[Message]) -> list[Message]:
-    """Put a leading system message at the head of the first user message."""
+def _fold_system(messages: Sequence[Message], heading: str) -> list[Message]:
+    """Put a leading system message at the head of the first user message, and `heading` between them."""
     system, *rest = messages
     for index, message in enumerate(rest):
         if message.role == "user":
-            rest[index] = Message("user", f"{system.content}\n\n{message.content}")
+            rest[index] = Message("user", f"{system.content}\n\n{heading}{message.content}")
             return rest
     return [Message("user", system.content), *rest]

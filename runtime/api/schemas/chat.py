@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from runtime.api.conversation import Effort, effort_variables, name_results
 from runtime.api.schemas.common import FinishReasonBody, GenerationRequest, UsageBody, refusal
 from runtime.api.schemas.logprobs import MAX_TOP, ChatLogprobs
-from runtime.api.schemas.tools import ToolCallBody, ToolCallDelta, ToolChoice, ToolDefinition, to_use
+from runtime.api.schemas.tools import NORMALIZE, ToolCallBody, ToolCallDelta, ToolChoice, ToolDefinition, to_use
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.use import ToolUse
 
@@ -80,6 +80,7 @@ class ChatCompletionRequest(GenerationRequest):
         None, description="Whether it may call one (`auto`), must (`required`, or a name), or may not (`none`)."
     )
     parallel_tool_calls: bool | None = Field(None, description="`false`: at most one call in an answer.")
+    normalize: bool | None = Field(None, description=NORMALIZE)
     reasoning_effort: Effort | None = Field(None, description="How much a reasoning model thinks before it answers.")
     chat_template_kwargs: dict[str, Any] | None = Field(
         None, description="More variables for the model's chat template, such as `enable_thinking`."

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from runtime.api.schemas.tools import Reported
 from runtime.api.streaming import NamedEvent
 from runtime.engine.messages import Usage
 
@@ -28,13 +29,13 @@ class ThinkingBlock(BaseModel):
     signature: str = ""
 
 
-class ToolUseBlock(BaseModel):
+class ToolUseBlock(Reported):
     """A tool that the model wants run."""
 
     type: Literal["tool_use"] = "tool_use"
     id: str
     name: str
-    input: dict[str, Any] = {}
+    input: dict[str, Any] = Field(default={})
 
 
 ContentBlock = TextBlock | ThinkingBlock | ToolUseBlock

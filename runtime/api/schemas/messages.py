@@ -20,7 +20,7 @@ from runtime.api.schemas.common import (
     schema_constraint,
 )
 from runtime.api.schemas.language import LanguageFields
-from runtime.api.schemas.tools import to_tool
+from runtime.api.schemas.tools import NORMALIZE, to_tool
 from runtime.chat.reasoning import marks_of
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.call import ToolCall
@@ -250,6 +250,7 @@ class MessageRequest(CountRequest):
     stop_sequences: list[str] | None = Field(
         None, max_length=_MAX_STOPS, description="Strings that end the answer; not part of it."
     )
+    normalize: bool | None = Field(None, description=NORMALIZE)
     stream: bool | None = Field(False, description=STREAM)
     temperature: Number | None = Field(None, ge=0, le=1, description=TEMPERATURE)
     top_k: int | None = Field(None, ge=0, description="Choose among the k likeliest tokens; 0: all.")

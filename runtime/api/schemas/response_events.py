@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from runtime.api.schemas.language import TextUsage
 from runtime.api.schemas.logprobs import ChatTokenLogprob
 from runtime.api.schemas.responses import ResponseRequest
+from runtime.api.schemas.tools import Reported
 from runtime.api.streaming import NamedEvent
 from runtime.engine.messages import Finished
 
@@ -52,7 +53,7 @@ class ReasoningItem(BaseModel):
     content: list[ReasoningText] = []
 
 
-class CallItem(BaseModel):
+class CallItem(Reported):
     """A tool that the model wants run."""
 
     id: str

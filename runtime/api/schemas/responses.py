@@ -21,7 +21,7 @@ from runtime.api.schemas.common import (
 )
 from runtime.api.schemas.language import LanguageFields
 from runtime.api.schemas.logprobs import MAX_TOP
-from runtime.api.schemas.tools import FunctionDefinition, FunctionName, to_call
+from runtime.api.schemas.tools import NORMALIZE, FunctionDefinition, FunctionName, to_call
 from runtime.chat.template import Message
 from runtime.chat.tools.use import ToolUse
 from runtime.config import SamplingDefaults
@@ -198,6 +198,7 @@ class ResponseRequest(LanguageFields):
         None, description="Whether it may call one (`auto`), must (`required`, or a name), or may not (`none`)."
     )
     parallel_tool_calls: bool | None = Field(None, description="`false`: at most one call in an answer.")
+    normalize: bool | None = Field(None, description=NORMALIZE)
     user: str | None = Field(None, description="Taken without effect; comes back with the answer.")
 
     @model_validator(mode="after")

@@ -11,6 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.use import ToolUse
 
+# A field of all requests with tools.
+NORMALIZE = (
+    "`false`: arguments of calls stay as the model wrote them, whatever digits, names or calendars these are in."
+)
+
 
 class FunctionDefinition(BaseModel):
     """What the model is told of a function; `parameters` is a JSON schema, without which it takes none."""
@@ -85,7 +90,39 @@ class FunctionCall(BaseModel):
     arguments: str = Field(description="Its arguments, as JSON.")
 
 
-class ToolCallBody(BaseModel):
+class CallReport(BaseModel):
+    """What this server says of a call beside OpenAI's fields: the changes that its arguments went through."""
+
+    changes: list[dict[str, Any]] = Field(
+        description="Each with `path`, a JSON pointer into the arguments, `from`, `to` and the `rule`."
+    )
+
+    @classmethod
+    def of_call(cls, call: ToolCall) -> CallReport | None:
+        """The report, where there is something to say."""
+        changes = [
+            {"path": change.path, "from": change.before, "to": change.after, "rule": change.rule}
+            for change in call.changes
+        ]
+        return cls(changes=changes) if changes else None
+
+
+class Reported(BaseModel):
+    """A shape of a call that tells the report where there is one."""
+
+    demotic: CallReport | None = Field(
+        None, description="What this server did to the arguments of a call; within a request it has no effect."
+    )
+
+    @model_serializer(mode="wrap")
+    def _only_where_there_is_one(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = handler(self)
+        if self.demotic is None:
+            del told["demotic"]
+        return told
+
+
+class ToolCallBody(Reported):
     """A call."""
 
     model_config = ConfigDict(strict=True)
@@ -93,11 +130,6 @@ class ToolCallBody(BaseModel):
     id: str = Field(description="The call's own name, by which its result refers to it.")
     type: Literal["function"] = Field(default="function", description="There is no other.")
     function: FunctionCall = Field(description="The function and its arguments.")
-
-    @classmethod
-    def from_call(cls, call: ToolCall) -> ToolCallBody:
-        """OpenAI's shape of a call."""
-        return cls(id=call.id, function=FunctionCall(name=call.name, arguments=call.arguments))
 
     def to_call(self) -> ToolCall:
         """The call as the chat layer knows it."""
@@ -116,12 +148,13 @@ class FunctionDelta(BaseModel):
 
 
 class ToolCallDelta(BaseModel):
-    """What a chunk says of the call `index`; its first has the id and the type."""
+    """What a chunk says of the call `index`; its first has the id and the type, and its last the report."""
 
     index: int
     id: str | None = None
     type: Literal["function"] | None = None
     function: FunctionDelta
+    demotic: CallReport | None = None
 
     @model_serializer(mode="wrap")
     def _only_what_is_new(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -132,7 +165,11 @@ class ToolCallDelta(BaseModel):
         """The two that a whole call is told in."""
         return [
             cls(index=index, id=call.id, type="function", function=FunctionDelta(name=call.name, arguments="")),
-            cls(index=index, function=FunctionDelta(arguments=call.arguments)),
+            cls(
+                index=index,
+                function=FunctionDelta(arguments=call.arguments),
+                demotic=CallReport.of_call(call),
+            ),
         ]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+Rule = Literal["number", "boolean", "digits", "case", "transliteration", "date", "hijri", "buddhist", "japanese"]
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,23 @@ class Tool:
 
 
 @dataclass(frozen=True)
+class Change:
+    """One value that was written anew; `path` is a JSON pointer (RFC 6901) into the arguments."""
+
+    path: str
+    before: Any
+    after: Any
+    rule: Rule
+
+
+@dataclass(frozen=True)
 class ToolCall:
-    """A model's wish that a tool be run; `arguments` is JSON text, an object, with every script as it is."""
+    """A model's wish that a tool be run; `arguments` is JSON text, an object, with every script as it is.
+
+    `changes` are those that `runtime/chat/tools/normalise.py` has made in them.
+    """
 
     id: str
     name: str
     arguments: str
+    changes: tuple[Change, ...] = ()

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-from runtime.chat.tools.call import Tool, ToolCall
+from runtime.chat.tools.call import Change, Rule, Tool, ToolCall
 from runtime.chat.tools.fit import (
     SchemaDocument,
     TooLarge,
@@ -25,7 +25,6 @@ from runtime.chat.tools.values.dates import Calendar, date_readings
 from runtime.chat.tools.values.names import name_key
 from runtime.chat.tools.values.numbers import ascii_digits, number_readings
 
-Rule = Literal["number", "boolean", "digits", "case", "transliteration", "date", "hijri", "buddhist", "japanese"]
 _MAX_STEPS = 10_000
 _MAX_ENUM_CHARS = 256
 _DATE_RULES: Mapping[Calendar, Rule] = {
@@ -36,23 +35,13 @@ _DATE_RULES: Mapping[Calendar, Rule] = {
 }
 
 
-@dataclass(frozen=True)
-class Change:
-    """One value that was written anew; `path` is a JSON pointer (RFC 6901) into the arguments."""
-
-    path: str
-    before: Any
-    after: Any
-    rule: Rule
-
-
-def normalise_call(call: ToolCall, tools: Sequence[Tool]) -> tuple[ToolCall, tuple[Change, ...]]:
-    """A call of one of `tools` with its arguments normalised, and what changed."""
+def normalise_call(call: ToolCall, tools: Sequence[Tool]) -> ToolCall:
+    """A call with its arguments as that one of `tools` asks for them that it calls."""
     schema = next((tool.parameters for tool in tools if tool.name == call.name), {})
     arguments, changes = normalise(schema, json.loads(call.arguments))
     if not changes:
-        return call, ()
-    return replace(call, arguments=json.dumps(arguments, ensure_ascii=False)), changes
+        return call
+    return replace(call, arguments=json.dumps(arguments, ensure_ascii=False), changes=changes)
 
 
 def normalise(schema: Mapping[str, Any], arguments: Any) -> tuple[Any, tuple[Change, ...]]:

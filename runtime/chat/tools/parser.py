@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from runtime.chat.reasoning import Piece
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.base import Dialect, ReadCall, Unfinished
+from runtime.chat.tools.normalise import normalise_call
 
 
 def new_id() -> str:
@@ -24,14 +25,24 @@ class CallParser:
     """Text in, pieces of content and calls out."""
 
     def __init__(
-        self, dialect: Dialect, tools: Sequence[Tool], max_calls: int, make_id: Callable[[], str] = new_id
+        self,
+        dialect: Dialect,
+        tools: Sequence[Tool],
+        max_calls: int,
+        make_id: Callable[[], str] = new_id,
+        *,
+        normalises: bool = False,
     ) -> None:
-        """Only calls of `tools` are calls, and no more than `max_calls`; the others stay content."""
+        """Only calls of `tools` are calls, and no more than `max_calls`; the others stay content.
+
+        `normalises`: the arguments are given out as the tools' schemas ask for them, where they can be read so.
+        """
         self._dialect = dialect
         self._starts = sorted(dialect.starts(tools), key=len, reverse=True)
         self._names = {tool.name for tool in tools}
         self._num_left = max_calls
         self._make_id = make_id
+        self._schemas = tools if normalises else ()
         self._held = ""
         self._is_section = False
         # White space before the section, and where in it its end may still be.
@@ -99,7 +110,8 @@ class CallParser:
         self._held = self._held[len(section) :]
         self._num_left -= len(calls)
         self._is_begun = self._is_after_call = True
-        return [ToolCall(self._make_id(), call.name, call.arguments) for call in calls]
+        made = [ToolCall(self._make_id(), call.name, call.arguments) for call in calls]
+        return [normalise_call(call, self._schemas) if self._schemas else call for call in made]
 
     def _parse(self, section: str) -> list[ReadCall]:
         """The calls of a section; none where it has one that may not be."""

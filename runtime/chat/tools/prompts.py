@@ -13,15 +13,6 @@ from pathlib import Path
 
 FOLDER = Path(__file__).with_name("prompts")
 ENGLISH = "eng_Latn"
-# Other codes of the same written languages: members of macrolanguages, and two names of Korean's script.
-_ALIASES = {
-    "ara_Arab": "arb_Arab",
-    "cmn_Hans": "zho_Hans",
-    "ekk_Latn": "est_Latn",
-    "kor_Kore": "kor_Hang",
-    "lvs_Latn": "lav_Latn",
-    "swa_Latn": "swh_Latn",
-}
 
 
 @dataclass(frozen=True)
@@ -29,11 +20,10 @@ class ToolPrompts:
     """Words of one language; those that say so have placeholders for `str.format`.
 
     `assistant`: what the assistant is, where nobody says. `access`: that it may call functions. `form`: how to write a
-    call; `{start}` is the mark before one, `{result}` that before its result. `form_heading`, `tools_heading` and
-    `request_heading` stand above the form of a call, the list of functions and what the user asks; the last one also
-    where instructions and request share a turn. `user_label`: before what the user asks, where there are no functions.
-    `result_label`: before the result of the function `{name}`. `denied`: that the user did not let `{name}` run.
-    `failed`: that it broke off, with its `{error}`.
+    call; `{start}` is the mark before one, `{result}` that before its result. `form_heading` and `tools_heading` stand
+    above the form of a call and the list of functions, `request_heading` above what the user asks, where all this is in
+    the same turn. `denied`: that the user did not let the function `{name}` run. `failed`: that it broke off, with its
+    `{error}`.
     """
 
     assistant: str
@@ -42,17 +32,13 @@ class ToolPrompts:
     form_heading: str
     tools_heading: str
     request_heading: str
-    user_label: str
-    result_label: str
     denied: str
     failed: str
 
 
 def prompts_for(language: str | None) -> ToolPrompts:
     """The words of a language such as `bul_Cyrl`; English ones where that has none, or where it is not known."""
-    wanted = language or ENGLISH
-    name = _ALIASES.get(wanted, wanted)
-    return _read(name if name in prompt_languages() else ENGLISH)
+    return _read(language if language is not None and language in prompt_languages() else ENGLISH)
 
 
 @lru_cache(maxsize=1)

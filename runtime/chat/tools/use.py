@@ -27,7 +27,8 @@ _FREE_GAP, _FORCED_GAP = r"gap: /[ \n]{0,2}/", r'gap: "\n"'
 class ToolUse:
     """The tools of a request. `choice` says whether the model may call one or must, and `named` which one.
 
-    `among` are the names of those that it may call, where these are not all.
+    `among` are the names of those that it may call, where these are not all. `normalises`: their arguments are given
+    out as the tools ask for them, where a model wrote them as people do.
     """
 
     tools: tuple[Tool, ...] = ()
@@ -35,6 +36,7 @@ class ToolUse:
     named: str | None = None
     among: tuple[str, ...] | None = None
     is_parallel: bool = True
+    normalises: bool = True
 
     @classmethod
     def checked(
@@ -55,6 +57,10 @@ class ToolUse:
         use = cls(tools, choice, named, among, is_parallel)
         use._check()
         return use
+
+    def normalising(self, wanted: bool | None) -> ToolUse:
+        """The same, with the arguments of calls normalised unless that is not wanted."""
+        return replace(self, normalises=wanted is not False)
 
     def _check(self) -> None:
         if len(self.tools) > _LIMITS.max_tools:
@@ -95,7 +101,9 @@ class ToolUse:
 
     def parser(self, dialect: Dialect) -> CallParser | None:
         """What finds the calls in an answer; None where there may be none."""
-        return CallParser(dialect, self.allowed, self.max_calls) if self.allowed else None
+        if not self.allowed:
+            return None
+        return CallParser(dialect, self.allowed, self.max_calls, normalises=self.normalises)
 
     def constraint(self, dialect: Dialect, answer: Constraint | None = None) -> Constraint:
         """What keeps an answer to well-formed calls of the tools that are allowed, and, where it has none, to `answer`.

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple, Protocol
 from runtime.chat.template import Message
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.telling import EXAMPLE, told
-from runtime.chat.tools.prompts import ENGLISH
+from runtime.chat.tools.prompts import ENGLISH, prompts_for
 
 
 class ReadCall(NamedTuple):
@@ -78,8 +78,14 @@ class Dialect(Protocol):
 
     def describe(self, tools: Sequence[Tool], language: str | None) -> str:
         """What a model is told of its tools where its template does not; `language` is the user's."""
-        words = self.words(tools) if language in {None, ENGLISH} else None
-        return words or told(tools, self.write([EXAMPLE]), self.blocks, language)
+        return self._own_words(tools, language) or told(tools, self.write([EXAMPLE]), self.blocks, language)
+
+    def request_heading(self, tools: Sequence[Tool], language: str | None) -> str:
+        """What parts the user's words from what the model is told, for templates that have both in one turn."""
+        return "" if self._own_words(tools, language) else f"## {prompts_for(language).request_heading}\n"
+
+    def _own_words(self, tools: Sequence[Tool], language: str | None) -> str | None:
+        return self.words(tools) if language in {None, ENGLISH} else None
 
     def answer(self, result: Message) -> str:
         """A tool's result, within the user's turn."""
@@ -97,7 +103,8 @@ class Dialect(Protocol):
         told = self.describe(tools, language)
         if turns and turns[0].role == "system":
             return [replace(turns[0], content=f"{turns[0].content}\n\n{told}"), *turns[1:]]
-        return [Message("system", told), *turns]
+        assistant = "" if self._own_words(tools, language) else f"{prompts_for(language).assistant}\n\n"
+        return [Message("system", f"{assistant}{told}"), *turns]
 
     def plain(self, messages: Sequence[Message]) -> list[Message]:
         """The turns without calls and results: these are text of the assistant and of the user."""

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.chat.tools.call import Tool, ToolCall
-from runtime.chat.tools.normalise import Change, normalise, normalise_call
+from runtime.chat.tools.call import Change, Tool, ToolCall
+from runtime.chat.tools.normalise import normalise, normalise_call
 
 INTEGER = {"type": "integer"}
 NUMBER = {"type": "number"}
@@ -279,16 +279,18 @@ def test_schemas_that_are_none_change_nothing(schema: Any) -> None:
 def test_a_call_keeps_its_script_and_tells_what_changed() -> None:
     tool = Tool("book", "", {"type": "object", "properties": {"people": INTEGER, "place": {"type": "string"}}})
     call = ToolCall("call_1", "book", '{"people": "٤", "place": "مطعم النيل"}')
-    after, changes = normalise_call(call, [tool])
-    assert after == ToolCall("call_1", "book", '{"people": 4, "place": "مطعم النيل"}')
-    assert changes == (Change("/people", "٤", 4, "number"),)
+    change = Change("/people", "٤", 4, "number")
+    assert normalise_call(call, [tool]) == ToolCall(
+        "call_1", "book", '{"people": 4, "place": "مطعم النيل"}', changes=(change,)
+    )
 
 
 def test_a_call_that_needs_nothing_is_the_same_text() -> None:
     tool = Tool("book", "", {"type": "object", "properties": {"people": INTEGER}})
     call = ToolCall("call_1", "book", '{ "people":4}')
-    assert normalise_call(call, [tool]) == (call, ())
-    assert normalise_call(ToolCall("call_1", "other", '{"people": "٤"}'), [tool])[1] == ()
+    assert normalise_call(call, [tool]) == call
+    other = ToolCall("call_1", "other", '{"people": "٤"}')
+    assert normalise_call(other, [tool]) == other
 
 
 SCHEMAS = st.sampled_from(

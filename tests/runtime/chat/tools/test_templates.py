@@ -100,6 +100,37 @@ def test_a_models_own_english_words_give_way_to_the_users_language() -> None:
     assert "Налични функции" in bulgarian
 
 
+GEMMA = """\
+{%- for message in messages %}
+{%- if message.role == 'system' %}{{ raise_exception('No!') }}{% endif %}<{{ message.role }}>{{ message.content }}
+{%- endfor %}"""
+
+
+def test_a_folded_system_text_is_parted_from_what_the_user_asks_in_the_users_language() -> None:
+    """All in one turn, as TUCAN's evaluator has it."""
+    system = Message("system", "Отговаряй кратко.")
+    for source in (PLAIN, GEMMA):
+        template = ChatTemplate(source)
+        alone = template.render(CONVERSATION[:1], tools=TOOLS, language="bul_Cyrl")
+        assert "Ти си полезен AI асистент, който предоставя полезни и точни отговори.\n\nИмаш достъп" in alone
+        instructed = template.render([system, *CONVERSATION[:1]], tools=TOOLS, language="bul_Cyrl")
+        assert "Отговаряй кратко.\n\nИмаш достъп" in instructed
+        assert "Ти си полезен" not in instructed
+        assert ("\n\n## Потребителска заявка:\n" + QUESTION in alone) == (source == GEMMA)
+    greek = ChatTemplate(GEMMA).render(CONVERSATION[:1], tools=TOOLS, language="ell_Grek")
+    assert f"\n\n## Αίτημα του χρήστη:\n{QUESTION}" in greek
+    # Without tools nothing is said but what was sent.
+    assert ChatTemplate(GEMMA).render([system, *CONVERSATION[:1]]) == f"<user>Отговаряй кратко.\n\n{QUESTION}"
+
+
+def test_a_models_own_words_are_not_parted_from_the_users() -> None:
+    template = ChatTemplate("{# <start_of_turn> #}" + GEMMA)
+    assert template.dialect.name == "gemma"
+    own = template.render(CONVERSATION[:1], tools=TOOLS)
+    assert own.endswith(f"\n\n{QUESTION}")
+    assert "## User's request:" not in own
+
+
 def test_earlier_calls_are_text_also_where_there_are_no_tools_any_more() -> None:
     prompt = ChatTemplate(PLAIN).render(CONVERSATION)
     assert "get_weather" in prompt
