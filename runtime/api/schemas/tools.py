@@ -111,7 +111,7 @@ class Reported(BaseModel):
     """A shape of a call that tells the report where there is one."""
 
     demotic: CallReport | None = Field(
-        None, description="What this server did to the arguments of a call; within a request it has no effect."
+        default=None, description="What this server did to the arguments of a call; within a request it has no effect."
     )
 
     @model_serializer(mode="wrap")
