@@ -127,6 +127,9 @@ async def _end(process: Process) -> None:
     finally:
         # Its children may outlive it.
         _signal(process, signal.SIGKILL)
+    # It waits for the pipes as well, which what has left the group may hold, and nothing public closes them.
+    transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]  # noqa: SLF001
+    transport.close()
     await process.wait()
 
 

@@ -203,7 +203,8 @@ async def faulty_over_http() -> AsyncIterator[ServerSettings]:
             await asyncio.sleep(0.1)
         yield ServerSettings(url=f"http://127.0.0.1:{port}/mcp")
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
 
 
