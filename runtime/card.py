@@ -114,7 +114,9 @@ class ModelCard:
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """What it was made for: "chat", "completion"."""
+        """What it was made for: "chat", "completion", or what `Encoding.capabilities` tells."""
+        if self.encoding is not None:
+            return self.encoding.capabilities
         return ("chat", "completion") if self.is_chat else ("completion",)
 
     def chat_request(self, messages: str | Iterable[Message], **options: Unpack[Options]) -> Generate:

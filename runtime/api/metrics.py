@@ -24,7 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from runtime.api.errors import error_body
 from runtime.engine.client import EngineClient
 from runtime.engine.messages import Delta, Finished
-from runtime.engine.pool import ModelPool, ModelState, ModelStatistics
+from runtime.engine.pool import ModelPool
+from runtime.engine.served import ModelState, ModelStatistics
 from runtime.engine.statistics import EngineStatistics
 from runtime.errors import DemoticError
 

@@ -14,13 +14,12 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 from runtime.card import ModelCard
 from runtime.config import EngineConfig, PoolConfig
 from runtime.engine.client import EngineClient
-from runtime.engine.statistics import EngineStatistics, Totals
+from runtime.engine.served import ModelState, ModelStatistics, Served, unload
 from runtime.errors import (
     Cancelled,
     DemoticError,
@@ -36,8 +35,6 @@ from runtime.hardware.plan import Plan
 from runtime.model import Model
 
 _POLL_SECONDS = 0.05
-
-ModelState = Literal["unloaded", "loading", "ready", "failed"]
 
 
 class Loader(Protocol):
@@ -59,83 +56,6 @@ class Loader(Protocol):
         """Load an adapter, which the model may have already; AdapterNotFound where there is none of that name."""
 
 
-@dataclass(frozen=True)
-class ModelStatistics:
-    """One served model: the `totals` of all processes that it has had, `engine` and `pid` of the present one.
-
-    `restarts` counts processes that were started because the one before had died.
-    """
-
-    state: ModelState
-    restarts: int
-    totals: Totals
-    engine: EngineStatistics | None
-    pid: int | None
-
-
-@dataclass
-class _Served:
-    """One name, and what has become of its model.
-
-    `card` is what was last known of its file.
-    `claims` counts requests that ask for the model or hold it, `num_waiting` those that wait for it to be loaded,
-    `deaths` those of its process in a row. `fault` is why it could not be loaded, or died; None when it is loaded
-    again. `client` is that of the model, or of the one before, which is no more; `past` is what those before it have
-    counted.
-    """
-
-    name: str
-    card: ModelCard | None = None
-    model: Model | None = None
-    loading: asyncio.Task[None] | None = None
-    claims: int = 0
-    num_waiting: int = 0
-    loaded_at: float = 0.0
-    fault: DemoticError | None = None
-    failed_at: float = 0.0
-    deaths: int = 0
-    has_died: bool = False
-    restarts: int = 0
-    client: EngineClient | None = None
-    past: Totals = field(default_factory=Totals)
-
-    @property
-    def idle_seconds(self) -> float | None:
-        """Since when the model could be spared; None while it cannot, or is not loaded."""
-        if self.model is None or self.claims or (idle := self.model.client.idle_seconds) is None:
-            return None
-        return min(idle, time.monotonic() - self.loaded_at)
-
-    @property
-    def totals(self) -> Totals:
-        """What all its processes have counted."""
-        return self.past if self.client is None else self.past + self.client.statistics.totals
-
-    def take(self, model: Model) -> None:
-        """Note that the model is loaded."""
-        self.past = self.totals
-        self.model, self.client = model, model.client
-        self.loaded_at = time.monotonic()
-        self.fault = None
-
-    def bury(self, stable_seconds: float) -> None:
-        """Let go of the model where its process has died; nothing is left of it that could be closed."""
-        if self.model is not None and isinstance(fault := self.model.client.fault, WorkerDied):
-            died_at = time.monotonic() - (self.model.client.idle_seconds or 0.0)
-            if died_at - self.loaded_at >= stable_seconds:
-                self.deaths = 0
-            self.model = None
-            self.fail(fault, died_at)
-
-    def fail(self, fault: DemoticError, at: float) -> None:
-        """Note why there is no model."""
-        self.fault = fault
-        self.failed_at = at
-        if isinstance(fault, WorkerDied):
-            self.deaths += 1
-            self.has_died = True
-
-
 class ModelPool:
     """Belongs to one event loop: all methods are called there."""
 
@@ -155,7 +75,7 @@ class ModelPool:
         self.names = tuple(names)
         self.started = int(time.time())
         known = cards or {}
-        self._served = {name: _Served(name, known.get(name)) for name in self.names}
+        self._served = {name: Served(name, known.get(name)) for name in self.names}
         self._loader = loader
         self._config = config or PoolConfig()
         self._max_waiting = max_waiting
@@ -263,7 +183,7 @@ class ModelPool:
                 return
             if served.idle_seconds is None and not is_forced:
                 raise ModelBusy(name, "has requests in flight", remedy="Wait for them, or send 'force': true.")
-            await _unload(served)
+            await unload(served)
 
     def nearest(self, name: str) -> tuple[str, ...]:
         """Served names that look like `name`."""
@@ -288,34 +208,34 @@ class ModelPool:
             self._keeper.cancel()
         loading = [served.loading for served in self._served.values() if served.loading is not None]
         await asyncio.gather(*loading, return_exceptions=True)
-        await asyncio.gather(*(_unload(served) for served in self._served.values()))
+        await asyncio.gather(*(unload(served) for served in self._served.values()))
 
-    def _find(self, name: str) -> _Served:
+    def _find(self, name: str) -> Served:
         served = self._served.get(name)
         if served is None:
             raise ModelNotFound(name, nearest=self.nearest(name), remedy=f"This server has {', '.join(self.names)}.")
         return served
 
-    def _living(self, served: _Served) -> Model | None:
+    def _living(self, served: Served) -> Model | None:
         served.bury(self._config.stable_seconds)
         return served.model
 
-    def _state(self, served: _Served) -> ModelState:
+    def _state(self, served: Served) -> ModelState:
         if served.loading is not None:
             return "loading"
         if self._living(served) is not None:
             return "ready"
         return "unloaded" if served.fault is None else "failed"
 
-    def _statistics(self, served: _Served) -> ModelStatistics:
+    def _statistics(self, served: Served) -> ModelStatistics:
         state, model = self._state(served), served.model
         engine, pid = (None, None) if model is None else (model.client.statistics, model.client.pid)
         return ModelStatistics(state, served.restarts, served.totals, engine, pid)
 
-    def _loaded(self) -> list[_Served]:
+    def _loaded(self) -> list[Served]:
         return [served for served in self._served.values() if self._living(served) is not None]
 
-    def _check_delay(self, served: _Served) -> None:
+    def _check_delay(self, served: Served) -> None:
         """Refuse to start a process again too soon after it died.
 
         Raises:
@@ -328,7 +248,7 @@ class ModelPool:
             if left > 0:
                 raise WorkerDied(fault.model, fault.cause, retry_after=math.ceil(left))
 
-    async def _load(self, served: _Served) -> None:
+    async def _load(self, served: Served) -> None:
         try:
             async with self._changing:
                 if self._is_closing:
@@ -345,7 +265,7 @@ class ModelPool:
         finally:
             served.loading = None
 
-    async def _make_room(self, served: _Served, card: ModelCard) -> Plan:
+    async def _make_room(self, served: Served, card: ModelCard) -> Plan:
         """The plan for a model, once as many others are unloaded as it takes."""
         deadline = time.monotonic() + self._config.room_seconds
         while True:
@@ -353,7 +273,7 @@ class ModelPool:
             if plan is not None:
                 return plan
             if (idle := self._idlest()) is not None:
-                await _unload(idle)
+                await unload(idle)
             elif time.monotonic() >= deadline or self._is_closing:
                 raise NoRoomForModel(served.name)
             else:
@@ -381,7 +301,7 @@ class ModelPool:
                 return None
         return now
 
-    def _idlest(self) -> _Served | None:
+    def _idlest(self) -> Served | None:
         """The model that can be spared most easily."""
         idle = [served for served in self._loaded() if served.idle_seconds is not None]
         return max(idle, key=lambda served: served.idle_seconds or 0.0, default=None)
@@ -393,14 +313,8 @@ class ModelPool:
                 for served in self._loaded():
                     idle = served.idle_seconds
                     if idle is not None and idle >= keep_alive:
-                        await _unload(served)
+                        await unload(served)
 
 
-def _bytes_of(loaded: Sequence[_Served]) -> int:
+def _bytes_of(loaded: Sequence[Served]) -> int:
     return sum(served.model.plan.estimated_bytes for served in loaded if served.model is not None)
-
-
-async def _unload(served: _Served) -> None:
-    model, served.model = served.model, None
-    if model is not None:
-        await asyncio.to_thread(model.close)

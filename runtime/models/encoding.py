@@ -57,6 +57,15 @@ class Encoding:
         return self.pooling == "rank"
 
     @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What the model can be asked for: "embedding", "rerank", "score", "classify"."""
+        if not self.gives_scores:
+            return ("embedding", "rerank", "score")
+        if not self.is_causal and len(self.labels) > 1:
+            return ("classify",)
+        return () if self.has_segments else ("rerank", "score")
+
+    @property
     def purpose(self) -> str:
         """What the model is for, for a person who asked it for something else."""
         if not self.gives_scores:

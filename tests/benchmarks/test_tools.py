@@ -232,15 +232,38 @@ def test_a_report_shows_each_language_both_ways() -> None:
     assert "Machine: " in page
 
 
-@pytest.mark.parametrize("model", ["smollm2-135m-instruct", "gemma-3-270m"])
-def test_calls_that_must_be_are_sound_with_the_smallest_models(model: str) -> None:
-    words = ["--language", "spa_Latn", "--max-tokens", "1", "--clients", "8", "--json"]
-    with serving(model, "--context", "2048") as server:
-        command = [sys.executable, "-m", "demotic", "bench", "tools", "--url", server.base_url, *words]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    report = json.loads(done.stdout)
-    assert report["model"] == model
-    assert report["errors"] == {}
-    assert report["by_language"]["spa_Latn"]["required"]["sound"] == report["required"]["asked"] == 20
-    assert report["free"]["asked"] == 20
+async def test_the_command_prints_one_document_or_a_page() -> None:
+    def answer(_: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return 200, {"choices": [choice(content="?")]}
+
+    async with answering(answer) as url:
+        words = ["bench", "tools", "--url", url, "--language", "swh_Latn", "--language", "spa_Latn"]
+        document = await run(*words, "--json")
+        report = json.loads(document)
+        assert (report["benchmark"], report["model"], report["errors"]) == ("tools", "clever", {})
+        assert set(report["by_language"]) == {"spa_Latn", "swh_Latn"}
+        assert report["free"]["asked"] == report["required"]["asked"] == 40
+        assert report["free"]["verdicts"]["errors"] == {"NO_CALL_WHEN_EXPECTED": 34}
+        assert "| swh_Latn | 0 of 20 | 0 of 0 | 3 of 20 | 0 of 20 | 0 of 17 |" in await run(*words)
+
+
+async def run(*words: str) -> str:
+    """What `demotic` prints."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "demotic", *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    return out.decode()
+
+
+async def test_calls_that_must_be_are_sound_with_the_smallest_models() -> None:
+    rows = {row.scenario: row for row in rows_of("ind_Latn") if row.scenario in {"call", "nested", "digits"}}
+    with serving("smollm2-135m-instruct", "gemma-3-270m", "--context", "2048") as server:
+        for model in ("smollm2-135m-instruct", "gemma-3-270m"):
+            there = Endpoint(server.base_url, "", model, is_chat=True, timeout=100)
+            found = await measure(there, list(rows.values()), Settings(max_tokens=1, clients=4))
+            assert [result.error for result in found.results if result.error] == []
+            required = [result for result in found.results if result.mode == "required"]
+            assert len(required) == 3
+            assert all(result.is_sound for result in required)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from runtime.engine.pool import ModelState
+from runtime.engine.served import ModelState
 
 HealthStatus = Literal["ok", "loading", "failed"]
 
@@ -15,7 +15,9 @@ class ModelDetails(BaseModel):
     """What OpenAI's shape has no place for. Languages are ISO 639-3 with the script's ISO 15924 code."""
 
     status: ModelState
-    capabilities: list[str] = Field(description="What it was made for: chat, completion.")
+    capabilities: list[str] = Field(
+        description="What it was made for: chat, completion; embedding, rerank, score, classify."
+    )
     languages: list[str] = Field(description="Those that the catalogue names; empty where nothing is known.")
     license: str | None
     context_length: int | None = Field(description="Tokens a request may hold; null while it is not loaded.")

@@ -27,6 +27,15 @@ BAD_CHATS: dict[str, tuple[dict[str, Any], str, str | None]] = {
         "image_url",
         None,
     ),
+    "a voice": (
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]}
+            ]
+        },
+        "input_audio",
+        None,
+    ),
     "negative max_tokens": ({"messages": USER, "max_tokens": -1}, "greater than or equal to 1", "max_tokens"),
     "zero max_tokens": ({"messages": USER, "max_tokens": 0}, "max_tokens", "max_tokens"),
     "temperature as text": ({"messages": USER, "temperature": "hot"}, "temperature", "temperature"),
@@ -244,6 +253,16 @@ def test_unknown_fields_are_ignored_and_named(http: httpx.Client) -> None:
     response = http.post(CHAT_PATH, json=body)
     assert response.status_code == 200
     assert response.headers["x-demotic-ignored"] == r"gr\xf6\xdfe, sparkle"
+
+
+@pytest.mark.parametrize(("path", "asked"), [(CHAT_PATH, {"messages": USER}), (TEXT_PATH, {"prompt": "a"})])
+def test_fields_that_change_no_answer_are_taken_and_not_named(
+    http: httpx.Client, path: str, asked: dict[str, Any]
+) -> None:
+    body = {"model": CHAT, "max_tokens": 1, "metadata": {"case": "7"}, "store": True, "user": "me"} | asked
+    response = http.post(path, json=body)
+    assert response.status_code == 200
+    assert "x-demotic-ignored" not in response.headers
 
 
 def test_unknown_paths_and_methods_are_openai_errors_too(http: httpx.Client) -> None:

@@ -262,3 +262,17 @@ def test_a_cross_encoder_that_needs_token_types_is_refused_pairs(http: httpx.Cli
 def test_a_cross_encoder_refuses_an_instruction(http: httpx.Client) -> None:
     body = {"model": "cross", "query": "a", "documents": ["b"], "instruction": "Find cats"}
     assert refused(http, "/rerank", **body)[1] == "instruction"
+
+
+def test_models_tell_what_they_can_be_asked_for(client: OpenAI) -> None:
+    told = {model.id: (model.model_extra or {})["demotic"]["capabilities"] for model in client.models.list()}
+    assert told == {
+        "bert": ["embedding", "rerank", "score"],
+        "qwen": ["embedding", "rerank", "score"],
+        "cross": ["rerank", "score"],
+        "judge": ["rerank", "score"],
+        "classes": ["classify"],
+        "segments": [],
+        "chat": ["completion"],
+        "ender": ["completion"],
+    }

@@ -130,6 +130,9 @@ class McpServer:
 
     async def _connected(self) -> Client:
         async with self._opening:
+            if self._checks:
+                # A server that is about to be ended is not one to ask.
+                await asyncio.wait(tuple(self._checks))
             if self._client is None or self._is_over.is_set():
                 await self.close()
                 try:
