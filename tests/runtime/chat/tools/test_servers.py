@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import socket
@@ -221,3 +222,10 @@ async def test_a_server_at_a_url_is_used_within_the_same_limits() -> None:
         assert await call(toolbox, "my_echo", text="again") == "again"
         with pytest.raises(ToolFault, match="ended"):
             await call(toolbox, "my_crash")
+
+
+async def test_without_the_extra_its_name_is_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(ConfigurationInvalid, match=r"demotic\[tools\]"):
+        async with toolbox_of(FAULTY):
+            pass
