@@ -63,10 +63,12 @@ def test_a_browser_shows_models_figures_and_how_to_connect(server: ServerProcess
     httpx.post(f"{server.base_url}/completions", json={"prompt": "the", "max_tokens": 3}).raise_for_status()
     with browser(tmp_path) as chromium:
         chromium.open(server.url)
-        shown = chromium.wait_for("The server is ok, with 1 model.")
+        # The figures come after the summary.
+        shown = chromium.wait_for(" MiB")
+        assert "The server is ok, with 1 model." in shown
         assert chromium.run("document.getElementById('base-url').textContent") == server.base_url
         # A model's name is text, whatever it looks like.
-        assert "<b>tiny & small\tready\t" in shown and " MiB" in shown
+        assert "<b>tiny & small\tready\t" in shown
         assert chromium.run("document.querySelectorAll('td b').length") == 0
         assert 'api_key="unused"' in shown
 
@@ -81,7 +83,8 @@ def test_a_browser_asks_for_the_key_and_shows_the_page_and_the_document_with_it(
         for key, text in (("wrong", "does not know this key"), (KEY, "The server is ok, with 1 model.")):
             chromium.run(f"document.getElementById('key').value = '{key}'")
             chromium.run("document.querySelector('button').click()")
-            shown = chromium.wait_for(text)
+            chromium.wait_for(text)
+        shown = chromium.wait_for(" MiB")
         assert "<b>tiny & small\tready\t" in shown and 'api_key="KEY"' in shown
         # It is known to the pages that the first one links to, and after a reload, for as long as the tab is there.
         chromium.run("document.querySelector('a[href=metrics]').click()")
