@@ -64,7 +64,12 @@ def create_app(
             store.close()
 
     app = DocumentedApp(
-        title="demotic", summary="Small language models in every language, on this machine.", lifespan=lifespan
+        title="demotic",
+        summary="Small language models in every language, on this machine.",
+        # FastAPI's own pages fetch their scripts from elsewhere; `page` has one that does not.
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
     )
     app.state.pool = pool
     app.state.routes = routes

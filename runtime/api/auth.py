@@ -32,7 +32,7 @@ class RequireApiKey:
             await self._app(scope, receive, send)
             return
         if scope["method"] == "GET" and b"text/html" in headers.get(b"accept", b"") and not sent_key(headers):
-            await key_page(scope["path"])(scope, receive, send)
+            await key_page()(scope, receive, send)
             return
         error = Unauthorized(
             "The request carries no valid API key.", remedy="Send the header 'Authorization: Bearer KEY'."

@@ -1,4 +1,4 @@
-"""Pages for people: `/`, which shows what the server does, and the one that asks for a key."""
+"""Pages for people: `/`, which shows what the server does, `/docs`, and the one that asks for a key."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ router = APIRouter()
 # Everything a page needs is in it, and it asks nobody but this server.
 _HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; connect-src 'self'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-# FastAPI's page fetches its scripts from elsewhere, and takes the place of the one that asked for the key.
-_DOCS_PATH = "/docs"
 
 
 @router.get("/", include_in_schema=False)
@@ -28,9 +26,23 @@ async def status_page() -> HTMLResponse:
     return HTMLResponse(_source("status.html"), headers=_HEADERS)
 
 
-def key_page(path: str) -> HTMLResponse:
-    """What a browser gets that asks for `path` without a key: a page that asks for one, and then for the path."""
-    return HTMLResponse(_source("key.html"), 401, headers=None if path == _DOCS_PATH else _HEADERS)
+@router.get("/docs", include_in_schema=False)
+async def docs_page() -> HTMLResponse:
+    """The API's document, to read and to try: Swagger UI, which asks this server for `/openapi.json`."""
+    return HTMLResponse(_docs(), headers=_HEADERS)
+
+
+def key_page() -> HTMLResponse:
+    """What a browser gets that asks for a path without a key: a page that asks for one, and then for the path."""
+    return HTMLResponse(_source("key.html"), 401, headers=_HEADERS)
+
+
+@cache
+def _docs() -> str:
+    page = _source("docs.html")
+    for slot, name in (("{{ style }}", "swagger-ui.css"), ("{{ script }}", "swagger-ui-bundle.js")):
+        page = page.replace(slot, files("fastapi_swagger.resources").joinpath(name).read_text(encoding="utf-8"))
+    return page
 
 
 @cache
