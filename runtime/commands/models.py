@@ -19,7 +19,9 @@ from runtime.models.store import ModelFile, Store
 
 INTERRUPTED = 130
 _SHOWN_LANGUAGES = 3
-_ONLY_IN_FILE = dict.fromkeys(("quantization", "context_length", "vocabulary_size", "has_chat_template"))
+# What the converters' manifest says beside what the file itself does.
+_MADE = ("made_from", "revision", "made_at", "sha256")
+_ONLY_IN_FILE = dict.fromkeys(("quantization", "context_length", "vocabulary_size", "has_chat_template", *_MADE))
 
 
 def pull(reference: str, *, as_json: bool) -> None:
@@ -135,6 +137,7 @@ def _summary(model: ModelFile) -> dict[str, object]:
 def _file_facts(model: ModelFile) -> dict[str, object]:
     """All facts: the catalogue's, and over them what the file says."""
     from runtime.models.inspect import read_header
+    from runtime.models.provenance import read_provenance
 
     header = read_header(model.path)
     try:
@@ -142,6 +145,7 @@ def _file_facts(model: ModelFile) -> dict[str, object]:
     except ModelFileInvalid:  # of an architecture with other sizes: the rest is worth showing
         shape = None
     entry = model.entry
+    made = read_provenance(model.path)
     return {
         "name": model.name,
         "title": entry.title if entry is not None else header.name,
@@ -149,7 +153,7 @@ def _file_facts(model: ModelFile) -> dict[str, object]:
         "source": f"{model.source}: {_origin(entry)}" if entry is not None else model.source,
         "license": model.license or header.license,
         "license_url": entry.license_url if entry is not None else None,
-        "languages": list(entry.languages) if entry is not None else [],
+        "languages": list(entry.languages if entry is not None else made.get("languages") or ()),
         "architecture": header.architecture,
         "parameters": header.parameter_count,
         "quantization": header.quantization,
@@ -159,7 +163,8 @@ def _file_facts(model: ModelFile) -> dict[str, object]:
         "has_chat_template": header.chat_template is not None,
         "task": entry.task if entry is not None else None,
         "gated": entry.gated if entry is not None else False,
-        "notes": entry.notes if entry is not None else None,
+        "notes": entry.notes if entry is not None else " ".join(made.get("notes") or ()) or None,
+        **{key: made.get(key) for key in _MADE},
     }
 
 

@@ -52,8 +52,8 @@ _PLAIN_ATTENTION = frozenset(
 
 MAX_EXPERTS = 512  # LLAMA_MAX_EXPERTS
 _ROPE_SCALING_TYPES = ("none", "linear", "yarn", "longrope")
-_TOKENIZERS = ("llama", "gpt2", "gemma4")  # SentencePiece BPE, byte-level BPE, BPE of texts
-_ENCODER_TOKENIZERS = ("bert", "t5", *_TOKENIZERS)  # WordPiece, Unigram
+_TOKENIZERS = ("llama", "gpt2", "gemma4", "t5")  # SentencePiece BPE, byte-level BPE, BPE of texts, Unigram
+_ENCODER_TOKENIZERS = ("bert", *_TOKENIZERS)  # WordPiece
 _EPSILONS = ("layer_norm_rms_epsilon", "layer_norm_epsilon", "group_norm_epsilon")
 
 
