@@ -32,7 +32,9 @@ Examples:
 
   demotic convert hf:Qwen/Qwen3-0.6B --type q8_0 -o qwen3.gguf
 
-  demotic convert ./my-finetune --type f32 --json
+  demotic convert hf:intfloat/multilingual-e5-small
+
+  demotic convert hf:Qwen/Qwen3-Reranker-0.6B --reranker
 """
 
 
@@ -48,10 +50,17 @@ def _convert(
     type_name: Annotated[
         Literal["f32", "f16", "bf16", "q8_0"], typer.Option("--type", help="What the weights are stored in.")
     ] = "f16",
+    pooling: Annotated[
+        Literal["mean", "cls", "last"] | None,
+        typer.Option(help="How a model of vectors makes them; else as the checkpoint says."),
+    ] = None,
+    reranker: Annotated[
+        bool, typer.Option("--reranker", help="Make a reranker of a Qwen3 that answers yes or no.")
+    ] = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     del to  # one format so far
     from converters.commands import convert
 
-    convert(source, output, type_name, force=force, as_json=as_json)
+    convert(source, output, type_name, pooling, is_reranker=reranker, force=force, as_json=as_json)

@@ -15,14 +15,25 @@ from runtime.errors import ConfigurationInvalid
 _NEEDED = ("gguf", "torch", "transformers")
 
 
-def convert(source: str, output: Path | None, type_name: str, *, force: bool, as_json: bool) -> None:
+def convert(
+    source: str,
+    output: Path | None,
+    type_name: str,
+    pooling: str | None,
+    *,
+    is_reranker: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Make a GGUF of a checkpoint and say what came of it."""
     _require_extra()
+    from converters.architectures.base import Options
     from converters.convert import Request
     from converters.convert import convert as run
 
     _end_like_an_interrupt()
-    done = run(Request(source, output, type_name, force), progress_for(as_json=as_json))
+    options = Options(pooling, is_reranker)
+    done = run(Request(source, output, type_name, force, options), progress_for(as_json=as_json))
     facts = asdict(done.manifest)
     if as_json:
         print(json.dumps({"path": str(done.path), **facts}, ensure_ascii=False, indent=2))  # noqa: T201

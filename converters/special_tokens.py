@@ -51,6 +51,8 @@ def special_tokens(checkpoint: Checkpoint, tokenizer: tokenizers.Tokenizer, note
         notes.append(
             f"Of {len(ends)} tokens that end an answer, {len(_END_KEYS)} are written: llama.cpp keeps no more."
         )
+    if after and not named["sep"]:
+        named["sep"] = after
     for key, name in (("unknown", "unk"), ("padding", "pad"), ("seperator", "sep"), ("mask", "mask"), ("cls", "cls")):
         if named[name]:
             entries[f"tokenizer.ggml.{key}_token_id"] = named[name][0]

@@ -17,6 +17,7 @@ import numpy as np
 
 from converters.checkpoint import Checkpoint
 from converters.config import Config
+from converters.pooling import POOLING_TYPES, pooling_of
 from converters.tensors import Tensor
 from runtime.errors import ConversionRefused
 
@@ -28,16 +29,16 @@ EMBEDDING, HEAD = "embedding", "head"
 _SHOWN = 12
 
 
-@dataclass
+@dataclass(frozen=True)
 class Options:
     """What a person may ask of a conversion beyond the type.
 
-    pooling: how vectors are made, where the checkpoint does not say.
-    yes_no: ids of the tokens whose rows of the head make a reranker of a decoder.
+    pooling: how vectors are made of hidden states ("mean", "cls", "last"), where the checkpoint does not say.
+    is_reranker: the decoder judges pairs by "yes" and "no": of its head only these two rows are wanted.
     """
 
     pooling: str | None = None
-    yes_no: tuple[int, int] | None = None
+    is_reranker: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,15 @@ class Architecture(ABC):
         return self.checkpoint.config
 
     @property
+    def is_bare(self) -> bool:
+        """Whether the checkpoint was saved without a head: it gives vectors, and no text."""
+        name = next(iter(self.config.texts("architectures")), "")
+        return name.endswith("Model") and not name.endswith("LMHeadModel")
+
+    @property
     def is_tied(self) -> bool:
-        """Whether the head is the embedding."""
-        return self.config.flag("tie_word_embeddings", default=self.is_tied_by_default)
+        """Whether the head is the embedding, or there is none."""
+        return self.is_bare or self.config.flag("tie_word_embeddings", default=self.is_tied_by_default)
 
     @property
     def vocabulary_size(self) -> int:
@@ -103,6 +110,11 @@ class Architecture(ABC):
     @abstractmethod
     def hyperparameters(self) -> dict[str, Value]:
         """Metadata under the architecture's own name: "context_length", "attention.head_count", ..."""
+
+    def pooling_entries(self, default: str | None = None) -> dict[str, Value]:
+        """The entry that makes a model of vectors or scores of it, where one is wanted."""
+        pooling = self.options.pooling or pooling_of(self.checkpoint) or default
+        return {"pooling_type": POOLING_TYPES[pooling]} if pooling else {}
 
     def tokenizer_entries(self) -> dict[str, Value]:
         """Metadata under `tokenizer.ggml.` that follows from the model and not from its tokenizer."""

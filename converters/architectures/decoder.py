@@ -122,7 +122,17 @@ class Decoder(Architecture):
             "attention.layer_norm_rms_epsilon": self.config.number("rms_norm_eps"),
             "rope.dimension_count": int(self.head_size * self.rope.share),
             **self.rope.metadata(),
+            **self._vectors(),
         }
+
+    def _vectors(self) -> dict[str, Value]:
+        entries = self.pooling_entries()
+        if self.is_bare and not entries:
+            raise ConversionRefused(
+                f"{self.checkpoint.folder} has no head, so it gives no text.",
+                remedy="If it gives vectors, say how they are made: --pooling last, mean or cls.",
+            )
+        return entries
 
     def added(self) -> Iterator[Output]:
         """The divisors of llama3's rope, which llama.cpp reads as a tensor."""

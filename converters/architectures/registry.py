@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from converters.architectures.base import Architecture, Options
+from converters.architectures.bert import Bert, Roberta
 from converters.architectures.bloom import Bloom
 from converters.architectures.gemma import Gemma, Gemma2, Gemma3
 from converters.architectures.gpt2 import Gpt2
@@ -14,7 +15,9 @@ from converters.checkpoint import Checkpoint
 from runtime.errors import UnsupportedArchitecture
 from runtime.models.name import nearest_names
 
-FAMILIES: tuple[type[Architecture], ...] = (Llama, Qwen2, Qwen3, Gemma, Gemma2, Gemma3, Phi3, Gpt2, GptNeoX, Bloom)
+FAMILIES: tuple[type[Architecture], ...] = (
+    Llama, Qwen2, Qwen3, Gemma, Gemma2, Gemma3, Phi3, Gpt2, GptNeoX, Bloom, Bert, Roberta,
+)  # fmt: skip
 
 
 def architecture_of(checkpoint: Checkpoint, options: Options) -> Architecture:
@@ -34,8 +37,15 @@ def architecture_of(checkpoint: Checkpoint, options: Options) -> Architecture:
     classes = config.texts("architectures")
     by_class = {name: family for family in FAMILIES for name in family.classes}
     for name in classes:
-        if name in by_class:
-            return by_class[name](checkpoint, options)
+        if name not in by_class:
+            continue
+        family = by_class[name](checkpoint, options)
+        if options.is_reranker and not isinstance(family, Qwen3):
+            raise UnsupportedArchitecture(
+                f"{checkpoint.folder} is a {name}; llama.cpp computes the head of a reranker for Qwen3 only.",
+                remedy="Convert it without --reranker: the endpoint asks it for yes or no.",
+            )
+        return family
     shown = " and ".join(classes) or config.text("model_type", default="unknown")
     near = nearest_names(shown, by_class, limit=1)
     hint = f"The nearest that is: {near[0]}." if near else f"Those that are: {', '.join(sorted(by_class))}."
