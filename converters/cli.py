@@ -1,4 +1,4 @@
-"""The commands that make artefacts: convert.
+"""The commands that make artefacts and compare them: convert, verify.
 
 Only signatures and help texts live here, so that `demotic --help` imports nothing heavy; the bodies are in
 `converters/commands.py`.
@@ -18,6 +18,7 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite a file of this n
 def register(app: typer.Typer) -> None:
     """Add the commands to the front door's `app`."""
     app.command("convert", help=_CONVERT_HELP)(_convert)
+    app.command("verify", help=_VERIFY_HELP)(_verify)
 
 
 _CONVERT_HELP = """Make a GGUF of a checkpoint, with its tokenizer inside.
@@ -57,10 +58,39 @@ def _convert(
     reranker: Annotated[
         bool, typer.Option("--reranker", help="Make a reranker of a Qwen3 that answers yes or no.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compute source and file, and say how near they are.")
+    ] = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     del to  # one format so far
+    from converters.architectures.options import Options
     from converters.commands import convert
 
-    convert(source, output, type_name, pooling, is_reranker=reranker, force=force, as_json=as_json)
+    options = Options(pooling=pooling, is_reranker=reranker)
+    convert(source, output, type_name, options, verify=verify, force=force, as_json=as_json)
+
+
+_VERIFY_HELP = """Compare two artefacts of the same model: GGUF files, or checkpoints.
+
+On a line of text in each of 41 languages: whether the token ids are the same, how far the logits differ (the largest
+difference, KL divergence, share of positions with the same likeliest token), and how long greedy continuations agree.
+A checkpoint is computed by transformers, in float32 and in this process.
+
+Examples:
+
+  demotic verify ./my-finetune my-finetune-F16.gguf
+
+  demotic verify my-finetune-F16.gguf my-finetune-Q8_0.gguf --json
+"""
+
+
+def _verify(
+    first: Annotated[str, typer.Argument(metavar="A", help="What it is compared with: a GGUF or a checkpoint.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="What is compared.")],
+    as_json: Json = False,
+) -> None:
+    from converters.commands import verify
+
+    verify(first, second, as_json=as_json)

@@ -6,9 +6,15 @@ import importlib.util
 import json
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
+from converters.architectures.options import Options
 from runtime.commands.progress import progress_for
 from runtime.errors import ConfigurationInvalid
 
@@ -19,30 +25,64 @@ def convert(
     source: str,
     output: Path | None,
     type_name: str,
-    pooling: str | None,
+    options: Options,
     *,
-    is_reranker: bool,
+    verify: bool,
     force: bool,
     as_json: bool,
 ) -> None:
     """Make a GGUF of a checkpoint and say what came of it."""
     _require_extra()
-    from converters.architectures.base import Options
     from converters.convert import Request
     from converters.convert import convert as run
 
     _end_like_an_interrupt()
-    options = Options(pooling, is_reranker)
-    done = run(Request(source, output, type_name, force, options), progress_for(as_json=as_json))
-    facts = asdict(done.manifest)
+    request = Request(source, output, type_name, force, verify, options)
+    done = run(request, progress_for(as_json=as_json))
     if as_json:
-        print(json.dumps({"path": str(done.path), **facts}, ensure_ascii=False, indent=2))  # noqa: T201
+        _print_json({"path": str(done.path), **asdict(done.manifest)})
         return
     for note in done.manifest.notes:
         _tell(f"Note: {note}")
     if done.manifest.license is None:
         _tell("Note: the checkpoint names no licence, so the file names none.")
+    if done.manifest.parity is not None:
+        _tell(_parity_line(done.manifest.parity))
     print(f"{done.path} ({done.manifest.size / 1e6:,.1f} MB, {done.manifest.type})")  # noqa: T201
+
+
+def verify(first: str, second: str, *, as_json: bool) -> None:
+    """Compare two artefacts and show the figures by language."""
+    _require_extra()
+    from converters.verify import NUM_GREEDY
+    from converters.verify import verify as run
+
+    report = run(first, second, progress_for(as_json=as_json))
+    if as_json:
+        _print_json(report.as_dict())
+        return
+    table = Table("language", "tokens", "ids", "max difference", "mean KL", "max KL", "top 1", "greedy")
+    for line in report.lines:
+        table.add_row(
+            line.language,
+            str(line.num_tokens),
+            "same" if line.has_same_ids else "differ",
+            f"{line.max_difference:.2g}",
+            f"{line.mean_kl:.2g}",
+            f"{line.max_kl:.2g}",
+            f"{line.top_1:.1%}",
+            f"{line.num_greedy} of {NUM_GREEDY}",
+        )
+    Console().print(table)
+    print(_parity_line(report.summary()))  # noqa: T201
+
+
+def _parity_line(figures: Mapping[str, Any]) -> str:
+    return (
+        f"Over {figures['tokens']} tokens in {figures['languages']} languages: the same ids in {figures['same_ids']}, "
+        f"largest difference of logits {figures['max_difference']:.2g}, mean KL {figures['mean_kl']:.2g}, the same "
+        f"likeliest token at {figures['top_1']:.1%}, the same greedy text in {figures['same_greedy']}."
+    )
 
 
 def _require_extra() -> None:
@@ -65,3 +105,7 @@ def _end_like_an_interrupt() -> None:
 
 def _tell(line: str) -> None:
     print(line, file=sys.stderr)  # noqa: T201
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))  # noqa: T201

@@ -6,11 +6,12 @@ Everything that can be refused is refused before the first byte is written.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from converters.architectures.base import Architecture, Options, Value
+from converters.architectures.base import Architecture, Value
+from converters.architectures.options import Options
 from converters.architectures.registry import architecture_of
 from converters.card import Card, read_card
 from converters.checkpoint import Checkpoint, open_checkpoint
@@ -26,6 +27,7 @@ from converters.gguf.write import (
 from converters.manifest import Manifest, source_files, tools, write_manifest
 from converters.probes import PROBES
 from converters.tokenizers import Tokenizer, read_tokenizer
+from converters.verify import verify
 from runtime.errors import ConversionRefused, DemoticError
 from runtime.models.files import NoProgress, Progress
 from runtime.models.inspect import check_loadable, read_header
@@ -35,12 +37,16 @@ _SHOWN_TEXTS = 3
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be converted: `source` as a person names it, `output` None for a name made from the source's."""
+    """What is to be converted: `source` as a person names it, `output` None for a name made from the source's.
+
+    verify: compute both when it is done, and write into the manifest how near they are.
+    """
 
     source: str
     output: Path | None = None
     type: str = "f16"
     force: bool = False
+    verify: bool = False
     options: Options = field(default_factory=Options)
 
 
@@ -88,6 +94,8 @@ def convert(request: Request, progress: Progress | None = None) -> Converted:
         written = write_gguf(temporary, architecture.name, metadata, planned, progress)
         tokens = _check(temporary, path, tokenizer, notes)
     manifest = _manifest(checkpoint, architecture, card, written, path, request.type, tokens, notes)
+    if request.verify:
+        manifest = replace(manifest, parity=verify(request.source, str(path), progress).as_dict())
     return Converted(path, write_manifest(path, manifest), manifest)
 
 

@@ -15,6 +15,7 @@ from typing import ClassVar, TypeAlias
 import gguf
 import numpy as np
 
+from converters.architectures.options import Options
 from converters.checkpoint import Checkpoint
 from converters.config import Config
 from converters.pooling import POOLING_TYPES, pooling_of
@@ -27,18 +28,6 @@ Value: TypeAlias = bool | int | float | str | bytes | Sequence[str] | Sequence[b
 
 EMBEDDING, HEAD = "embedding", "head"
 _SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a person may ask of a conversion beyond the type.
-
-    pooling: how vectors are made of hidden states ("mean", "cls", "last"), where the checkpoint does not say.
-    is_reranker: the decoder judges pairs by "yes" and "no": of its head only these two rows are wanted.
-    """
-
-    pooling: str | None = None
-    is_reranker: bool = False
 
 
 @dataclass(frozen=True)

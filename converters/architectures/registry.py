@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from converters.architectures.base import Architecture, Options
+from converters.architectures.base import Architecture
 from converters.architectures.bert import Bert, Roberta
 from converters.architectures.bloom import Bloom
 from converters.architectures.gemma import Gemma, Gemma2, Gemma3
 from converters.architectures.gpt2 import Gpt2
 from converters.architectures.gptneox import GptNeoX
 from converters.architectures.llama import Llama
+from converters.architectures.options import Options
 from converters.architectures.phi3 import Phi3
 from converters.architectures.qwen import Qwen2, Qwen3
 from converters.checkpoint import Checkpoint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from runtime.backends.llama import library
 from runtime.backends.llama.model import LlamaModel
 from runtime.errors import InferenceFailed, ModelLoadFailed
 
-_THREADS = 2
+# More would be of little use for the few tokens at a time that are compared.
+_MOST_THREADS = 4
 
 
 class GgufModel:
@@ -22,9 +24,10 @@ class GgufModel:
     def __init__(self, path: Path, *, context_length: int = 512) -> None:
         self._model = LlamaModel(path)
         self.tokenizer = self._model.tokenizer
+        self.vocabulary_size = self.tokenizer.vocabulary_size
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = params.n_batch = params.n_ubatch = context_length
-        params.n_threads = params.n_threads_batch = _THREADS
+        params.n_threads = params.n_threads_batch = min(_MOST_THREADS, os.cpu_count() or 1)
         params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.type_k = params.type_v = llama_cpp.GGML_TYPE_F32
         params.swa_full = True
@@ -37,6 +40,14 @@ class GgufModel:
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._context_length = context_length
         self._batch = llama_cpp.llama_batch_init(context_length, 0, 1)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids by llama.cpp's own tokenizer, with what belongs around a text; names of control tokens are text."""
+        return list(self.tokenizer.encode(text, parse_special=False))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, with U+FFFD for bytes that are no UTF-8."""
+        return b"".join(self.tokenizer.token_bytes(token) for token in tokens).decode("utf-8", "replace")
 
     def logits(self, tokens: Sequence[int]) -> FloatArray:
         """Logits after each of the tokens of one sequence: shape (len(tokens), vocabulary)."""
@@ -66,7 +77,7 @@ class GgufModel:
         status = llama_cpp.llama_decode(self._context, batch)
         if status != 0:
             raise InferenceFailed(f"llama.cpp failed (status {status}): {library.take_error() or 'no reason given'}.")
-        shape = (len(tokens), self.tokenizer.vocabulary_size)
+        shape = (len(tokens), self.vocabulary_size)
         return np.ctypeslib.as_array(llama_cpp.llama_get_logits(self._context), shape).copy()
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from converters.architectures.base import Options
+from converters.architectures.options import Options
 from converters.convert import Request, convert
 from runtime.chat.instructions import yes_no_prompt
 from runtime.engine.client import encode
