@@ -1,4 +1,4 @@
-"""The commands that make artefacts and compare them: convert, verify.
+"""The commands that make artefacts and compare them: convert, quantize, verify.
 
 Only signatures and help texts live here, so that `demotic --help` imports nothing heavy; the bodies are in
 `converters/commands.py`.
@@ -18,6 +18,7 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite a file of this n
 def register(app: typer.Typer) -> None:
     """Add the commands to the front door's `app`."""
     app.command("convert", help=_CONVERT_HELP)(_convert)
+    app.command("quantize", help=_QUANTIZE_HELP)(_quantize)
     app.command("verify", help=_VERIFY_HELP)(_verify)
 
 
@@ -49,7 +50,10 @@ def _convert(
     ] = None,
     to: Annotated[Literal["gguf"], typer.Option(help="The format.")] = "gguf",
     type_name: Annotated[
-        Literal["f32", "f16", "bf16", "q8_0"], typer.Option("--type", help="What the weights are stored in.")
+        str,
+        typer.Option(
+            "--type", metavar="TYPE", help="What the weights are stored in: f32, f16, bf16, q8_0, q4_k_m and so on."
+        ),
     ] = "f16",
     pooling: Annotated[
         Literal["mean", "cls", "last"] | None,
@@ -69,7 +73,50 @@ def _convert(
     from converters.commands import convert
 
     options = Options(pooling=pooling, is_reranker=reranker)
-    convert(source, output, type_name, options, verify=verify, force=force, as_json=as_json)
+    convert(source, output, type_name.lower(), options, verify=verify, force=force, as_json=as_json)
+
+
+_QUANTIZE_HELP = """Make a smaller GGUF of one in F16, BF16 or F32.
+
+TYPE is one of llama.cpp's: Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0, IQ4_NL and so on. Where the rows of a matrix do not fit
+it, that matrix gets another type, and a line says so.
+
+Examples:
+
+  demotic quantize model-F16.gguf model-Q4_K_M.gguf --type Q4_K_M
+
+  demotic quantize model-F16.gguf model.gguf --type Q4_K_M --embedding-type Q8_0 --tensor-type "ffn_down=Q6_K"
+"""
+
+
+def _quantize(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="The GGUF to read.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The GGUF to write.")],
+    type_name: Annotated[str, typer.Option("--type", metavar="TYPE", help="What the weights are stored in.")],
+    embedding_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="What the embedding is stored in instead.")
+    ] = None,
+    output_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="What the output matrix is stored in instead.")
+    ] = None,
+    tensor_type: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=TYPE", help="What tensors whose name matches (a regular expression) are in; may be repeated."
+        ),
+    ] = None,
+    requantize: Annotated[
+        bool, typer.Option("--requantize", help="Take a file that is quantized already, and lose more.")
+    ] = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    from converters.commands import quantize
+
+    quantize(
+        source, output, type_name, embedding_type, output_type, tensor_type or [],
+        requantize=requantize, force=force, as_json=as_json,
+    )  # fmt: skip
 
 
 _VERIFY_HELP = """Compare two artefacts of the same model: GGUF files, or checkpoints.

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from converters.architectures.options import Options
 from runtime.commands.progress import progress_for
-from runtime.errors import ConfigurationInvalid
+from runtime.errors import ConfigurationInvalid, InvalidRequest
 
 _NEEDED = ("gguf", "torch", "transformers")
 
@@ -49,6 +49,57 @@ def convert(
     if done.manifest.parity is not None:
         _tell(_parity_line(done.manifest.parity))
     print(f"{done.path} ({done.manifest.size / 1e6:,.1f} MB, {done.manifest.type})")  # noqa: T201
+
+
+def quantize(
+    source: Path,
+    output: Path,
+    type_name: str,
+    embedding_type: str | None,
+    output_type: str | None,
+    tensor_types: list[str],
+    *,
+    requantize: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a smaller GGUF of one and say what came of it."""
+    from converters.files import require_free, require_space, temporary_beside
+    from converters.gguf.quantize import Quantization, check_request
+    from converters.gguf.quantize import quantize as run
+    from converters.manifest import quantized, write_manifest
+
+    wanted = Quantization(
+        type_name.upper(),
+        embedding_type.upper() if embedding_type else None,
+        output_type.upper() if output_type else None,
+        dict(_override(text) for text in tensor_types),
+    )
+    check_request(wanted)
+    require_free(output, force=force)
+    if output.exists() and source.exists() and output.samefile(source):
+        raise InvalidRequest(f"{output} is the file to read from.", remedy="Choose another name.")
+    if source.is_file():
+        require_space(output, source.stat().st_size)
+    _end_like_an_interrupt()
+    with temporary_beside(output) as temporary:
+        notes = run(source, temporary, wanted, requantize=requantize)
+    manifest = quantized(source, output, wanted.type, notes)
+    write_manifest(output, manifest)
+    if as_json:
+        _print_json({"path": str(output), **asdict(manifest)})
+        return
+    for note in notes:
+        _tell(f"Note: {note}")
+    print(f"{output} ({source.stat().st_size / 1e6:,.1f} MB -> {manifest.size / 1e6:,.1f} MB, {wanted.type})")  # noqa: T201
+
+
+def _override(text: str) -> tuple[str, str]:
+    pattern, equals, name = text.rpartition("=")
+    if not equals or not pattern or not name:
+        remedy = 'For example: --tensor-type "ffn_down=Q6_K"'
+        raise InvalidRequest(f"{text!r:.80} does not say NAME=TYPE.", remedy=remedy)
+    return pattern, name.upper()
 
 
 def verify(first: str, second: str, *, as_json: bool) -> None:

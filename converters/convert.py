@@ -5,7 +5,7 @@ Everything that can be refused is refused before the first byte is written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,19 @@ from converters.architectures.options import Options
 from converters.architectures.registry import architecture_of
 from converters.card import Card, read_card
 from converters.checkpoint import Checkpoint, open_checkpoint
-from converters.files import require_free, require_space, temporary_beside
+from converters.files import require_free, require_space, scratch_beside, temporary_beside
+from converters.gguf.quantize import Quantization, check_request, quantize
 from converters.gguf.vocabulary import open_vocabulary
 from converters.gguf.write import (
+    DIRECT_TYPES,
     QUANTIZATION_VERSION,
+    Planned,
     Written,
     file_type,
     plan,
     write_gguf,
 )
-from converters.manifest import Manifest, source_files, tools, write_manifest
+from converters.manifest import Manifest, sha256_of, source_files, tools, write_manifest
 from converters.probes import PROBES
 from converters.tokenizers import Tokenizer, read_tokenizer
 from converters.verify import verify
@@ -33,6 +36,8 @@ from runtime.models.files import NoProgress, Progress
 from runtime.models.inspect import check_loadable, read_header
 
 _SHOWN_TEXTS = 3
+# By what a config says that the weights are in.
+_WHOLE = {"bfloat16": "bf16", "float16": "f16"}
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,14 @@ def convert(request: Request, progress: Progress | None = None) -> Converted:
     outputs = architecture.outputs()
     tokenizer = read_tokenizer(checkpoint, architecture.vocabulary_size)
     notes = [*architecture.notes, *tokenizer.notes]
-    planned = plan(outputs, request.type, notes)
+    stored_type = _stored_type(checkpoint, request.type)
+    planned = plan(outputs, stored_type, notes)
     require_space(path, sum(each.num_bytes for each in planned))
     card = read_card(checkpoint)
     metadata: dict[str, Value] = {
         "general.type": "model",
         "general.name": checkpoint.name,
-        "general.file_type": file_type(request.type),
+        "general.file_type": file_type(stored_type),
         "general.quantization_version": QUANTIZATION_VERSION,
         **card.metadata(),
         **{f"{architecture.name}.{key}": value for key, value in hyperparameters.items()},
@@ -91,12 +97,39 @@ def convert(request: Request, progress: Progress | None = None) -> Converted:
         **architecture.tokenizer_entries(),
     }
     with temporary_beside(path) as temporary:
-        written = write_gguf(temporary, architecture.name, metadata, planned, progress)
+        if stored_type == request.type:
+            written = write_gguf(temporary, architecture.name, metadata, planned, progress)
+        else:
+            written = _quantized(temporary, architecture.name, metadata, planned, progress, request.type, notes)
         tokens = _check(temporary, path, tokenizer, notes)
     manifest = _manifest(checkpoint, architecture, card, written, path, request.type, tokens, notes)
     if request.verify:
         manifest = replace(manifest, parity=verify(request.source, str(path), progress).as_dict())
     return Converted(path, write_manifest(path, manifest), manifest)
+
+
+def _stored_type(checkpoint: Checkpoint, type_name: str) -> str:
+    """The type to write the matrices in: what is asked for, or what holds them whole for llama.cpp's quantizer."""
+    if type_name in DIRECT_TYPES:
+        return type_name
+    check_request(Quantization(type_name.upper()))
+    return _WHOLE.get(checkpoint.config.text("dtype", "torch_dtype", default="float32"), "f32")
+
+
+def _quantized(
+    path: Path,
+    architecture: str,
+    metadata: Mapping[str, Value],
+    planned: Sequence[Planned],
+    progress: Progress,
+    type_name: str,
+    notes: list[str],
+) -> Written:
+    """Write the whole matrices beside `path`, and quantize that file to it."""
+    with scratch_beside(path) as whole:
+        write_gguf(whole, architecture, metadata, planned, progress)
+        notes += quantize(whole, path, Quantization(type_name.upper()))
+    return Written(path.stat().st_size, sha256_of(path))
 
 
 def _check(temporary: Path, path: Path, tokenizer: Tokenizer, notes: list[str]) -> dict[str, Any]:

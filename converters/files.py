@@ -55,6 +55,22 @@ def temporary_beside(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def scratch_beside(path: Path) -> Iterator[Path]:
+    """A name to write to that is gone at the end.
+
+    Raises:
+        ConversionRefused: the disk is full or refuses the file.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.scratch")
+    try:
+        yield scratch
+    except OSError as fault:
+        raise _ours(fault, path) from fault
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
 def _ours(fault: OSError, path: Path) -> ConversionRefused:
     if fault.errno in {errno.ENOSPC, errno.EDQUOT}:
         return ConversionRefused(

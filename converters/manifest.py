@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 from converters.checkpoint import Checkpoint
 from runtime.models.files import read_blocks, write_atomically
-from runtime.models.provenance import provenance_path
+from runtime.models.inspect import read_header
+from runtime.models.provenance import provenance_path, read_provenance
 
 # Files of the source up to this size are hashed; larger ones, the weights, are told by name and size.
 _MAX_HASHED_BYTES = 64 * 2**20
@@ -57,6 +59,27 @@ def write_manifest(artefact: Path, manifest: Manifest) -> Path:
     return path
 
 
+def quantized(source: Path, target: Path, type_name: str, notes: Sequence[str]) -> Manifest:
+    """The manifest of a file that was quantized from another: what that one was made from, if its manifest says."""
+    before, header = read_provenance(source), read_header(target)
+    return Manifest(
+        file=target.name,
+        size=target.stat().st_size,
+        sha256=sha256_of(target),
+        made_from=str(before.get("made_from", source.name)),
+        revision=before.get("revision"),
+        license=before.get("license") or header.license,
+        languages=tuple(before.get("languages") or ()),
+        base_models=tuple(before.get("base_models") or ()),
+        architecture=header.architecture,
+        type=type_name,
+        source_files=(SourceFile(source.name, source.stat().st_size, _hash(source)),),
+        tools=tools(),
+        notes=(*(before.get("notes") or ()), *notes),
+        tokenizer=before.get("tokenizer") or {},
+    )
+
+
 def source_files(checkpoint: Checkpoint) -> tuple[SourceFile, ...]:
     """The files that were read."""
     others = sorted(path for path in checkpoint.folder.iterdir() if path.suffix in {".json", ".model", ".txt"})
@@ -70,8 +93,11 @@ def tools() -> dict[str, str]:
 
 
 def _hash(path: Path) -> str | None:
-    if path.stat().st_size > _MAX_HASHED_BYTES:
-        return None
+    return sha256_of(path) if path.stat().st_size <= _MAX_HASHED_BYTES else None
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file."""
     digest = hashlib.sha256()
     for block in read_blocks(path):
         digest.update(block)

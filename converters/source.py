@@ -18,25 +18,24 @@ class SourceModel:
         import torch
         import transformers
 
+        auto: Any = transformers.AutoModelForCausalLM
         try:
-            self._model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-                checkpoint.folder, dtype=torch.float32, trust_remote_code=False
-            )
+            self._model: Any = auto.from_pretrained(checkpoint.folder, dtype=torch.float32, trust_remote_code=False)
         except (OSError, ValueError) as fault:
             raise ConversionRefused(
                 f"transformers cannot read {checkpoint.folder}: {str(fault).partition(chr(10))[0].rstrip('.')}."
             ) from fault
         self._model.eval()
-        self.vocabulary_size: int = self._model.get_input_embeddings().num_embeddings
-        self._library = read_tokenizer(checkpoint, self.vocabulary_size).library
+        self.vocabulary_size: int = int(self._model.get_input_embeddings().weight.shape[0])
+        self._tokenizer = read_tokenizer(checkpoint, self.vocabulary_size)
 
     def encode(self, text: str) -> list[int]:
-        """Ids by the checkpoint's tokenizer.json, with what belongs around a text."""
-        return list(self._library.encode(text).ids)
+        """Ids by the checkpoint's own tokenizer, with what belongs around a text."""
+        return self._tokenizer.encode(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens."""
-        return self._library.decode(list(tokens), skip_special_tokens=True)
+        return self._tokenizer.decode(tokens)
 
     def logits(self, tokens: Sequence[int]) -> FloatArray:
         """Logits after each of the tokens of one sequence: shape (len(tokens), vocabulary)."""

@@ -1,6 +1,7 @@
 """The tokenizer of a checkpoint as a GGUF carries it: natively where llama.cpp can represent it, and whole as JSON.
 
-The kind is found from tokenizer.json: byte-level BPE, SentencePiece's BPE with byte fallback, Unigram, WordPiece.
+The kind is found from the files: byte-level BPE, SentencePiece's BPE with byte fallback, Unigram, WordPiece;
+or the checkpoint says that its tokens are bytes.
 """
 
 from __future__ import annotations
@@ -8,19 +9,21 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, Literal, TypeAlias
 
 import tokenizers
 
 from converters.architectures.base import Value
+from converters.bytes import byte_entries, decode_bytes, encode_bytes, is_of_bytes
 from converters.checkpoint import Checkpoint
 from converters.pretokenizers import pre_tokenizer_of, steps_of
 from converters.special_tokens import special_tokens
+from converters.token_types import TokenType
 from runtime.errors import ConversionRefused
 
-Kind: TypeAlias = Literal["gpt2", "llama", "t5", "bert"]
+Kind: TypeAlias = Literal["gpt2", "llama", "t5", "bert", "rwkv"]
 
 TOKENIZER_FILE = "tokenizer.json"
 EMBEDDED_KEY = "tokenizer.huggingface.json"
@@ -32,32 +35,30 @@ _DUMMY_MERGE = "! !"
 _UNREACHABLE_SCORE = -1e6
 
 
-class TokenType(IntEnum):
-    """llama_token_type of llama.h."""
-
-    NORMAL = 1
-    UNKNOWN = 2
-    CONTROL = 3
-    USER_DEFINED = 4
-    UNUSED = 5
-    BYTE = 6
-
-
 @dataclass(frozen=True)
 class Tokenizer:
     """A checkpoint's tokenizer, the entries that carry it in a GGUF, and sentences on what these do not say."""
 
     kind: Kind
-    library: tokenizers.Tokenizer
     entries: dict[str, Value]
     notes: list[str]
+    library: tokenizers.Tokenizer | None = None  # None where tokens are bytes
 
     def encode(self, text: str) -> list[int]:
-        """Ids as the source gives them, with what belongs around a text; names of special tokens are plain text.
+        """Ids as the source gives them, with what belongs around a text.
 
         A text that holds the name of a special token is not for this: `tokenizers` always reads it as the token.
         """
+        if self.library is None:
+            adds_end = self.entries["tokenizer.ggml.add_eos_token"]
+            return [*encode_bytes(text), *([self.entries["tokenizer.ggml.eos_token_id"]] if adds_end else [])]
         return list(self.library.encode(text).ids)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without control tokens."""
+        if self.library is None:
+            return decode_bytes(tokens)
+        return self.library.decode(list(tokens), skip_special_tokens=True)
 
 
 def read_tokenizer(checkpoint: Checkpoint, num_rows: int) -> Tokenizer:
@@ -66,6 +67,9 @@ def read_tokenizer(checkpoint: Checkpoint, num_rows: int) -> Tokenizer:
     Raises:
         ConversionRefused: there is none, it has more tokens than rows, or llama.cpp has nothing like it.
     """
+    if is_of_bytes(checkpoint):
+        is_decoder = not checkpoint.config.flag("is_encoder_decoder", default=False)
+        return Tokenizer("rwkv", byte_entries(num_rows, adds_end=not is_decoder), [])
     path = checkpoint.folder / TOKENIZER_FILE
     if not path.is_file():
         raise ConversionRefused(
@@ -102,7 +106,7 @@ def read_tokenizer(checkpoint: Checkpoint, num_rows: int) -> Tokenizer:
     entries |= {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": [int(each) for each in types]}
     entries |= special_tokens(checkpoint, library, notes)
     entries[EMBEDDED_KEY] = text
-    return Tokenizer(kind, library, entries, notes)
+    return Tokenizer(kind, entries, notes, library)
 
 
 def _kind(spec: dict[str, Any], where: str) -> Kind:

@@ -25,7 +25,7 @@ class Bert(Architecture):
     """The encoder; a head that guesses hidden words is left out, for llama.cpp has no place for it."""
 
     name = "bert"
-    classes = ("BertModel", "BertForMaskedLM", "BertForSequenceClassification")
+    classes: ClassVar[tuple[str, ...]] = ("BertModel", "BertForMaskedLM", "BertForSequenceClassification")
     activations = GELUS
     prefix = "bert."
     embedding = "embeddings.word_embeddings.weight"
@@ -115,6 +115,7 @@ class Bert(Architecture):
     def head_of(self, found: Mapping[str, Tensor]) -> Tensor | None:
         """None over the vocabulary."""
         del found
+        return None  # mypy wants it said
 
     def hyperparameters(self) -> dict[str, Value]:
         """See `Architecture.hyperparameters`."""
@@ -142,7 +143,7 @@ class Bert(Architecture):
 class Roberta(Bert):
     """It counts positions from the id of the padding token on, and its head has other names."""
 
-    classes = (
+    classes: ClassVar[tuple[str, ...]] = (
         "RobertaModel", "RobertaForSequenceClassification", "XLMRobertaModel", "XLMRobertaForSequenceClassification",
         "CamembertModel", "CamembertForSequenceClassification",
     )  # fmt: skip

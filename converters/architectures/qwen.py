@@ -56,8 +56,9 @@ class Qwen3(Qwen2):
         yield from super().added()
         if self.options.is_reranker:
             library = tokenizers.Tokenizer.from_file(str(self.checkpoint.folder / "tokenizer.json"))
-            rows = [library.token_to_id(answer) for answer in _ANSWERS]
-            if None in rows:
+            ids = [library.token_to_id(answer) for answer in _ANSWERS]
+            rows = [row for row in ids if row is not None]
+            if len(rows) < len(_ANSWERS):
                 raise ConversionRefused(f"{self.checkpoint.folder} has no tokens 'yes' and 'no', so it is no reranker.")
             head = stacked([rows_of(self._whole_head, row, row + 1) for row in rows])
             yield Output("cls.output.weight", head, stays_f32=False)

@@ -12,12 +12,13 @@ from converters.architectures.llama import Llama
 from converters.architectures.options import Options
 from converters.architectures.phi3 import Phi3
 from converters.architectures.qwen import Qwen2, Qwen3
+from converters.architectures.t5 import T5
 from converters.checkpoint import Checkpoint
 from runtime.errors import UnsupportedArchitecture
 from runtime.models.name import nearest_names
 
 FAMILIES: tuple[type[Architecture], ...] = (
-    Llama, Qwen2, Qwen3, Gemma, Gemma2, Gemma3, Phi3, Gpt2, GptNeoX, Bloom, Bert, Roberta,
+    Llama, Qwen2, Qwen3, Gemma, Gemma2, Gemma3, Phi3, Gpt2, GptNeoX, Bloom, Bert, Roberta, T5,
 )  # fmt: skip
 
 

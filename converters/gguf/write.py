@@ -57,7 +57,7 @@ def plan(outputs: Sequence[Output], type_name: str, notes: list[str]) -> list[Pl
     planned = []
     wanted = gguf.GGMLQuantizationType[type_name.upper()]
     for output in outputs:
-        stays = output.stays_f32 or output.name.startswith(_ALWAYS_F32) or any(n in output.name for n in _ALWAYS_F32)
+        stays = output.stays_f32 or any(part in output.name for part in _ALWAYS_F32)
         number = gguf.GGMLQuantizationType.F32 if stays else wanted
         name, block_elements, _ = GGML_TYPES[number]
         row = output.tensor.shape[-1]
