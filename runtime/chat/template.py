@@ -20,6 +20,7 @@ from jinja2 import TemplateError
 
 from runtime.chat.sandbox import BoundedEnvironment
 from runtime.chat.tools.call import Tool, ToolCall
+from runtime.chat.tools.turns import one_call_a_turn
 from runtime.config import ChatTemplateConfig
 from runtime.errors import InvalidRequest, ModelFileInvalid
 
@@ -104,6 +105,9 @@ class ChatTemplate:
         if has_tools and not self._takes_tools:
             heading = self.dialect.request_heading(tools, language) if tools else ""
             messages, tools = self.dialect.render(messages, tools, language), ()
+        elif has_tools:
+            messages = self.dialect.introduce(messages) if tools else messages
+            messages = messages if self._takes_several_calls else one_call_a_turn(messages)
         if messages[0].role == "system" and len(messages) > 1 and not self._takes_system:
             messages = _fold_system(messages, heading)
         return self._render(messages, add_generation_prompt=add_generation_prompt, more=variables, tools=tools)
@@ -125,26 +129,39 @@ class ChatTemplate:
         probe = (Message("system", "demotic-probe"), Message("user", "?"))
         try:
             return "demotic-probe" in self._render(probe, add_generation_prompt=True)
-        except InvalidRequest:
+        except (InvalidRequest, ModelFileInvalid):
             return False
 
     @cached_property
     def _takes_tools(self) -> bool:
         """Whether a tool, a call of it and the result all come out of the template."""
-        if not self.knows("tools"):
-            return False
-        call = ToolCall("demotic12", "demotic-probe", '{"demotic-argument": 1}')
+        return self.knows("tools") and self._takes_calls(1)
+
+    @cached_property
+    def _takes_several_calls(self) -> bool:
+        """Whether a turn may have several calls: Llama's template refuses that."""
+        return self._takes_calls(2)
+
+    def _takes_calls(self, number: int) -> bool:
+        calls = [
+            ToolCall(f"demotic{at:02}", f"demotic-probe-{at}", json.dumps({f"demotic-argument-{at}": at}))
+            for at in range(number)
+        ]
         probe = (
             Message("user", "?"),
-            Message("assistant", "", (call,)),
-            Message("tool", "demotic-result", tool_call_id=call.id, name=call.name),
+            Message("assistant", "", tuple(calls)),
+            *(
+                Message("tool", f"demotic-result-{at}", tool_call_id=call.id, name=call.name)
+                for at, call in enumerate(calls)
+            ),
         )
         tool = Tool("demotic-tool", "", {"type": "object", "properties": {}})
         try:
             prompt = self._render(probe, add_generation_prompt=True, tools=(tool,))
         except (InvalidRequest, ModelFileInvalid):
             return False
-        return all(text in prompt for text in (tool.name, call.name, "demotic-argument", "demotic-result"))
+        wanted = [f"demotic-{part}-{at}" for part in ("probe", "argument", "result") for at in range(number)]
+        return tool.name in prompt and all(text in prompt for text in wanted)
 
     def _render(
         self,
@@ -198,9 +215,10 @@ class _Refused(TemplateError):
 
 
 def _told(tool: Tool) -> dict[str, Any]:
-    from runtime.chat.tools.dialects.writing import openai_tool
-
-    return openai_tool(tool)
+    # All that OpenAI's shape has, which the template of Hermes takes for granted.
+    parameters = {"type": "object", "properties": {}, **tool.parameters}
+    function = {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return {"type": "function", "function": function}
 
 
 def _refuse(message: object) -> NoReturn:

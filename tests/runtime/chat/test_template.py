@@ -26,6 +26,14 @@ GEMMA2 = (
 SYSTEM, USER, ANSWER = Message("system", "Бъди кратък."), Message("user", "Здравей!"), Message("assistant", "Привет.")
 
 
+def test_methods_of_texts_are_there_within_loops_too() -> None:
+    source = (
+        "{% for message in messages %}{{ message.content.replace('а', 'о') }}{{ ', '.join(['а', 'б']) }}"
+        "{{ message.content.split(' ')[0] }}{% endfor %}"
+    )
+    assert ChatTemplate(source).render([Message("user", "Да сега")]) == "До сегоа, бДа"
+
+
 def test_a_template_renders_every_turn_and_opens_the_answer() -> None:
     assert ChatTemplate(CHATML).render([SYSTEM, USER]) == (
         "<|im_start|>system\nБъди кратък.<|im_end|>\n<|im_start|>user\nЗдравей!<|im_end|>\n<|im_start|>assistant\n"
