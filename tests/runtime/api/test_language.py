@@ -241,6 +241,7 @@ def test_within_a_base_another_model_is_never_chosen(routed: httpx.Client) -> No
 @pytest.mark.parametrize(
     ("endpoint", "body"),
     [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": BULGARIAN}], "max_tokens": 2}),
         ("/v1/completions", {"prompt": BULGARIAN, "max_tokens": 2}),
         ("/v1/responses", {"input": BULGARIAN, "max_output_tokens": 2}),
         ("/v1/messages", {"messages": [{"role": "user", "content": BULGARIAN}], "max_tokens": 2}),
@@ -250,6 +251,9 @@ def test_every_endpoint_that_generates_text_routes(routed: httpx.Client, endpoin
     response = routed.post(endpoint, json={"model": "auto"} | body)
     assert response.json()["model"] == GEMMA
     assert response.headers["x-demotic-model"] == GEMMA
+    streamed = routed.post(endpoint, json={"model": "auto", "stream": True} | body)
+    assert streamed.headers["content-type"].startswith("text/event-stream")
+    assert (streamed.headers["x-demotic-model"], streamed.headers["x-demotic-language"]) == (GEMMA, "bul_Cyrl")
 
 
 def test_a_server_without_a_table_says_so(http: httpx.Client) -> None:
