@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -39,6 +39,7 @@ PLAIN = """\
 """
 PLAIN_STOP = ("\nUser:",)
 ROLES = ("system", "user", "assistant", "tool")
+_PROBE = Tool("demotic-tool", "", {"type": "object", "properties": {}})
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class ChatTemplate:
     """A model's template and the texts of its special tokens.
 
     `source` None stands for a model without a template. `tool_dialect` names how the model writes calls of tools, where
-    that is known better than by the template's text.
+    that is known better than by the template's text. `tool_source` is a template of its own for requests with tools,
+    which some models have (Hermes).
     """
 
     source: str | None
@@ -69,6 +71,7 @@ class ChatTemplate:
     eos_token: str = ""
     tool_dialect: str | None = None
     config: ChatTemplateConfig = field(default_factory=ChatTemplateConfig)
+    tool_source: str | None = None
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -100,6 +103,14 @@ class ChatTemplate:
                 raise InvalidRequest(
                     f"'{message.role}' is not a role.", remedy=f"Roles are {', '.join(ROLES)}.", param="messages"
                 )
+        if tools and self._with_tools is not None:
+            return self._with_tools.render(
+                messages,
+                add_generation_prompt=add_generation_prompt,
+                variables=variables,
+                tools=tools,
+                language=language,
+            )
         has_tools = tools or any(message.role == "tool" or message.tool_calls for message in messages)
         heading = ""
         if has_tools and not self._takes_tools:
@@ -117,7 +128,14 @@ class ChatTemplate:
         """How the model writes calls of tools."""
         from runtime.chat.tools.dialects.registry import DIALECTS, dialect_of
 
-        return dialect_of(self.source) if self.tool_dialect is None else DIALECTS[self.tool_dialect]
+        if self.tool_dialect is not None:
+            return DIALECTS[self.tool_dialect]
+        return dialect_of(self.tool_source or self.source)
+
+    @cached_property
+    def _with_tools(self) -> ChatTemplate | None:
+        """The template for requests with tools, where it is another one."""
+        return None if self.tool_source is None else replace(self, source=self.tool_source, tool_source=None)
 
     def knows(self, name: str) -> bool:
         """Whether the template speaks of a variable."""
@@ -127,10 +145,15 @@ class ChatTemplate:
     def _takes_system(self) -> bool:
         """Whether a system message's text comes out of the template."""
         probe = (Message("system", "demotic-probe"), Message("user", "?"))
-        try:
-            return "demotic-probe" in self._render(probe, add_generation_prompt=True)
-        except (InvalidRequest, ModelFileInvalid):
-            return False
+        # A template that is only for tools may fail without any.
+        for tools in ((), (_PROBE,)):
+            try:
+                return "demotic-probe" in self._render(probe, add_generation_prompt=True, tools=tools)
+            except InvalidRequest:
+                return False
+            except ModelFileInvalid:
+                continue
+        return False
 
     @cached_property
     def _takes_tools(self) -> bool:
@@ -155,13 +178,12 @@ class ChatTemplate:
                 for at, call in enumerate(calls)
             ),
         )
-        tool = Tool("demotic-tool", "", {"type": "object", "properties": {}})
         try:
-            prompt = self._render(probe, add_generation_prompt=True, tools=(tool,))
+            prompt = self._render(probe, add_generation_prompt=True, tools=(_PROBE,))
         except (InvalidRequest, ModelFileInvalid):
             return False
         wanted = [f"demotic-{part}-{at}" for part in ("probe", "argument", "result") for at in range(number)]
-        return tool.name in prompt and all(text in prompt for text in wanted)
+        return _PROBE.name in prompt and all(text in prompt for text in wanted)
 
     def _render(
         self,

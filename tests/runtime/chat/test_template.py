@@ -129,10 +129,10 @@ def test_a_template_that_reaches_outside_is_an_error(source: str) -> None:
     ],
 )
 def test_a_template_that_would_not_end_or_fill_the_memory_is_stopped(source: str) -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     with pytest.raises(ModelFileInvalid, match="template"):
         ChatTemplate(source, config=ChatTemplateConfig(max_seconds=0.5)).render([USER])
-    assert time.monotonic() - started < 3
+    assert time.thread_time() - started < 3
 
 
 def test_a_template_that_does_not_parse_or_is_huge_is_an_error() -> None:

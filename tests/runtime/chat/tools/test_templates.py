@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from runtime.card import ModelCard
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.registry import DIALECTS
 from runtime.models.catalog import load_catalog
+from runtime.models.store import ModelFile
 from tests.runtime.chat.tools.examples import CALLS, QUESTION, TOOLS
+from tests.tiny.gguf import write_tiny_gguf
 
 CONVERSATION = [
     Message("user", QUESTION),
@@ -65,10 +70,10 @@ LLAMA = """\
 {%- else %}{{ message.role }}: {{ message.content }}
 {% endif %}
 {%- endfor %}"""
-# As Hermes': every tool has a description and arguments.
+# As Hermes', which is for requests with tools alone: every tool has a description and arguments.
 HERMES = """\
 <tools>
-{%- for tool in tools or [] %}
+{%- for tool in tools %}
 {%- for name, schema in tool.function.parameters.properties | items %}{{ name }} {% endfor %}
 {{- tool.function.name + ' - ' + tool.function.description }}
 {%- endfor %}</tools>
@@ -131,10 +136,25 @@ def test_calls_come_one_by_one_to_a_template_that_refuses_more_in_a_turn() -> No
 
 def test_a_tool_without_a_description_is_told_to_a_template_that_wants_one() -> None:
     bare = Tool("now", "", {"type": "object"})
-    prompt = ChatTemplate(HERMES).render(CONVERSATION, tools=[*TOOLS, bare])
+    prompt = ChatTemplate(PLAIN, tool_source=HERMES).render(CONVERSATION, tools=[*TOOLS, bare])
     assert prompt.startswith(
         "<tools>city unit days get_weather - The weather of a city.zone get_time - The time now.now"
     )
+
+
+def test_a_template_for_requests_with_tools_is_used_for_these_alone(tmp_path: Path) -> None:
+    file = write_tiny_gguf(
+        tmp_path / "tiny.gguf", chat_template=PLAIN, metadata={"tokenizer.chat_template.tool_use": HERMES}
+    )
+    template = ModelCard.read(ModelFile("tiny", file, None, "path", None)).template
+    assert template.dialect.name == "hermes"
+    system = Message("system", "Накратко.")
+    prompt = template.render([system, *CONVERSATION], tools=TOOLS)
+    assert prompt.startswith("<tools>city unit days get_weather")
+    # It takes a system message, which shows only where there are tools.
+    assert f"</tools><system>Накратко.<user>{QUESTION}<assistant>" in prompt
+    assert template.render(CONVERSATION[:1]) == f"<user>{QUESTION}"
+    assert template.render(CONVERSATION).startswith(f"<user>{QUESTION}<assistant><tool_call>")
 
 
 def test_functiongemma_is_told_that_it_can_call_where_its_template_does_not_say_so() -> None:
