@@ -22,6 +22,8 @@ from pydantic import BaseModel, TypeAdapter
 
 from runtime.api.app import create_app
 from runtime.api.server import DrainingServer
+from runtime.chat.template import ChatTemplate, Message
+from runtime.chat.tools.call import Tool
 from runtime.config import ServerConfig
 from runtime.engine.pool import ModelPool
 from tests.fakes.scripted import TEMPLATE, ScriptedLoader
@@ -223,6 +225,35 @@ async def test_a_required_call_waits_for_reasoning_that_has_begun(tmp_path: Path
         message: Any = answer.choices[0].message
         assert message.reasoning_content == "Hm."
         assert calls_of(message) == [("get_weather", SOFIA)]
+
+
+@pytest.mark.parametrize(
+    ("said", "named", "language"),
+    [
+        ("Откъде мога да си купя билет за влака до морето?", None, "bul_Cyrl"),
+        ("Πού μπορώ να αγοράσω εισιτήριο για το τρένο;", None, "ell_Grek"),
+        ("Откъде мога да си купя билет за влака до морето?", "ja", "jpn_Jpan"),
+        ("42?", None, None),
+        ("Where can I buy a ticket for the train to the coast?", "auto", "eng_Latn"),
+    ],
+)
+async def test_the_model_is_told_of_tools_in_the_language_of_the_question_or_the_one_that_is_named(
+    tmp_path: Path, said: str, named: str | None, language: str | None
+) -> None:
+    known = [Tool("get_weather", "Weather.", WEATHER), Tool("get_time", "", TIME)]
+    prompt = ChatTemplate(TEMPLATE).render([Message("user", said)], tools=known, language=language)
+    claude = [{"name": tool.name, "description": tool.description, "input_schema": tool.parameters} for tool in known]
+    turns = [{"role": "user", "content": said}]
+    more = {} if named is None else {"language": named}
+    async with saying(tmp_path, ONE) as url, httpx.AsyncClient(base_url=url) as http:
+        for path, body, where in (
+            ("/v1/chat/completions", {"messages": turns, "tools": TOOLS, "max_tokens": 1}, "prompt_tokens"),
+            ("/v1/responses", {"input": said, "tools": FLAT, "max_output_tokens": 1}, "input_tokens"),
+            ("/v1/messages/count_tokens", {"messages": turns, "tools": claude}, "input_tokens"),
+        ):
+            answer = (await http.post(path, json=body | more)).json()
+            # A token a byte.
+            assert answer.get("usage", answer)[where] == len(prompt.encode()), path
 
 
 async def test_tools_count_among_the_tokens_of_a_prompt(tmp_path: Path) -> None:
