@@ -57,9 +57,9 @@ def byte_entries(num_rows: int, *, adds_end: bool) -> dict[str, Value]:
     }
 
 
-def encode_bytes(text: str) -> list[int]:
-    """Ids of a text's UTF-8, without an end."""
-    return [byte + OFFSET for byte in text.encode()]
+def encode_bytes(text: str, *, adds_end: bool) -> list[int]:
+    """Ids of a text's UTF-8, and perhaps of an end."""
+    return [*(byte + OFFSET for byte in text.encode()), *([END] if adds_end else [])]
 
 
 def decode_bytes(tokens: Sequence[int]) -> str:

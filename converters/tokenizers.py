@@ -44,14 +44,13 @@ class Tokenizer:
     notes: list[str]
     library: tokenizers.Tokenizer | None = None  # None where tokens are bytes
 
-    def encode(self, text: str) -> list[int]:
-        """Ids as the source gives them, with what belongs around a text.
+    def encode(self, text: str, *, adds_end: bool = True) -> list[int]:
+        """Ids as the source gives them, with what belongs around a text; of bytes without an end, where it is unwanted.
 
         A text that holds the name of a special token is not for this: `tokenizers` always reads it as the token.
         """
         if self.library is None:
-            adds_end = self.entries["tokenizer.ggml.add_eos_token"]
-            return [*encode_bytes(text), *([self.entries["tokenizer.ggml.eos_token_id"]] if adds_end else [])]
+            return encode_bytes(text, adds_end=adds_end and self.entries["tokenizer.ggml.add_eos_token"] is True)
         return list(self.library.encode(text).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:

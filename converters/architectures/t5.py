@@ -32,7 +32,8 @@ class T5(Architecture):
 
     def __post_init__(self) -> None:
         if "feed_forward_proj" not in self.config:
-            self.config.values["feed_forward_proj"] = "relu"  # its default, which first checkpoints do not write
+            is_mt5 = self.config.values.get("model_type") == "mt5"
+            self.config.values["feed_forward_proj"] = "gated-gelu" if is_mt5 else "relu"  # transformers' defaults
         super().__post_init__()
         if "UMT5ForConditionalGeneration" in self.config.texts("architectures"):
             raise ConversionRefused(
@@ -63,7 +64,12 @@ class T5(Architecture):
 
     @property
     def is_scaled(self) -> bool:
-        """Whether what goes into the head is divided by the root of the width, as where T5 ties it to the embedding."""
+        """Whether what goes into the head is divided by the root of the width, as where T5 ties it to the embedding.
+
+        mT5 never ties them, whatever transformers 5 writes into its config.
+        """
+        if self.config.text("model_type", default=self.name) != self.name:
+            return self.config.flag("scale_decoder_outputs", default=False)
         return self.config.flag("scale_decoder_outputs", "tie_word_embeddings", default=True)
 
     def canonical(self, name: str) -> str:

@@ -148,3 +148,42 @@ def tiny_bloom(vocabulary: int, **changes: Any) -> Any:
     sizes = {"vocab_size": vocabulary, "hidden_size": 96, "n_layer": LAYERS, "n_head": 6}
     no_ids = {"bos_token_id": None, "eos_token_id": None}
     return randomised(transformers.BloomForCausalLM, transformers.BloomConfig(**{**sizes, **no_ids, **changes}))
+
+
+def tiny_t5(vocabulary: int, **changes: Any) -> Any:
+    """A first T5: ReLU, and a head that is the embedding."""
+    return _t5(transformers.T5Config, transformers.T5ForConditionalGeneration, vocabulary, changes)
+
+
+def tiny_mt5(vocabulary: int, **changes: Any) -> Any:
+    """An mT5, as T5 1.1 and mT0: gated GELU, and a head of its own."""
+    changes = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, **changes}
+    return _t5(transformers.MT5Config, transformers.MT5ForConditionalGeneration, vocabulary, changes)
+
+
+def tiny_byt5(vocabulary: int = 384, **changes: Any) -> Any:
+    """A ByT5, as MonoByte: an encoder deeper than the decoder."""
+    sizes = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "num_layers": 4, "num_decoder_layers": 2}
+    return _t5(transformers.T5Config, transformers.T5ForConditionalGeneration, vocabulary, sizes | changes)
+
+
+def _t5(config_class: Any, model_class: Any, vocabulary: int, changes: Mapping[str, Any]) -> Any:
+    sizes = {"d_model": WIDTH, "d_kv": 24, "d_ff": FEED_FORWARD, "num_layers": LAYERS, "num_heads": HEADS}
+    config = config_class(vocab_size=vocabulary, decoder_start_token_id=0, **{**sizes, **changes})
+    model = model_class(config).eval().float()
+    if not getattr(config, "scale_decoder_outputs", False):
+        # transformers 5 ties what it makes, and unties what it loads from a checkpoint that has both.
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            noise = torch.randn(weight.shape, generator=generator)
+            if weight.ndim == 1:
+                weight.copy_(1 + 0.3 * noise)
+            elif name.endswith(("shared.weight", "relative_attention_bias.weight")):
+                weight.copy_(noise)
+            else:
+                # T5 does not divide the scores of its attention by the root of the heads' size.
+                width = weight.shape[1] * (24 if name.endswith(".q.weight") else 1)
+                weight.copy_(1.3 * width**-0.5 * noise)
+    return model
