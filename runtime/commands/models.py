@@ -19,9 +19,7 @@ from runtime.models.store import ModelFile, Store
 
 INTERRUPTED = 130
 _SHOWN_LANGUAGES = 3
-# What the converters' manifest says beside what the file itself does.
-_MADE = ("made_from", "revision", "made_at", "sha256")
-_ONLY_IN_FILE = dict.fromkeys(("quantization", "context_length", "vocabulary_size", "has_chat_template", *_MADE))
+_ONLY_IN_FILE = dict.fromkeys(("quantization", "context_length", "vocabulary_size", "has_chat_template"))
 
 
 def pull(reference: str, *, as_json: bool) -> None:
@@ -68,7 +66,7 @@ def show(reference: str, *, as_json: bool) -> None:
         known = parse_reference(reference, load_catalog())
         if not isinstance(known, CatalogName):
             raise
-        facts = {"here": False, **_ONLY_IN_FILE, **_entry_facts(load_catalog()[known.name])}
+        facts = {"here": False, **_ONLY_IN_FILE, **dict.fromkeys(_MADE), **_entry_facts(load_catalog()[known.name])}
     else:
         facts = {"here": True, **_file_facts(model)}
     if as_json:
@@ -101,6 +99,10 @@ def remove(reference: str, *, yes: bool, as_json: bool) -> None:
     _say(f"Removed {model.name} ({model.path}).")
     if model.source == "starter" and model.entry is not None:
         _say(f"Its package stays and can assemble it again; `pip uninstall {model.entry.package}` ends that.")
+
+
+# What the converters' manifest says beside what the file itself does.
+_MADE = ("made_from", "revision", "made_at", "sha256")
 
 
 def _entry_facts(entry: CatalogEntry) -> dict[str, object]:
