@@ -309,7 +309,7 @@ def test_names_of_a_bare_model_are_understood(families: Families, llama: Path, t
     [
         (["VoilaForCausalLM"], "is a VoilaForCausalLM, which is not converted. The nearest that is: "),
         (["LlamaForSomething"], "The nearest that is: LlamaForCausalLM"),
-        (["Zzz"], "Those that are: BloomForCausalLM"),
+        (["Zzz"], "Those that are: BertForMaskedLM, "),
     ],
 )
 def test_an_unknown_family_is_named_with_the_nearest(classes: list[str], sentence: str, llama: Path) -> None:
@@ -335,7 +335,7 @@ def test_a_checkpoint_that_is_quantized_already_is_refused(llama: Path) -> None:
         ({"hidden_size": "many"}, "has 'many' as 'hidden_size', which must be a whole number"),
         ({"hidden_size": None}, "has no 'hidden_size'"),
         ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4}}, "has 'dynamic' as rope type"),
-        ({"num_key_value_heads": 3}, "1 of another shape|2 of another shape|4 of another shape"),
+        ({"num_key_value_heads": 3}, "divides 4 heads among 3"),
     ],
 )
 def test_a_config_that_llama_cpp_does_not_compute_is_refused(
@@ -343,8 +343,7 @@ def test_a_config_that_llama_cpp_does_not_compute_is_refused(
 ) -> None:
     config = json.loads((llama / "config.json").read_text())
     (llama / "config.json").write_text(json.dumps(config | changes))
-    found = refusal(llama)
-    assert any(part in found for part in sentence.split("|"))
+    assert sentence in refusal(llama)
 
 
 # References

@@ -101,6 +101,10 @@ def unigram(*, size: int = 600, opening: str | None = None, closing: str | None 
         vocab_size=size, special_tokens=special, unk_token="<unk>", show_progress=False, shrinking_factor=0.5
     )
     tokenizer.train_from_iterator(PROBES[:30], trainer)  # characters of the others are unknown to it
+    spec = json.loads(tokenizer.to_str())
+    # Of so few texts many pieces are equally likely, and each implementation breaks ties in its own way.
+    spec["model"]["vocab"] = [[piece, score - at / 1e3] for at, (piece, score) in enumerate(spec["model"]["vocab"])]
+    tokenizer = tokenizers.Tokenizer.from_str(json.dumps(spec))
     template = " ".join([*([opening] if opening else []), "$A", *([closing] if closing else [])])
     around = [(text, tokenizer.token_to_id(text)) for text in (opening, closing) if text]
     tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=around)
