@@ -26,6 +26,14 @@ _LLAMA3_ROPE = {
     "original_max_position_embeddings": 32,
 }
 _YARN = {"rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0, "original_max_position_embeddings": 32}
+# Up to 1024 positions the short factors; a head has 16 values.
+_LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 1000.0,
+    "short_factor": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7],
+    "long_factor": [2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5],
+    "original_max_position_embeddings": 1024,
+}
 _LINEAR = {"rope_type": "linear", "rope_theta": 1000.0, "factor": 4.0}
 
 
@@ -53,6 +61,16 @@ RECIPES: dict[str, Recipe] = {
     "qwen2-yarn": Recipe(tiny.tiny_qwen2, tiny_tokenizers.qwen2, EXACT, {"rope_parameters": _YARN}),
     "qwen3": Recipe(tiny.tiny_qwen3_decoder, tiny_tokenizers.qwen2, EXACT, {}),
     "phi": Recipe(tiny.tiny_phi3, tiny_tokenizers.sentencepiece, EXACT, {}),
+    "phi-longrope": Recipe(
+        tiny.tiny_phi3,
+        tiny_tokenizers.sentencepiece,
+        EXACT,
+        {
+            "rope_parameters": _LONGROPE,
+            "original_max_position_embeddings": 1024,
+            "max_position_embeddings": 4096,
+        },
+    ),
     "gemma": Recipe(tiny.tiny_gemma, tiny_tokenizers.gemma, GELU, {}),
     "gemma2": Recipe(tiny.tiny_gemma2, tiny_tokenizers.gemma, GELU, {}),
     "gemma3": Recipe(tiny.tiny_gemma3, tiny_tokenizers.gemma, GELU, {}),

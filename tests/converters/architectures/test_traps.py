@@ -53,6 +53,11 @@ TRAPS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
     "llama3's factors not written": ("llama3-tied", lambda patch: without_added(patch, "llama")),
     "linear scaling not written": ("llama-linear", lambda patch: without(patch, "llama", "rope.scaling.factor")),
     "yarn not written": ("qwen2-yarn", lambda patch: without(patch, "qwen2", "rope.scaling.type")),
+    "longrope's factors not written": ("phi-longrope", lambda patch: without_added(patch, "phi3")),
+    "longrope's scale of attention not written": (
+        "phi-longrope",
+        lambda patch: without(patch, "phi3", "rope.scaling.attn_factor"),
+    ),
     "rotary base not written": ("qwen2", lambda patch: without(patch, "qwen2", "rope.freq_base")),
     "norms not raised by one": ("gemma", lambda patch: unchanged(patch, "gemma")),
     "window not written": ("gemma3", lambda patch: without(patch, "gemma3", "attention.sliding_window")),
