@@ -6,7 +6,8 @@ import importlib.util
 import json
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,9 @@ def convert(
     from converters.convert import Request
     from converters.convert import convert as run
 
-    _end_like_an_interrupt()
     request = Request(source, output, type_name, force, verify, options)
-    done = run(request, progress_for(as_json=as_json))
+    with _ending_like_an_interrupt():
+        done = run(request, progress_for(as_json=as_json))
     if as_json:
         _print_json({"path": str(done.path), **asdict(done.manifest)})
         return
@@ -81,8 +82,7 @@ def quantize(
         raise InvalidRequest(f"{output} is the file to read from.", remedy="Choose another name.")
     if source.is_file():
         require_space(output, source.stat().st_size)
-    _end_like_an_interrupt()
-    with temporary_beside(output) as temporary:
+    with _ending_like_an_interrupt(), temporary_beside(output) as temporary:
         notes = run(source, temporary, wanted, requantize=requantize)
     manifest = quantized(source, output, wanted.type, notes)
     write_manifest(output, manifest)
@@ -145,13 +145,18 @@ def _require_extra() -> None:
         )
 
 
-def _end_like_an_interrupt() -> None:
+@contextmanager
+def _ending_like_an_interrupt() -> Iterator[None]:
     """Let SIGTERM remove what is half written, as Ctrl-C does."""
 
     def stop(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell(line: str) -> None:

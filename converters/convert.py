@@ -79,6 +79,11 @@ def convert(request: Request, progress: Progress | None = None) -> Converted:
     require_free(path, force=request.force)
     architecture = architecture_of(checkpoint, request.options)
     hyperparameters = architecture.hyperparameters()
+    if request.verify and (architecture.name in {"t5", "bert"} or "pooling_type" in hyperparameters):
+        raise ConversionRefused(
+            f"{request.source} is no decoder that gives text; only these are computed to compare them.",
+            remedy="Leave out --verify.",
+        )
     outputs = architecture.outputs()
     tokenizer = read_tokenizer(checkpoint, architecture.vocabulary_size)
     notes = [*architecture.notes, *tokenizer.notes]
@@ -98,9 +103,11 @@ def convert(request: Request, progress: Progress | None = None) -> Converted:
     }
     with temporary_beside(path) as temporary:
         if stored_type == request.type:
-            written = write_gguf(temporary, architecture.name, metadata, planned, progress)
+            written = write_gguf(temporary, architecture.name, metadata, planned, progress, title=path.name)
         else:
-            written = _quantized(temporary, architecture.name, metadata, planned, progress, request.type, notes)
+            written = _quantized(
+                temporary, architecture.name, metadata, planned, progress, request.type, notes, title=path.name
+            )
         tokens = _check(temporary, path, tokenizer, notes)
     manifest = _manifest(checkpoint, architecture, card, written, path, request.type, tokens, notes)
     if request.verify:
@@ -124,10 +131,12 @@ def _quantized(
     progress: Progress,
     type_name: str,
     notes: list[str],
+    *,
+    title: str,
 ) -> Written:
     """Write the whole matrices beside `path`, and quantize that file to it."""
     with scratch_beside(path) as whole:
-        write_gguf(whole, architecture, metadata, planned, progress)
+        write_gguf(whole, architecture, metadata, planned, progress, title=f"{title}, not quantized yet")
         notes += quantize(whole, path, Quantization(type_name.upper()))
     return Written(path.stat().st_size, sha256_of(path))
 

@@ -70,9 +70,15 @@ def plan(outputs: Sequence[Output], type_name: str, notes: list[str]) -> list[Pl
 
 
 def write_gguf(
-    path: Path, architecture: str, metadata: Mapping[str, Value], planned: Sequence[Planned], progress: Progress
+    path: Path,
+    architecture: str,
+    metadata: Mapping[str, Value],
+    planned: Sequence[Planned],
+    progress: Progress,
+    *,
+    title: str,
 ) -> Written:
-    """Write the file at `path`, in at most a few times `tensors.BLOCK_BYTES` of memory.
+    """Write the file at `path`, in a few times `tensors.BLOCK_BYTES` of memory; `progress` calls it `title`.
 
     Raises:
         ConversionRefused: a value is not a number, or too large for float16.
@@ -82,7 +88,7 @@ def write_gguf(
     digest = hashlib.sha256()
     for block in read_blocks(path):
         digest.update(block)
-    progress.start(f"Writing {path.name.lstrip('.')}", sum(each.num_bytes for each in planned))
+    progress.start(f"Writing {title}", sum(each.num_bytes for each in planned))
     try:
         with path.open("ab") as file:
             for each in planned:

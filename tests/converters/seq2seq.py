@@ -30,7 +30,9 @@ def written(folder: Path, path: Path) -> Path:
         **{f"{architecture.name}.{key}": value for key, value in architecture.hyperparameters().items()},
         **read_tokenizer(checkpoint, architecture.vocabulary_size).entries,
     }
-    write_gguf(path, architecture.name, metadata, plan(architecture.outputs(), "f32", []), NoProgress())
+    write_gguf(
+        path, architecture.name, metadata, plan(architecture.outputs(), "f32", []), NoProgress(), title=path.name
+    )
     return path
 
 

@@ -237,13 +237,9 @@ def test_an_interrupt_removes_what_was_written(llama: Path, tmp_path: Path) -> N
 def test_a_request_to_end_removes_what_was_written(llama: Path, tmp_path: Path) -> None:
     target = tmp_path / "out" / "a.gguf"
     target.parent.mkdir()
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        commands._end_like_an_interrupt()
-        with pytest.raises(KeyboardInterrupt):
-            convert(Request(str(llama), target), Failing())
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with pytest.raises(KeyboardInterrupt), commands._ending_like_an_interrupt():
+        convert(Request(str(llama), target), Failing())
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert list(target.parent.iterdir()) == []
 
 

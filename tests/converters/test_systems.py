@@ -108,6 +108,8 @@ def test_pensez_added_tokens_for_thinking_keep_their_rows(tmp_path: Path) -> Non
     done = convert(Request(str(folder), tmp_path / "a.gguf", "f32"))
     assert_same(done.path, model, within=EXACT)
     opening, closing = tokenizer.token_to_id("<think>"), tokenizer.token_to_id("</think>")
+    assert opening is not None
+    assert closing is not None
     assert [types_of(done.path)[row] for row in (opening, closing)] == [TokenType.USER_DEFINED] * 2
     text = "<think>Où est-il ?</think> Ici."
     with open_vocabulary(done.path) as vocabulary:
