@@ -8,8 +8,9 @@ from typing import Unpack
 
 from runtime.card import Options
 from runtime.chat.answer import read_answer
-from runtime.chat.prompt import ChatPrompt, last_said
+from runtime.chat.prompt import ChatPrompt
 from runtime.chat.reasoning import Piece
+from runtime.chat.said import last_said
 from runtime.chat.template import Message
 from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.use import ToolUse

@@ -8,21 +8,10 @@ from collections.abc import Sequence
 import regex
 
 from runtime.api.schemas.language import LanguageFields, TextUsage
-from runtime.chat.template import Message
 from runtime.engine.messages import Finished
 from runtime.language.detect import detect
 
 _GRAPHEMES = regex.compile(r"\X")
-
-
-def said_by_user(turns: Sequence[Message]) -> list[str]:
-    """The user's own turns, in order."""
-    return [turn.content for turn in turns if turn.role == "user"]
-
-
-def last_said(turns: Sequence[Message]) -> str:
-    """What the user said last."""
-    return next(reversed(said_by_user(turns)), "")
 
 
 async def user_language(fields: LanguageFields, said: str) -> str | None:
