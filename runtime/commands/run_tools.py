@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtime.answers import ModelAnswers
+from runtime.answers import ModelAnswers, named_language
 from runtime.card import ModelCard, Options
 from runtime.chat.reasoning import Piece
 from runtime.chat.said import language_of
@@ -28,8 +28,6 @@ from runtime.commands.asking import terminal_ask
 from runtime.commands.interrupt import INTERRUPTED, Interrupt
 from runtime.config import EngineConfig
 from runtime.engine.messages import Finished
-from runtime.language.codes import parse
-from runtime.language.lock import AUTO
 from runtime.model import Model, start
 
 
@@ -148,7 +146,7 @@ async def _answer(
     is_shown: bool,
 ) -> None:
     # Servers take a second to start, and so does what detects languages.
-    named = _named_language(options)
+    named = named_language(options)
     detecting = asyncio.create_task(asyncio.to_thread(language_of, messages))
     async with open_toolbox(settings) as toolbox:
         language = await detecting if named is None else named
@@ -160,11 +158,6 @@ async def _answer(
                 answer.take(event)
                 if is_shown:
                     _show(event)
-
-
-def _named_language(options: Options) -> str | None:
-    name = options.get("language", AUTO)
-    return None if name == AUTO else str(parse(name, param="language"))
 
 
 def _show(event: Event[Finished]) -> None:
