@@ -119,8 +119,17 @@ class Engine:
                 self._emit(Failed(request.request_id, error))
 
     def _queue(self, request: Generate, restrictions: Restrictions) -> None:
-        length = self.decoder.context_length
-        self._scheduler.add(Sequence(request, self.tokenizer, length, restrictions, max_answer=self._max_answer))
+        decoder = self.decoder
+        self._scheduler.add(
+            Sequence(
+                request,
+                self.tokenizer,
+                decoder.context_length,
+                restrictions,
+                max_answer=self._max_answer,
+                encoder=decoder.sources,
+            )
+        )
 
     def attach(self, adapter: str, path: Path) -> None:
         """Load the LoRA at `path`, for requests that name it `adapter`; one of that name that is there already stays.
@@ -147,6 +156,9 @@ class Engine:
         shares = self._scheduler.schedule()
         started = time.perf_counter()
         try:
+            if self._scheduler.sources is not None:
+                num_encoded = self._scheduler.sources.encode(self._scheduler.running)
+                self._scheduler.totals += Totals(prefill_tokens=num_encoded)
             logits = self._forward(shares)
         except InferenceFailed as error:
             for share in shares:
@@ -222,7 +234,7 @@ class Engine:
             first = sequence.tokens[0]
             told.append(TokenLogprob(first, token_data(first, self.tokenizer), None))
             sequence.next_prompt_logprob = 1
-        for row, position in zip(rows, range(sequence.num_computed + 1, sequence.num_prompt_tokens), strict=False):
+        for row, position in zip(rows, range(sequence.num_computed + 1, sequence.num_given), strict=False):
             # One that was preempted reads its prompt a second time.
             if position == sequence.next_prompt_logprob:
                 token = sequence.tokens[position]
@@ -285,5 +297,5 @@ class Engine:
 
 def _num_prefill(share: Share) -> int:
     """Tokens of the prompt in its part of a step that is not noted yet."""
-    left = share.sequence.num_prompt_tokens - share.sequence.num_computed
+    left = share.sequence.num_given - share.sequence.num_computed
     return max(0, min(share.num_tokens, left))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.backends.base import BLOCK_CELLS, Chunk, Logits
+from runtime.backends.base import BLOCK_CELLS, Chunk, Logits, SourceEncoder
 from runtime.errors import InferenceFailed
 
 END = 0
@@ -40,6 +40,7 @@ class ScriptedDecoder:
     Every step's chunks are kept in `steps` and its adapter in `adapters`; `fail_at` names the step that fails.
     """
 
+    sources: SourceEncoder | None = None
     vocabulary_size = ByteTokenizer.vocabulary_size
     state_format: str | None = "scripted"
 

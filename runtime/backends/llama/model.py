@@ -9,7 +9,7 @@ from pathlib import Path
 import llama_cpp
 
 from runtime.backends.llama import library
-from runtime.backends.llama.tokenizer import LlamaTokenizer
+from runtime.backends.llama.tokenizer import tokenizer_of
 from runtime.errors import Cancelled, ModelLoadFailed
 
 _MAX_VALUE_BYTES = 256
@@ -48,7 +48,12 @@ class LlamaModel:
                 f"llama.cpp could not load {path}: {library.take_error() or 'no reason given'}.",
                 remedy="Fetch the file again, or convert it anew.",
             )
-        self.tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(self.handle))
+        self.has_encoder = bool(llama_cpp.llama_model_has_encoder(self.handle))
+        vocabulary = llama_cpp.llama_model_get_vocab(self.handle)
+        self.tokenizer = tokenizer_of(vocabulary, has_encoder=self.has_encoder)
+        start = llama_cpp.llama_model_decoder_start_token(self.handle)
+        # T5's answers begin with padding; files may leave that unsaid.
+        self.decoder_start = start if start >= 0 else llama_cpp.llama_vocab_pad(vocabulary)
 
     def metadata(self, key: str) -> str:
         """A short metadata value as text, numbers in decimal; '' where the file has none of that key."""
