@@ -17,8 +17,8 @@ from runtime.text.tokenizer import Tokenizer
 class Sequence:
     """One request's tokens, how many of them the KV cache holds, and the state of its sampling and its text.
 
-    The first `num_given` of its `tokens` were given, and the rest is the answer. Of an encoder-decoder the prompt is the
-    `source`, and what is given is how its answers begin; otherwise there is no source.
+    The first `num_given` of its `tokens` were given, and the rest is the answer. With an encoder-decoder the prompt is
+    the `source`, and what is given is how answers begin; otherwise there is no source.
     """
 
     def __init__(

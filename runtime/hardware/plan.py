@@ -90,10 +90,10 @@ def plan(machine: Machine, shape: ModelShape, limits: EngineConfig) -> Plan:
             "threads": _explain_threads(machine, threads),
             "threads_batch": "The same as for decoding: a second thread on a core adds contention, not speed.",
             "batch_size": f"At most {limits.batch_size} tokens a step, so that answers wait little on a long prompt.",
-            "ubatch_size": f"Its compute buffer, mostly logits, takes {readable_size(room.compute_bytes(ubatch, cells))}.",
+            "ubatch_size": f"Its compute buffer, mostly logits, takes {sized(room.compute_bytes(ubatch, cells))}.",
             "context_length": _explain_context(shape, limits, context, wanted),
             "num_cells": f"{cells / context:.3g} x the context, shared by all sequences: "
-            f"{readable_size(room.kv_bytes(kv_type, cells))} of KV cache.",
+            f"{sized(room.kv_bytes(kv_type, cells))} of KV cache.",
             "max_sequences": f"At most {limits.max_sequences}, each with {CELL_STEP} cells or more.",
             "gpu_layers": _explain_layers(machine, room, layers),
             "flash_attention": "Faster or equal, and it allows a q8_0 KV cache."
@@ -102,8 +102,8 @@ def plan(machine: Machine, shape: ModelShape, limits: EngineConfig) -> Plan:
             "kv_type": "Exact enough to be the default, and it fits."
             if kv_type == "f16"
             else "Memory is short: q8_0 takes 53 % of f16's, at nearly the same quality.",
-            "estimated_bytes": f"Weights {readable_size(shape.size_bytes)}, KV cache {readable_size(room.kv_bytes(kv_type, cells))}, "
-            f"the rest for computing; {readable_size(room.memory)} of memory may be used.",
+            "estimated_bytes": f"Weights {sized(shape.size_bytes)}, KV cache {sized(room.kv_bytes(kv_type, cells))}, "
+            f"the rest for computing; {sized(room.memory)} of memory may be used.",
         },
     )
 
@@ -273,8 +273,8 @@ def _does_not_fit(room: _Room, kv_type: KVType, context: int) -> ModelLoadFailed
     ]
     needed = min(demand.memory for demand in demands if room.has_cards_for(demand))
     return ModelLoadFailed(
-        f"The model needs {needed} bytes ({readable_size(needed)}) of memory with a context of {context} tokens, "
-        f"but {room.memory} bytes ({readable_size(room.memory)}) can be used.",
+        f"The model needs {needed} bytes ({sized(needed)}) of memory with a context of {context} tokens, "
+        f"but {room.memory} bytes ({sized(room.memory)}) can be used.",
         remedy="Choose a smaller model or one quantized further, or free some memory.",
     )
 
@@ -302,7 +302,7 @@ def _explain_layers(machine: Machine, room: _Room, layers: int) -> str:
         if machine.nvidia_cards:
             return "The machine has an NVIDIA card, but this llama.cpp build cannot use it."
         return "This llama.cpp build sees no GPU."
-    names = ", ".join(f"{card.name} ({readable_size(card.memory_free)} free)" for card in room.cards)
+    names = ", ".join(f"{card.name} ({sized(card.memory_free)} free)" for card in room.cards)
     if layers == room.all_layers:
         return f"All {room.shape.block_count} layers and the output fit on {names}."
     if full := room.full_cards():
@@ -317,6 +317,6 @@ def _round_up(context: int) -> int:
     return -(-context // CELL_STEP) * CELL_STEP
 
 
-def readable_size(num_bytes: int) -> str:
+def sized(num_bytes: int) -> str:
     """Such as 1.50 GiB or 300 MiB."""
     return f"{num_bytes / 2**30:.2f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MiB"

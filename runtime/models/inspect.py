@@ -85,7 +85,7 @@ def check_loadable(header: Header) -> None:
     shape = header.shape()
     if encoding is not None:
         _check_encoder(header, shape)
-    tokenizers = _DECODER_TOKENIZERS if encoding is None else _ENCODER_TOKENIZERS
+    tokenizers: tuple[str, ...] = _DECODER_TOKENIZERS if encoding is None else _ENCODER_TOKENIZERS
     if header.architecture in SEQ2SEQ:
         check_seq2seq(header, shape)
         tokenizers = _SEQ2SEQ_TOKENIZERS
@@ -118,7 +118,7 @@ def _check_architecture(header: Header) -> None:
         kind = "here without causal attention and without a pooling, so it gives neither text nor vectors"
     if kind is not None:
         raise UnsupportedArchitecture(
-            f"{header.path} is of architecture '{name:.40}', {kind}; models of attention are run: decoders, encoders and T5.",
+            f"{header.path} is of architecture '{name:.40}', {kind}; decoders, encoders and T5 are run.",
             remedy="Choose a model of another family, for example Llama, Qwen or Gemma, or BERT for vectors.",
         )
     if not header.tensors:

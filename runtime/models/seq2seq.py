@@ -35,7 +35,8 @@ def check_seq2seq(header: Header, shape: ModelShape) -> None:
         raise header.fault(f"has heads of {shape.key_length} for keys and {shape.value_length} for values")
     header.size("attention.relative_buckets_count", _MOST_BUCKETS, least=_LEAST_BUCKETS)
     for part, depth in depths.items():
-        blocks = {int(found[1]) for name in header.tensors if (found := re.match(rf"{part}\.blk\.([0-9]{{1,6}})\.", name))}
+        numbers = re.compile(rf"{part}\.blk\.([0-9]{{1,6}})\.")
+        blocks = {int(found[1]) for name in header.tensors if (found := numbers.match(name))}
         if blocks != set(range(depth)):
             raise header.fault(f"says that '{part}' has {depth} blocks, but its tensors are of {len(blocks)}")
         if f"{part}.blk.0.attn_rel_b.weight" not in header.tensors:

@@ -31,10 +31,7 @@ class ByteTokenizer:
         tokens = [unescape(text) for text in texts]
         self.vocabulary_size = len(tokens)
         self._bytes = [token if len(token) == 1 else b"" for token in tokens]
-        self._names = [
-            f"<0x{token.hex().upper()}>" if len(token) == 1 else token.removeprefix(_OUTSIDE_TEXT).decode(errors="replace")
-            for token in tokens
-        ]
+        self._names = [_name(token) for token in tokens]
         self._ids = np.zeros(256, np.int64)
         for token, data in reversed(list(enumerate(self._bytes))):
             if data:
@@ -83,6 +80,12 @@ class ByteTokenizer:
     def _control_names(self) -> re.Pattern[str]:
         longest_first = sorted(self._control, key=len, reverse=True)
         return re.compile(f"({'|'.join(map(re.escape, longest_first))})")
+
+
+def _name(token: bytes) -> str:
+    if len(token) == 1:
+        return f"<0x{token.hex().upper()}>"
+    return token.removeprefix(_OUTSIDE_TEXT).decode(errors="replace")
 
 
 def unescape(text: bytes) -> bytes:

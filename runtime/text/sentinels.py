@@ -69,4 +69,3 @@ def _named(tokenizer: Tokenizer) -> dict[str, int]:
         if len(tokens) != 1 or tokenizer.token_text(tokens[0]).strip(" ▁") != name:
             return sentinels
         sentinels[name] = tokens[0]
-

@@ -66,8 +66,9 @@ def _config(kind: Any, vocabulary_size: int, *, is_old: bool = False, **more: An
 
 
 def _randomised(config: Any, seed: int) -> Any:
-    kind = transformers.MT5ForConditionalGeneration if config.model_type == "mt5" else None
-    model = (kind or transformers.T5ForConditionalGeneration)(config).eval()
+    is_mt5 = config.model_type == "mt5"
+    kind: Any = transformers.MT5ForConditionalGeneration if is_mt5 else transformers.T5ForConditionalGeneration
+    model = kind(config).eval()
     if not _is_tied(config):
         # transformers 5 ties what it makes, and unties what it loads from a checkpoint that has both.
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())

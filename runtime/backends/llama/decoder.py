@@ -214,6 +214,7 @@ class LlamaDecoder:
 
 
 def as_pointer(array: np.ndarray, kind: type) -> ctypes._Pointer:  # type: ignore[type-arg]  # of many element types
+    """The elements of `array` as llama.cpp wants them; the array must outlive their use."""
     return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
 
 

@@ -75,7 +75,8 @@ class LlamaEncoderDecoder(LlamaDecoder):
         take_error()
         status = llama_cpp.llama_encode(self._context, batch)
         if status != 0:
-            raise InferenceFailed(f"llama.cpp could not read the sources (status {status}): {take_error() or 'no reason given'}.")
+            reason = take_error() or "no reason given"
+            raise InferenceFailed(f"llama.cpp could not read the sources (status {status}): {reason}.")
 
     def _parts(self, source: Source) -> list[tuple[Sequence[int], list[int], int]]:
         """The tokens of a source, slots that see them, and the first position: a part for each length of answers.
