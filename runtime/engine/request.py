@@ -187,6 +187,7 @@ class Sequence:
                 drafted_tokens=self.num_drafted,
                 accepted_tokens=self.num_accepted,
                 blocked_tokens=0 if self.lock is None else self.lock.num_blocked,
+                context_tokens=max(len(self.source), len(self.tokens)),
             ),
             Timings(queued=started - self._arrived, first_token=first - self._arrived, decode=self._last - first),
             stopped_by=self.text.stopped_by,
