@@ -257,6 +257,8 @@ class Engine:
         for row, guess in zip(rows, (*share.draft, None), strict=True):
             if sequence.lock is not None:
                 allowed = sequence.lock.restrict(row, allowed, is_constrained=sequence.matcher is not None)
+            if allowed is not None and len(allowed) == 0:
+                raise InferenceFailed("The model's vocabulary cannot write what the answer's constraint asks for.")
             token = sequence.sampler.sample(row, allowed)
             if originals is not None and not self.tokenizer.is_end(token):
                 sequence.logprobs.append(self._logprob(originals[num_right], token, sequence))

@@ -170,11 +170,10 @@ class ScriptedSeq2Seq(ScriptedDecoder):
 class ScriptedSources:
     """The encoder of a `ScriptedSeq2Seq`."""
 
-    start = (START,)
-
     def __init__(self, decoder: ScriptedSeq2Seq, context_length: int, batch_size: int) -> None:
         self.context_length = context_length
         self.batch_size = batch_size
+        self.start: tuple[int, ...] = (START,)
         self._decoder = decoder
 
     def encode(self, sources: Sequence[Source], adapter: str | None = None) -> None:

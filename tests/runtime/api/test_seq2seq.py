@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -82,6 +81,8 @@ def test_what_is_told_of_the_answer_counts_bytes(server: ServerProcess) -> None:
     told = answer["usage"]["demotic"]
     assert told["characters"] == len(answer["choices"][0]["text"])
     assert answer["usage"]["prompt_tokens"] == len("Здравей".encode()) + 1
+    # Prompt and answer have a context each, and an answer begins with a token of its own.
+    assert told["context_left"] == 128 - 31
 
 
 def test_token_ids_are_taken_as_they_are(client: openai.OpenAI) -> None:
