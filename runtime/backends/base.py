@@ -41,7 +41,8 @@ class SourceEncoder(Protocol):
     """The encoder of an encoder-decoder, whose decoder looks at one source from each slot.
 
     A source has at most `context_length` tokens, and all of them together, counted once for each slot, `batch_size`.
-    `start` are the tokens that every answer begins with, and nobody asked for.
+    `start` are the tokens that every answer begins with. They take cells of the KV cache, but nothing of the decoder's
+    `context_length`, which is for the answer alone.
     """
 
     context_length: int

@@ -46,9 +46,10 @@ class Sequence:
                 raise InvalidRequest(f"There is no token {token}: the vocabulary has {tokenizer.vocabulary_size}.")
         prompt = _prompt_tokens(request, tokenizer)
         self.source: tuple[int, ...] = ()
+        num_read = len(prompt)
         if encoder is not None:
             _check_source(request, prompt, encoder)
-            self.source, prompt = tuple(prompt), list(encoder.start)
+            self.source, prompt, num_read = tuple(prompt), list(encoder.start), 0
         least = 0 if request.prompt_logprobs else 1
         if request.max_characters is not None and request.max_characters < 1:
             message = f"max_characters must be at least 1, not {request.max_characters}."
@@ -61,16 +62,17 @@ class Sequence:
                 remedy="Ask for fewer.",
                 param="max_tokens",
             )
-        num_tokens = len(prompt) + (1 if request.max_tokens is None else request.max_tokens)
+        num_tokens = num_read + (1 if request.max_tokens is None else request.max_tokens)
         if num_tokens > context_length:
             raise ContextOverflow(num_tokens=num_tokens, context_length=context_length, param=request.param)
         self.request_id = request.request_id
         self.adapter = request.adapter
         self.tokens = prompt
         self.num_given = len(prompt)
-        self.max_length = num_tokens
         if request.max_tokens is None:
-            self.max_length = context_length if max_answer is None else min(context_length, len(prompt) + max_answer)
+            num_tokens = context_length if max_answer is None else min(context_length, num_read + max_answer)
+        # How answers begin takes nothing of the context: nobody asked for it.
+        self.max_length = num_tokens + len(prompt) - num_read
         self.num_computed = 0
         self.slot: int | None = None
         self.sampler = Sampler(request.sampling, prompt)
@@ -187,7 +189,7 @@ class Sequence:
                 drafted_tokens=self.num_drafted,
                 accepted_tokens=self.num_accepted,
                 blocked_tokens=0 if self.lock is None else self.lock.num_blocked,
-                context_tokens=max(len(self.source), len(self.tokens)),
+                context_tokens=max(len(self.source), self.num_generated) if self.source else len(self.tokens),
             ),
             Timings(queued=started - self._arrived, first_token=first - self._arrived, decode=self._last - first),
             stopped_by=self.text.stopped_by,

@@ -20,6 +20,7 @@ _MAX_SEQUENCES = 8
 _MAX_BATCH = 4096
 # Of the memory that is left beside the weights, the most that the batch's buffers may take.
 _SHARE = 0.5
+_MAX_START = 16
 _F32 = 4
 
 
@@ -58,8 +59,8 @@ def plan_seq2seq(machine: Machine, shape: ModelShape, limits: EngineConfig) -> P
     batch = context
     while batch < most and _bytes(shape, min(batch + CELL_STEP, most), most) < room * _SHARE:
         batch = min(batch + CELL_STEP, most)
-    # llama.cpp takes no batch that is longer than the KV cache.
-    cells = _round_up(max(batch, min(most, 2 * context)))
+    # llama.cpp takes no batch that is longer than the KV cache. How an answer begins is no part of its context.
+    cells = _round_up(max(batch, min(most, 2 * context)) + _MAX_START)
     taken = _bytes(shape, batch, cells)
     longest = "The model was trained with so many." if context == shape.context_length else "The limit."
     return dataclasses.replace(

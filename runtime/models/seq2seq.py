@@ -42,6 +42,11 @@ def check_seq2seq(header: Header, shape: ModelShape) -> None:
         if f"{part}.blk.0.attn_rel_b.weight" not in header.tensors:
             raise header.fault(f"has no tensor '{part}.blk.0.attn_rel_b.weight'")
     _check_start(header, shape)
+    end = header.metadata.get("tokenizer.ggml.eos_token_id", 1 if header.text("tokenizer.ggml.model") == "t5" else None)
+    if end is None:
+        raise header.fault("names no token that ends a text")
+    if not isinstance(end, int) or not 0 <= end < shape.vocabulary_size:
+        raise header.fault(f"has {end!r:.40} as 'tokenizer.ggml.eos_token_id' for {shape.vocabulary_size} tokens")
 
 
 def decoder_blocks(header: Header, shape: ModelShape) -> int:

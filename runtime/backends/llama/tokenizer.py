@@ -31,11 +31,12 @@ def tokenizer_of(vocabulary: int, *, has_encoder: bool) -> Tokenizer:
 def _byte_tokenizer(vocabulary: int, *, has_encoder: bool) -> ByteTokenizer:
     tokens = range(llama_cpp.llama_vocab_n_tokens(vocabulary))
     # llama.cpp's own tokenizer of this kind never adds an end, without which an encoder's text is not whole.
-    wants_eos = has_encoder or llama_cpp.llama_vocab_get_add_eos(vocabulary)
+    eos = llama_cpp.llama_vocab_eos(vocabulary)
+    wants_eos = eos >= 0 and (has_encoder or llama_cpp.llama_vocab_get_add_eos(vocabulary))
     return ByteTokenizer(
         [llama_cpp.llama_vocab_get_text(vocabulary, token) for token in tokens],
         ends=[token for token in tokens if llama_cpp.llama_vocab_is_eog(vocabulary, token)],
-        eos=llama_cpp.llama_vocab_eos(vocabulary) if wants_eos else None,
+        eos=eos if wants_eos else None,
     )
 
 

@@ -217,11 +217,22 @@ def test_a_source_longer_than_the_encoder_takes_is_refused(desk: Desk) -> None:
 
 
 def test_an_answer_has_the_whole_context_whatever_its_source_takes(desk: Desk) -> None:
-    desk.ask("a", "a" * 16, max_tokens=63)
-    desk.ask("b", "a" * 16, max_tokens=64)
-    assert isinstance(desk.error("b"), ContextOverflow)
+    desk.ask("a", "a" * 16, max_tokens=64)
+    desk.ask("b", "a" * 16, max_tokens=65)
+    error = desk.error("b")
+    assert isinstance(error, ContextOverflow)
+    assert (error.num_tokens, error.context_length) == (65, 64)
     desk.run()
     assert desk.text("a") == "a" * 16
+    assert desk.last("a").usage.context_tokens == 16
+
+
+def test_an_answer_without_a_length_ends_with_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(ScriptedSeq2Seq(lambda _: 98, context_length=20, num_cells=20), monkeypatch)
+    desk.ask("a", "abc")
+    desk.run()
+    assert desk.text("a") == "a" * 20
+    assert (desk.last("a").reason, desk.last("a").usage.context_tokens) == ("length", 20)
 
 
 def test_logprobs_of_the_prompt_are_refused(desk: Desk) -> None:

@@ -52,6 +52,8 @@ def test_a_decoder_deeper_than_its_encoder_is_refused(tmp_path: Path) -> None:
             {},
             "does not name the token that answers begin with",
         ),
+        ({"tokenizer.ggml.eos_token_id": 999}, {}, "has 999 as 'tokenizer.ggml.eos_token_id'"),
+        ({"tokenizer.ggml.eos_token_id": REMOVED}, {}, "names no token that ends a text"),
         ({"t5.attention.layer_norm_rms_epsilon": REMOVED}, {}, "epsilon"),
         ({"tokenizer.ggml.tokens": [*byte_tokens()[0][:-1], r"\x41"]}, {}, "not one token for each of the 256 bytes"),
     ],
