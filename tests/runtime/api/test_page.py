@@ -79,9 +79,10 @@ def test_a_browser_shows_the_document_and_sends_a_request_from_it(server: Server
         chromium.open(f"{server.url}/docs")
         shown = chromium.wait_for("/v1/embeddings")
         assert "Small language models in every language, on this machine." in shown
-        for button in ("#operations-default-health_health_get button", ".try-out button", ".execute"):
-            chromium.wait_for("true", f"document.querySelector('{button}') !== null")
-            chromium.run(f"document.querySelector('{button}').click()")
+        for button in ("button", ".try-out button", ".execute"):
+            script = f"document.querySelector('.opblock[id*=health] {button}')"
+            chromium.wait_for("there", f"{script} ? 'there' : 'not yet'")
+            chromium.run(f"{script}.click()")
         assert '"status": "ok"' in chromium.wait_for("Server response")
 
 
