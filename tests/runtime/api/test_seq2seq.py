@@ -21,7 +21,7 @@ GAPS = "Кот <extra_id_0> на <extra_id_1>."
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("seq2seq")
     files = [write_seq2seq(folder / "mt5.gguf", tiny_mt5()), write_seq2seq(folder / "byt5.gguf", tiny_byt5(seed=3))]
-    with serving(*map(str, files)) as running:
+    with serving(*map(str, files), "--prefix-cache-dir", str(folder / "prefixes")) as running:
         yield running
 
 
@@ -74,6 +74,11 @@ def test_several_prompts_are_answered_each_for_itself(client: openai.OpenAI) -> 
     ]
     together = client.completions.create(model="byt5", prompt=prompts, temperature=0, max_tokens=20)
     assert [choice.text for choice in together.choices] == alone
+
+
+def test_no_prefix_is_saved_and_the_server_says_why(server: ServerProcess, client: openai.OpenAI) -> None:
+    client.completions.create(model="byt5", prompt="a" * 100, max_tokens=2)
+    assert any("no prefixes are saved: answers depend on sources" in line for line in server.lines)
 
 
 def test_what_is_told_of_the_answer_counts_bytes(server: ServerProcess) -> None:

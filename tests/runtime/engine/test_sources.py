@@ -195,6 +195,25 @@ def test_nothing_is_shared_kept_or_guessed(desk: Desk) -> None:
     assert desk.last("b").usage.drafted_tokens == 0
 
 
+def test_sources_that_nobody_looks_at_go_when_they_have_cost_as_much_as_encoding_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk(ScriptedSeq2Seq(lambda _: 98, context_length=200, num_cells=400), monkeypatch)
+    desk.ask("a", "aaaa", max_tokens=100)
+    desk.ask("b", "b" * 16, max_tokens=10)
+    for _ in range(10):
+        desk.engine.step()
+    # 32 steps with 4 tokens cost what encoding them does, and 16 tokens are idle in each step from here on.
+    for _ in range(7):
+        desk.engine.step()
+        assert desk.sizes == [[4, 16]]
+    desk.engine.step()
+    assert desk.sizes == [[4, 16], [4]]
+    desk.run()
+    assert desk.sizes == [[4, 16], [4]]
+    assert desk.text("a") == "a" * 100
+
+
 def test_where_encoding_fails_all_that_run_are_told_and_the_next_request_is_answered(desk: Desk) -> None:
     desk.ask("a", "abc")
     desk.engine.step()
