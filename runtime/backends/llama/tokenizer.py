@@ -1,4 +1,4 @@
-"""Tokenizers over the vocabulary inside the GGUF: llama.cpp's own, but for bytes."""
+"""Tokenizers over the vocabulary inside the GGUF: the one it was made from, or llama.cpp's own; another for bytes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,28 @@ from runtime.text.tokenizer import Tokenizer, to_utf8
 _STAND_IN = "\x02"
 
 
-def tokenizer_of(vocabulary: int, *, has_encoder: bool) -> Tokenizer:
+def tokenizer_of(vocabulary: int, *, has_encoder: bool, embedded: str = "") -> Tokenizer:
     """The tokenizer for the vocabulary of a loaded model; for one that `has_encoder`, with its sentinels.
 
-    It must not outlive the model.
+    `embedded` is the tokenizer.json that the file carries, if it does. It must not outlive the model.
+
+    Raises:
+        ModelLoadFailed: that cannot be used.
     """
     tokenizer: Tokenizer
     if llama_cpp.llama_vocab_type(vocabulary) == llama_cpp.LLAMA_VOCAB_TYPE_RWKV:
         tokenizer = _byte_tokenizer(vocabulary, has_encoder=has_encoder)
     else:
         tokenizer = LlamaTokenizer(vocabulary)
+        if embedded:
+            from runtime.text.embedded import EmbeddedTokenizer
+
+            tokenizer = EmbeddedTokenizer(
+                embedded,
+                tokenizer,
+                bos=llama_cpp.llama_vocab_bos(vocabulary) if llama_cpp.llama_vocab_get_add_bos(vocabulary) else None,
+                eos=llama_cpp.llama_vocab_eos(vocabulary) if llama_cpp.llama_vocab_get_add_eos(vocabulary) else None,
+            )
     return with_sentinels(tokenizer) if has_encoder else tokenizer
 
 
