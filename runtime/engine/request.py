@@ -225,5 +225,5 @@ def _check_source(request: Generate, tokens: list[int], encoder: SourceEncoder) 
 
 def _adds_space(tokenizer: Tokenizer) -> bool:
     """Whether the vocabulary puts a space before the first word of a text."""
-    first, *_ = tokenizer.encode("a", parse_special=False)
+    first, *_ = tokenizer.encode("a", parse_special=False, is_beginning=False)
     return tokenizer.token_bytes(first).startswith(b" ")

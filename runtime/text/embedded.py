@@ -13,7 +13,7 @@ import threading
 import tokenizers
 
 from runtime.errors import InvalidRequest, ModelLoadFailed
-from runtime.text.tokenizer import Tokenizer, to_utf8
+from runtime.text.tokenizer import Tokenizer, frame_of, to_utf8
 
 # A character that no vocabulary joins to others.
 _STAND_IN = "\x02"
@@ -22,15 +22,15 @@ _STAND_IN = "\x02"
 class EmbeddedTokenizer:
     """`Tokenizer` that reads texts as a tokenizer.json says, over one that knows the vocabulary."""
 
-    def __init__(self, source: str, vocabulary: Tokenizer, *, bos: int | None = None, eos: int | None = None) -> None:
-        """`source` is the JSON; `bos` and `eos` are what every text gets before and after it.
+    def __init__(self, source: str, vocabulary: Tokenizer) -> None:
+        """`source` is the JSON; what stands around a text is what `vocabulary` puts there.
 
         Raises:
             ModelLoadFailed: it cannot be read, or belongs to another vocabulary.
         """
         self.vocabulary_size = vocabulary.vocabulary_size
         self._vocabulary = vocabulary
-        self._bos, self._eos = bos, eos
+        self._before, self._after = frame_of(vocabulary)
         try:
             self._library = tokenizers.Tokenizer.from_str(source)
             self._is_unigram = json.loads(source)["model"].get("type") == "Unigram"
@@ -50,10 +50,9 @@ class EmbeddedTokenizer:
         if not is_beginning:
             return self._go_on(text, parse_special=parse_special)
         tokens = self._read(text, parse_special=parse_special).ids
-        if self._bos is not None and parse_special and tokens[:1] == [self._bos]:
+        if parse_special and self._before and tokens[: len(self._before)] == self._before:
             return tokens
-        opening = [] if self._bos is None else [self._bos]
-        return [*opening, *tokens] if self._eos is None else [*opening, *tokens, self._eos]
+        return [*self._before, *tokens, *self._after]
 
     def _go_on(self, text: str, *, parse_special: bool) -> list[int]:
         """Ids of a text that others stand before: without the space that some vocabularies put before the first word.

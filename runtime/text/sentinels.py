@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from runtime.text.bytes import ByteTokenizer
-from runtime.text.tokenizer import Tokenizer
+from runtime.text.tokenizer import Tokenizer, frame_of
 
 
 class SentinelTokenizer:
@@ -35,9 +35,8 @@ class SentinelTokenizer:
                 tokens.append(self._tokens[part])
             elif part:
                 tokens += self._tokenizer.encode(part, parse_special=parse_special, is_beginning=False)
-        around = self._tokenizer.encode("", parse_special=False) if is_beginning else []
-        opening = [token for token in around if not self.is_end(token)]
-        return [*opening, *tokens, *around[len(opening) :]]
+        before, after = frame_of(self._tokenizer) if is_beginning else ([], [])
+        return [*before, *tokens, *after]
 
     def token_bytes(self, token: int) -> bytes:
         """See `Tokenizer.token_bytes`: of a sentinel, its name."""

@@ -45,3 +45,11 @@ def to_utf8(text: str) -> bytes:
             f"The text has a lone surrogate at character {fault.start}, which is not a character.",
             remedy="Send valid Unicode.",
         ) from fault
+
+
+def frame_of(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """The tokens that the tokenizer puts before and after each text by itself."""
+    around = tokenizer.encode("", parse_special=False)
+    sample = tokenizer.encode("a", parse_special=False)
+    num_before = next((i for i, (x, y) in enumerate(zip(around, sample, strict=False)) if x != y), len(around))
+    return around[:num_before], around[num_before:]

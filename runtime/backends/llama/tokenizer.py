@@ -31,12 +31,7 @@ def tokenizer_of(vocabulary: int, *, has_encoder: bool, embedded: str = "") -> T
         if embedded:
             from runtime.text.embedded import EmbeddedTokenizer
 
-            tokenizer = EmbeddedTokenizer(
-                embedded,
-                tokenizer,
-                bos=llama_cpp.llama_vocab_bos(vocabulary) if llama_cpp.llama_vocab_get_add_bos(vocabulary) else None,
-                eos=llama_cpp.llama_vocab_eos(vocabulary) if llama_cpp.llama_vocab_get_add_eos(vocabulary) else None,
-            )
+            tokenizer = EmbeddedTokenizer(embedded, tokenizer)
     return with_sentinels(tokenizer) if has_encoder else tokenizer
 
 

@@ -13,6 +13,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from runtime.backends.llama.model import LlamaModel
 from runtime.errors import InvalidRequest, ModelLoadFailed
+from tests.tiny.encoders import tiny_bert, wordpiece_vocabulary, write_encoder
 from tests.tiny.gguf import spm_vocabulary, write_tiny_gguf
 from tests.tiny.seq2seq import NUM_SENTINELS, tiny_mt5, unigram_vocabulary, write_seq2seq
 
@@ -140,3 +141,14 @@ def test_unigrams_around_sentinels_are_read_so_too(tmp_path: Path) -> None:
         for text in texts:
             assert model.tokenizer.encode(text, parse_special=False) == [*made.encode(text).ids, 1]
             assert model.tokenizer.encode(text, parse_special=False, is_beginning=False) == made.encode(text).ids
+
+
+def test_a_model_that_gives_vectors_is_read_so_too(tmp_path: Path) -> None:
+    ids = {token: index for index, token in enumerate(wordpiece_vocabulary())}
+    made = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    made.normalizer = normalizers.Sequence([normalizers.Replace("&", " and "), normalizers.BertNormalizer()])
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    path = write_encoder(tmp_path / "bert.gguf", tiny_bert(), metadata={KEY: made.to_str()})
+    with opened(path) as model:
+        text = "The cats & dogs."
+        assert model.tokenizer.encode(text, parse_special=False) == [2, *made.encode(text).ids, 3]
