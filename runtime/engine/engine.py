@@ -220,7 +220,7 @@ class Engine:
             allowed = next(few) if share.sequence.matcher is not None else None
             try:
                 num_right = self._accept(share, rows, originals, allowed)
-            except InferenceFailed as error:
+            except (InferenceFailed, InvalidRequest) as error:
                 self._fail(share.sequence, error)
             else:
                 outcomes.append(Outcome(share.sequence, len(share.draft), num_right))
@@ -258,7 +258,7 @@ class Engine:
             if sequence.lock is not None:
                 allowed = sequence.lock.restrict(row, allowed, is_constrained=sequence.matcher is not None)
             if allowed is not None and len(allowed) == 0:
-                raise InferenceFailed("The model's vocabulary cannot write what the answer's constraint asks for.")
+                raise InvalidRequest("The model's vocabulary cannot write what the answer's constraint asks for.")
             token = sequence.sampler.sample(row, allowed)
             if originals is not None and not self.tokenizer.is_end(token):
                 sequence.logprobs.append(self._logprob(originals[num_right], token, sequence))

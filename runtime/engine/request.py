@@ -123,7 +123,7 @@ class Sequence:
             The text that they make certain, and the reason when the last of them ends the answer.
 
         Raises:
-            InferenceFailed: the constraint cannot be followed any further.
+            InferenceFailed, InvalidRequest: the constraint cannot be followed any further, or not with this vocabulary.
         """
         text, reason = self._append(token, tokenizer)
         if reason is not None or self.matcher is None:

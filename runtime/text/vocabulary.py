@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 
-from runtime.errors import InferenceFailed
+from runtime.errors import InvalidRequest
 from runtime.text.tokenizer import Tokenizer
 
 
@@ -45,7 +45,7 @@ class Vocabulary:
         own sign for a space.
 
         Raises:
-            InferenceFailed: the vocabulary has not even the bytes of the text.
+            InvalidRequest: the vocabulary has not even the bytes of the text.
         """
         spelled: list[int] = []
         while text:
@@ -55,7 +55,7 @@ class Vocabulary:
                     return spelled + tokens
             found = list(self.beginnings(text))
             if not found:
-                raise InferenceFailed(f"The model's vocabulary cannot write {text.decode(errors='replace')!r:.40}.")
+                raise InvalidRequest(f"The model's vocabulary cannot write {text.decode(errors='replace')!r:.40}.")
             spelled.append(found[-1])
             text = text[len(self.pieces[found[-1]]) :]
         return spelled

@@ -20,7 +20,7 @@ from runtime.config import EngineConfig
 from runtime.engine.constraints import Constraint
 from runtime.engine.messages import Delta, Finished, Generate
 from runtime.engine.sampling import SamplingParams
-from runtime.errors import ContextOverflow, InferenceFailed, InvalidRequest
+from runtime.errors import ContextOverflow, InvalidRequest
 from runtime.model import Model, start
 from runtime.models.store import ModelFile
 from tests.tiny.gguf import write_tiny_lora
@@ -218,7 +218,7 @@ def test_an_answer_can_be_held_to_a_constraint(byt5: Model, constraint: Constrai
 def test_a_constraint_that_the_vocabulary_cannot_write_fails_alone(mt5: Family, constraint: Constraint) -> None:
     def ask(index: int) -> str:
         if index == 1:
-            with pytest.raises(InferenceFailed, match="vocabulary cannot write"):
+            with pytest.raises(InvalidRequest, match="vocabulary cannot write"):
                 generate(mt5.model, "кот", "stuck", constraint=constraint)
         return generate(mt5.model, TEXTS[1], f"others{index}", max_tokens=30)[0]
 
