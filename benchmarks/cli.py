@@ -149,8 +149,9 @@ def _load(
 _TOOLS_HELP = """Measure how an OpenAI endpoint calls tools in twelve languages: demotic's, or any other.
 
 The suite has 20 questions a language: some want a call, some several, some none; some have nested arguments, options,
-dates or the language's own digits. Each is asked twice, once with tool_choice auto and once with required. It reports
-how many calls are sound in form, and the verdicts of TUCAN's evaluator. Ctrl-C ends with what was found so far.
+dates or the language's own digits. Each is asked twice, once with tool_choice auto and once with required. A free
+answer that has begun no call in its first 32 tokens is text. It reports how many calls are sound in form, and the
+verdicts of TUCAN's evaluator. Ctrl-C ends with what was found so far.
 
 Examples:
 
@@ -168,7 +169,7 @@ def _tools(
         list[str] | None,
         typer.Option(help="One of the suite's, such as bul_Cyrl; may be repeated.", show_default="all"),
     ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Where a free answer is cut off.")] = 128,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Where a free answer that calls is cut off.")] = 128,
     clients: Annotated[int, typer.Option(min=1, help="How many ask at a time.")] = 8,
     timeout: Timeout = 300,
     as_json: Json = False,

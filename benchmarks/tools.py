@@ -1,8 +1,9 @@
 """How well an endpoint's model calls tools in twelve languages: where it is free to, and where it must.
 
 The suite is in `benchmarks/corpus/tools/`, a file a language, its rows as in TUCAN's data set. Each row is asked twice:
-with `tool_choice` auto, where the model may answer without a call, and with required. The verdicts are those of
-`benchmarks/tools_score.py`, and `benchmarks/tools_report.py` makes figures of them.
+with `tool_choice` auto, where the model may answer without a call, and with required. A free answer that has begun no
+call in its first tokens is not waited for: small models go on about anything, and most of the time would go there. The
+verdicts are those of `benchmarks/tools_score.py`, and `benchmarks/tools_report.py` makes figures of them.
 """
 
 from __future__ import annotations
@@ -52,10 +53,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the suite is asked: `max_tokens` are of a free answer, `max_call_tokens` of one that must be a call."""
+    """How the suite is asked: `max_tokens` are of a free answer, `max_call_tokens` of one that must be a call.
+
+    In its first `look_tokens` a free answer must have begun a call, or it is text.
+    """
 
     max_tokens: int
     clients: int
+    look_tokens: int = 32
     # The suite's schemas bound their texts: this is more than any call of them needs.
     max_call_tokens: int = 1024
 
@@ -131,8 +136,8 @@ async def measure(
     async with httpx.AsyncClient(headers=headers, timeout=endpoint.timeout) as http:
         if endpoint.model is None:
             endpoint = replace(endpoint, model=await first_model(http, endpoint))
-        # Both modes of a row one after the other: their prompts begin alike.
-        todo = iter([(row, mode) for row in rows for mode in MODES])
+        # One after the other where their prompts begin alike: both modes of a row, and rows with the same functions.
+        todo = iter([(row, mode) for row in sorted(rows, key=_by_prompt) for mode in MODES])
 
         async def ask_in_turn() -> None:
             for row, mode in todo:
@@ -156,18 +161,37 @@ async def _ask(http: httpx.AsyncClient, endpoint: Endpoint, row: Row, mode: Mode
         "tool_choice": mode,
         # Several calls only where several are wanted: a small model that may go on does.
         "parallel_tool_calls": row.num_expected > 1,
-        "max_tokens": settings.max_tokens if mode == "auto" else settings.max_call_tokens,
         "temperature": 0,
     }
+    limits = {min(settings.look_tokens, settings.max_tokens), settings.max_tokens}
     try:
-        response = await http.post(f"{endpoint.base_url}/chat/completions", json=body)
-        if response.status_code != 200:
-            return _failed(row, mode, f"HTTP {response.status_code}: {error_text(response.content)}")
-        return judged(row, mode, response.json()["choices"][0])
+        for max_tokens in sorted(limits) if mode == "auto" else [settings.max_call_tokens]:
+            response = await http.post(f"{endpoint.base_url}/chat/completions", json={**body, "max_tokens": max_tokens})
+            if response.status_code != 200:
+                return _failed(row, mode, f"HTTP {response.status_code}: {error_text(response.content)}")
+            choice = response.json()["choices"][0]
+            if not _may_become_a_call(row, choice):
+                break
+        return judged(row, mode, choice)
     except (httpx.HTTPError, httpx.InvalidURL) as fault:
         return _failed(row, mode, f"{type(fault).__name__}: {fault}".rstrip(": "))
     except (ValueError, LookupError, TypeError, AttributeError):
         return _failed(row, mode, "the answer is not of OpenAI's shape")
+
+
+def _by_prompt(row: Row) -> tuple[str, ...]:
+    return (row.language, *(function["name"] for function in row.functions))
+
+
+def _may_become_a_call(row: Row, choice: dict[str, Any]) -> bool:
+    """Whether an answer was cut off where it has begun a call, or while it thinks."""
+    message = choice["message"]
+    if choice["finish_reason"] != "length":
+        return False
+    content = message.get("content") or ""
+    if message.get("tool_calls") or (message.get("reasoning_content") and not content):
+        return True
+    return any(text in content for text in (*_MARKS, *(function["name"] for function in row.functions)))
 
 
 def _failed(row: Row, mode: Mode, error: str) -> Result:

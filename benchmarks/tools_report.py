@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from benchmarks.tools import Result, ToolsRun
 
 MEASURED = (
-    "Each question once and greedily, with a few functions. Free: tool_choice auto; right answers without a call "
-    "count, and a call that the limit of tokens cuts off is malformed. Required: tool_choice required; verdicts on the "
-    "questions that want a call, soundness on all. Sound: the answer has a call, and all its calls are JSON, name a "
-    "function that is there and fit its JSON schema, which a program judges that does not enforce it. Verdicts are "
-    "those of TUCAN's evaluator; where a question wants several calls all of them must be there, in any order."
+    "Each question greedily, with a few functions. Free: tool_choice auto; right answers without a call count, one "
+    "that has begun no call in its first tokens is text, and a call that the limit of tokens cuts off is malformed. "
+    "Required: tool_choice required; verdicts on the questions that want a call, soundness on all. Sound: the answer "
+    "has a call, and all its calls are JSON, name a function that is there and fit its JSON schema, which a program "
+    "judges that does not enforce it. Verdicts are those of TUCAN's evaluator; where a question wants several calls "
+    "all of them must be there, in any order."
 )
 
 

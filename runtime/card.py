@@ -80,8 +80,14 @@ class ModelCard:
         """The model's chat template, or the plain one."""
         bos, eos = (self._token_text(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
         dialect = self.file.tool_dialect or (self.file.entry.tool_dialect if self.file.entry else None)
-        plain = PLAIN_TASK if self.has_encoder else PLAIN
-        return ChatTemplate(self.header.chat_template, bos_token=bos, eos_token=eos, tool_dialect=dialect, plain=plain)
+        return ChatTemplate(
+            self.header.chat_template,
+            bos_token=bos,
+            eos_token=eos,
+            tool_dialect=dialect,
+            plain=PLAIN_TASK if self.has_encoder else PLAIN,
+            tool_source=self.header.tool_template,
+        )
 
     @cached_property
     def encoding(self) -> Encoding | None:

@@ -14,6 +14,7 @@ from runtime.api.events import tokens_of
 from runtime.api.language import last_said, said_by_user, user_language
 from runtime.api.parts import Kind, part_events
 from runtime.api.routing import route
+from runtime.api.schemas.language import TextUsage
 from runtime.api.schemas.message_events import (
     BlockDelta,
     BlockStart,
@@ -76,12 +77,12 @@ async def create_message(body: MessageRequest, http: Request) -> Response:
         headers = body.response_headers | routed.headers
         if not body.stream:
             shape = MessageShape(message_id, name, body.stops)
-            answer = await _fold(part_events(shape, prompt, request, model.client, http))
+            answer = await _fold(part_events(shape, prompt, said, request, model.client, http))
             return JSONResponse(answer.model_dump(mode="json"), headers=headers)
         # The first event of a stream has the length of the prompt, which the engine tells only with the last.
         num_prompt = len(await tokens_of(model.client, _length(prompt)))
         shape = MessageShape(message_id, name, body.stops, num_prompt)
-        events = _pinged(part_events(shape, prompt, request, model.client, http))
+        events = _pinged(part_events(shape, prompt, said, request, model.client, http))
         return await named_response(events, shape.fail, headers=headers)
 
 
@@ -145,7 +146,12 @@ class MessageShape:
         delta = BlockDelta(index=self._index, delta=InputDelta(partial_json=call.arguments))
         return [BlockStart(index=self._index, content_block=block), delta, BlockStop(index=self._index)]
 
-    def end(self, finished: Finished, num_reasoning: int) -> list[StreamEvent]:  # noqa: ARG002  # it is not told
+    def end(
+        self,
+        finished: Finished,
+        num_reasoning: int,  # noqa: ARG002  # it is not told
+        usage: TextUsage,
+    ) -> list[StreamEvent]:
         """See `PartShape.end`."""
         reason: StopReason = "max_tokens" if finished.reason == "length" else "end_turn"
         if self._has_called and finished.reason == "stop":
@@ -153,7 +159,9 @@ class MessageShape:
         # A model without a template is stopped by a string that the request did not ask for.
         stop = finished.stopped_by if finished.stopped_by in self._stops else None
         delta = StopDelta(stop_reason=reason if stop is None else "stop_sequence", stop_sequence=stop)
-        return [MessageDelta(delta=delta, usage=MessageUsage.from_usage(finished.usage)), MessageStop()]
+        told = MessageUsage.from_usage(finished.usage)
+        told.demotic = usage
+        return [MessageDelta(delta=delta, usage=told), MessageStop()]
 
     def fail(self, error: DemoticError) -> StreamEvent:
         """The last event of an answer that failed after its first."""

@@ -12,6 +12,8 @@ from typing import Generic, Literal, Protocol, TypeVar
 from fastapi import Request
 
 from runtime.api.events import tokens_of
+from runtime.api.language import text_usage
+from runtime.api.schemas.language import TextUsage
 from runtime.api.streaming import NamedEvent, generate
 from runtime.chat.answer import AnswerReader
 from runtime.chat.prompt import ChatPrompt
@@ -46,14 +48,17 @@ class PartShape(Protocol[EventT]):
     def call(self, call: ToolCall) -> list[EventT]:
         """Events of a call, while no part is open."""
 
-    def end(self, finished: Finished, num_reasoning: int) -> list[EventT]:
-        """Events that come after all others; `num_reasoning` of the answer's tokens were reasoning."""
+    def end(self, finished: Finished, num_reasoning: int, usage: TextUsage) -> list[EventT]:
+        """Events that come after all others; `num_reasoning` of the answer's tokens were reasoning.
+
+        `usage` is what the counts of tokens leave out.
+        """
 
 
 async def part_events(
-    shape: PartShape[EventT], prompt: ChatPrompt, request: Generate, client: EngineClient, http: Request
+    shape: PartShape[EventT], prompt: ChatPrompt, said: str, request: Generate, client: EngineClient, http: Request
 ) -> AsyncGenerator[EventT]:
-    """The answer to `request`, whose prompt is `prompt`, as events of `shape`.
+    """The answer to `request`, whose prompt is `prompt` and ends with what the user `said`, as events of `shape`.
 
     Raises:
         DemoticError: it failed.
@@ -69,8 +74,10 @@ async def part_events(
             if isinstance(event, Finished):
                 told += writer.finish(event)
                 num_reasoning = await _count(writer.reasoning, client, request.request_id)
+                answer = (writer.text, writer.content)
+                usage = await text_usage(said, [answer], [event], client.context_length)
                 # Bytes that are no text are told, and counted, as the longer U+FFFD.
-                told += shape.end(event, min(num_reasoning, event.usage.completion_tokens))
+                told += shape.end(event, min(num_reasoning, event.usage.completion_tokens), usage)
             else:
                 shape.weigh(event.logprobs, event.text)
                 told += writer.write(event.text)
@@ -86,10 +93,12 @@ class _PartWriter(Generic[EventT]):
         self._reader = reader
         self._has_called = False
         self._open: Kind | None = None
-        self.reasoning = ""
+        # All of the answer, and what of it is reasoning and content.
+        self.text = self.reasoning = self.content = ""
 
     def write(self, text: str) -> list[EventT]:
         """Take the next text; return the events of what is certain now."""
+        self.text += text
         return [event for found in self._reader.push(text) for event in self._add(found)]
 
     def finish(self, finished: Finished) -> list[EventT]:
@@ -108,6 +117,8 @@ class _PartWriter(Generic[EventT]):
             return events + self._shape.call(piece)
         if piece.kind == "reasoning":
             self.reasoning += piece.text
+        else:
+            self.content += piece.text
         return [*self._change(piece.kind), *(self._shape.add(piece.text) if piece.text else [])]
 
     def _change(self, kind: Kind) -> list[EventT]:

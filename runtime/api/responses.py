@@ -13,9 +13,10 @@ from fastapi.responses import JSONResponse, Response
 
 from runtime.api.conversation import effort_variables, name_results
 from runtime.api.kept import conversation_before, keep, owner_of
-from runtime.api.language import last_said, said_by_user, text_usage, user_language
+from runtime.api.language import last_said, said_by_user, user_language
 from runtime.api.parts import Kind, part_events
 from runtime.api.routing import route
+from runtime.api.schemas.language import TextUsage
 from runtime.api.schemas.logprobs import ChatLogprobs, ChatTokenLogprob
 from runtime.api.schemas.response_events import (
     ArgumentsDelta,
@@ -94,8 +95,7 @@ async def create_response(body: ResponseRequest, http: Request) -> Response:
         shape = ResponseShape(
             ResponseBody.from_request(body, response_id, created=int(time.time()), model=name, store=keeps)
         )
-        answered = part_events(shape, prompt, request, model.client, http)
-        events = _measured(answered, shape, said, model.client.context_length)
+        events: AsyncIterator[StreamEvent] = part_events(shape, prompt, said, request, model.client, http)
         if store is not None and keeps:
             events = keep(events, turns, store, owner_of(http))
         if body.stream:
@@ -113,7 +113,6 @@ class ResponseShape:
         # Bytes of the answer so far, as text and as tokens, and the tokens that are not told of, with where they begin.
         self._num_bytes = self._num_token_bytes = 0
         self._logprobs: list[tuple[int, ChatTokenLogprob]] = []
-        self.finished: Finished | None = None
 
     def begin(self) -> list[StreamEvent]:
         """See `PartShape.begin`."""
@@ -178,10 +177,10 @@ class ResponseShape:
         item.arguments, item.status, item.demotic = call.arguments, "completed", CallReport.of_call(call)
         return [added, delta, done, self._item("response.output_item.done")]
 
-    def end(self, finished: Finished, num_reasoning: int) -> list[StreamEvent]:
+    def end(self, finished: Finished, num_reasoning: int, usage: TextUsage) -> list[StreamEvent]:
         """See `PartShape.end`."""
-        self.finished = finished
         self._body.usage = ResponseUsage.from_finished(finished, num_reasoning)
+        self._body.usage.demotic = usage
         if finished.reason == "length":
             self._body.status, self._body.incomplete_details = "incomplete", IncompleteDetails()
             return [self._life("response.incomplete")]
@@ -232,19 +231,6 @@ class ResponseShape:
     def _next(self) -> int:
         self._num_events += 1
         return self._num_events - 1
-
-
-async def _measured(
-    events: AsyncIterator[StreamEvent], shape: ResponseShape, said: str, context_length: int
-) -> AsyncIterator[StreamEvent]:
-    """`events`, the last of which tells what tokens leave out of the answer to `said`."""
-    async for event in events:
-        if isinstance(event, ResponseEvent) and shape.finished is not None and event.response.usage is not None:
-            items = [item for item in event.response.output if isinstance(item, MessageItem | ReasoningItem)]
-            content = "".join(item.content[0].text for item in items if isinstance(item, MessageItem))
-            text = "".join(item.content[0].text for item in items)
-            event.response.usage.demotic = await text_usage(said, [(text, content)], [shape.finished], context_length)
-        yield event
 
 
 async def _fold(events: AsyncIterator[StreamEvent]) -> ResponseBody:

@@ -36,7 +36,7 @@ from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.loop import CallAsked, CallEnded, run_tools
 from runtime.chat.tools.toolbox import Toolbox
 from runtime.chat.tools.use import ToolUse
-from runtime.engine.messages import Finished
+from runtime.engine.messages import Delta, Finished
 from runtime.engine.pool import ModelPool
 from runtime.errors import Cancelled, InferenceFailed, InvalidRequest
 
@@ -96,7 +96,10 @@ async def respond_with_tools(body: ChatCompletionRequest, http: Request) -> Resp
 
 @dataclass
 class _Answers:
-    """`runtime.chat.tools.loop.Answers` of the model that a request names, which is held for one turn at a time."""
+    """`runtime.chat.tools.loop.Answers` of the model that a request names, which is held for one turn at a time.
+
+    `text` is all that it wrote, its calls among it.
+    """
 
     id: str
     model: str | None
@@ -105,6 +108,7 @@ class _Answers:
     language: str | None
     num_turns: int = 0
     context_length: int = 0
+    text: str = ""
 
     async def answer(self, messages: Sequence[Message], tools: ToolUse) -> AsyncGenerator[Piece | ToolCall | Finished]:
         """See `Answers.answer`."""
@@ -127,10 +131,16 @@ class _Answers:
                 max_characters=body.max_characters,
             )
             async with aclosing(generate(model.client, request, self.http)) as events:
-                async for found in read_answer(events, prompt.reader()):
+                async for found in read_answer(self._noted(events), prompt.reader()):
                     if isinstance(found, Finished) and found.reason == "cancelled":
                         raise Cancelled("The client has gone.")
                     yield found
+
+    async def _noted(self, events: AsyncIterator[Delta | Finished]) -> AsyncIterator[Delta | Finished]:
+        async for event in events:
+            if isinstance(event, Delta):
+                self.text += event.text
+            yield event
 
 
 class _WatchedToolbox(Toolbox):
@@ -222,7 +232,7 @@ async def _chunks(
     yield shape.say(ChatDelta(), reason)
     usage = UsageBody.from_finished(turns, 1)
     if body.wants_usage or not body.stream:
-        usage.demotic = await text_usage(said, [(content, content)], turns, answers.context_length)
+        usage.demotic = await text_usage(said, [(answers.text, content)], turns, answers.context_length)
     yield shape.count(usage)
 
 

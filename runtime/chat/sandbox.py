@@ -122,9 +122,11 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         """Bound the methods of strings that can make much out of little."""
         owner = getattr(function, "__self__", None)
         if isinstance(owner, str):
+            # Within a loop Jinja hands its variables on to whatever is called.
+            own = {name: value for name, value in kwargs.items() if name not in {"_loop_vars", "_block_vars"}}
             match function.__name__:
                 case "replace":
-                    return self._replace(owner, *args, **kwargs)
+                    return self._replace(owner, *args, **own)
                 case "join":
                     return self._join(args[0], owner)
         return super().call(context, function, *args, **kwargs)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +21,7 @@ from jinja2 import TemplateError
 
 from runtime.chat.sandbox import BoundedEnvironment
 from runtime.chat.tools.call import Tool, ToolCall
+from runtime.chat.tools.turns import one_call_a_turn
 from runtime.config import ChatTemplateConfig
 from runtime.errors import InvalidRequest, ModelFileInvalid
 
@@ -47,6 +48,7 @@ PLAIN_TASK = """\
 """
 PLAIN_STOP = ("\nUser:",)
 ROLES = ("system", "user", "assistant", "tool")
+_PROBE = Tool("demotic-tool", "", {"type": "object", "properties": {}})
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class ChatTemplate:
     """A model's template and the texts of its special tokens.
 
     `source` None stands for a model without a template, which gets `plain`. `tool_dialect` names how the model writes
-    calls of tools, where that is known better than by the template's text.
+    calls of tools, where that is known better than by the template's text. `tool_source` is a template of its own for
+    requests with tools, which some models have (Hermes).
     """
 
     source: str | None
@@ -78,6 +81,7 @@ class ChatTemplate:
     tool_dialect: str | None = None
     plain: str = PLAIN
     config: ChatTemplateConfig = field(default_factory=ChatTemplateConfig)
+    tool_source: str | None = None
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -109,11 +113,22 @@ class ChatTemplate:
                 raise InvalidRequest(
                     f"'{message.role}' is not a role.", remedy=f"Roles are {', '.join(ROLES)}.", param="messages"
                 )
+        if tools and self._with_tools is not None:
+            return self._with_tools.render(
+                messages,
+                add_generation_prompt=add_generation_prompt,
+                variables=variables,
+                tools=tools,
+                language=language,
+            )
         has_tools = tools or any(message.role == "tool" or message.tool_calls for message in messages)
         heading = ""
         if has_tools and not self._takes_tools:
             heading = self.dialect.request_heading(tools, language) if tools else ""
             messages, tools = self.dialect.render(messages, tools, language), ()
+        elif has_tools:
+            messages = self.dialect.introduce(messages) if tools else messages
+            messages = messages if self._takes_several_calls else one_call_a_turn(messages)
         if messages[0].role == "system" and len(messages) > 1 and not self._takes_system:
             messages = _fold_system(messages, heading)
         return self._render(messages, add_generation_prompt=add_generation_prompt, more=variables, tools=tools)
@@ -123,7 +138,14 @@ class ChatTemplate:
         """How the model writes calls of tools."""
         from runtime.chat.tools.dialects.registry import DIALECTS, dialect_of
 
-        return dialect_of(self.source) if self.tool_dialect is None else DIALECTS[self.tool_dialect]
+        if self.tool_dialect is not None:
+            return DIALECTS[self.tool_dialect]
+        return dialect_of(self.tool_source or self.source)
+
+    @cached_property
+    def _with_tools(self) -> ChatTemplate | None:
+        """The template for requests with tools, where it is another one."""
+        return None if self.tool_source is None else replace(self, source=self.tool_source, tool_source=None)
 
     def knows(self, name: str) -> bool:
         """Whether the template speaks of a variable."""
@@ -133,28 +155,45 @@ class ChatTemplate:
     def _takes_system(self) -> bool:
         """Whether a system message's text comes out of the template."""
         probe = (Message("system", "demotic-probe"), Message("user", "?"))
-        try:
-            return "demotic-probe" in self._render(probe, add_generation_prompt=True)
-        except InvalidRequest:
-            return False
+        # A template that is only for tools may fail without any.
+        for tools in ((), (_PROBE,)):
+            try:
+                return "demotic-probe" in self._render(probe, add_generation_prompt=True, tools=tools)
+            except InvalidRequest:
+                return False
+            except ModelFileInvalid:
+                continue
+        return False
 
     @cached_property
     def _takes_tools(self) -> bool:
         """Whether a tool, a call of it and the result all come out of the template."""
-        if not self.knows("tools"):
-            return False
-        call = ToolCall("demotic12", "demotic-probe", '{"demotic-argument": 1}')
+        return self.knows("tools") and self._takes_calls(1)
+
+    @cached_property
+    def _takes_several_calls(self) -> bool:
+        """Whether a turn may have several calls: Llama's template refuses that."""
+        return self._takes_calls(2)
+
+    def _takes_calls(self, number: int) -> bool:
+        calls = [
+            ToolCall(f"demotic{at:02}", f"demotic-probe-{at}", json.dumps({f"demotic-argument-{at}": at}))
+            for at in range(number)
+        ]
         probe = (
             Message("user", "?"),
-            Message("assistant", "", (call,)),
-            Message("tool", "demotic-result", tool_call_id=call.id, name=call.name),
+            Message("assistant", "", tuple(calls)),
+            *(
+                Message("tool", f"demotic-result-{at}", tool_call_id=call.id, name=call.name)
+                for at, call in enumerate(calls)
+            ),
         )
-        tool = Tool("demotic-tool", "", {"type": "object", "properties": {}})
         try:
-            prompt = self._render(probe, add_generation_prompt=True, tools=(tool,))
+            prompt = self._render(probe, add_generation_prompt=True, tools=(_PROBE,))
         except (InvalidRequest, ModelFileInvalid):
             return False
-        return all(text in prompt for text in (tool.name, call.name, "demotic-argument", "demotic-result"))
+        wanted = [f"demotic-{part}-{at}" for part in ("probe", "argument", "result") for at in range(number)]
+        return _PROBE.name in prompt and all(text in prompt for text in wanted)
 
     def _render(
         self,
@@ -208,9 +247,10 @@ class _Refused(TemplateError):
 
 
 def _told(tool: Tool) -> dict[str, Any]:
-    from runtime.chat.tools.dialects.writing import openai_tool
-
-    return openai_tool(tool)
+    # All that OpenAI's shape has, which the template of Hermes takes for granted.
+    parameters = {"type": "object", "properties": {}, **tool.parameters}
+    function = {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return {"type": "function", "function": function}
 
 
 def _refuse(message: object) -> NoReturn:

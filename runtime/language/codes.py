@@ -15,6 +15,8 @@ _TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
 _WRAPPED = re.compile(r">>(.+)<<|__(.+)__|<2(.+)>")
 # mBART says "no country" by XX, which is none of the registered ones.
 _NO_COUNTRY = re.compile(r"[-_]XX$", re.IGNORECASE)
+# Locales of POSIX name an encoding as well.
+_ENCODING = re.compile(r"\.[A-Za-z0-9-]+$")
 # Codes of no language in particular: several, none, not coded, not known.
 _NO_LANGUAGE = frozenset({"mis", "mul", "und", "zxx"})
 # Of a macrolanguage and its members, the one that FLORES and the models trained with its codes know.
@@ -69,7 +71,7 @@ def parse(text: str, *, param: str | None = None) -> Language:
     name = text.strip()
     if wrapped := _WRAPPED.fullmatch(name):
         name = next(filter(None, wrapped.groups()))
-    name = _NO_COUNTRY.sub("", name)
+    name = _NO_COUNTRY.sub("", _ENCODING.sub("", name))
     found = None
     if _TAG.fullmatch(name):
         try:

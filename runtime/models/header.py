@@ -78,6 +78,11 @@ class Header:
         return self._label("tokenizer.chat_template")
 
     @property
+    def tool_template(self) -> str | None:
+        """The source of the template for requests with tools, where the model has another one for these."""
+        return self._label("tokenizer.chat_template.tool_use")
+
+    @property
     def license(self) -> str | None:
         """The licence as the file names it: an SPDX expression or a name."""
         return self._label("general.license") or self._label("general.license.name")

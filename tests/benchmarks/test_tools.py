@@ -196,6 +196,48 @@ async def test_a_model_that_does_what_each_row_wants_is_right_everywhere() -> No
     assert {(body["model"], body["temperature"]) for body in bodies} == {("clever", 0)}
 
 
+async def test_a_free_answer_is_waited_for_only_where_it_has_begun_a_call_or_thinks() -> None:
+    rows = {row.user_message: row for row in rows_of("swh_Latn") if row.scenario in {"call", "no_call"}}
+    openings = iter(
+        [
+            {"content": "Sawa, nitafanya"},
+            {"content": '<tool_call>{"na'},
+            {"content": "[send_message(to="},
+            {"content": None, "reasoning_content": "Hm"},
+            {"content": "Ndiyo", "reasoning_content": "Hm"},
+            {"content": '```json {"x":'},
+            {"content": "Kwa kweli"},
+        ]
+    )
+    asked_for: list[int] = []
+
+    def answer(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if body["tool_choice"] == "required":
+            return 200, {"choices": [choice(content="?")]}
+        asked_for.append(body["max_tokens"])
+        said = choice(content="Ndiyo.") if body["max_tokens"] > 32 else choice(reason="length")
+        said["message"] |= next(openings) if body["max_tokens"] == 32 else {}
+        return 200, {"choices": [said]}
+
+    async with answering(answer) as url:
+        run = await measure(asked(url), list(rows.values()), Settings(max_tokens=99, clients=1))
+    assert asked_for == [32, 32, 99, 32, 99, 32, 99, 32, 32, 32]
+    assert [result.error for result in run.results if result.error] == []
+
+
+async def test_rows_whose_prompts_begin_alike_are_asked_one_after_the_other() -> None:
+    seen: list[list[str]] = []
+
+    def answer(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        seen.append([tool["function"]["name"] for tool in body["tools"]])
+        return 200, {"choices": [choice(content="?")]}
+
+    async with answering(answer) as url:
+        await measure(asked(url), rows_of("swh_Latn"), Settings(max_tokens=9, clients=1))
+    assert len(seen) == 40
+    assert seen == sorted(seen)
+
+
 async def test_answers_that_fail_are_errors_of_the_api_and_are_told() -> None:
     turn = iter(range(100))
 

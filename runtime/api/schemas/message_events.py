@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
+from runtime.api.schemas.language import TextUsage
 from runtime.api.schemas.tools import Reported
 from runtime.api.streaming import NamedEvent
 from runtime.engine.messages import Usage
@@ -48,6 +49,14 @@ class MessageUsage(BaseModel):
     cache_creation_input_tokens: int = 0
     cache_read_input_tokens: int = 0
     output_tokens: int = 0
+    demotic: TextUsage | None = None
+
+    @model_serializer(mode="wrap")
+    def _text_only_where_it_is_known(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = handler(self)
+        if self.demotic is None:
+            del told["demotic"]
+        return told
 
     @classmethod
     def from_usage(cls, usage: Usage) -> MessageUsage:

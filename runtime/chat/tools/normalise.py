@@ -6,6 +6,7 @@ A value that the schema takes stays as it is, and so does one that could be read
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from runtime.chat.tools.values.dates import Calendar, date_readings
 from runtime.chat.tools.values.names import name_key
 from runtime.chat.tools.values.numbers import ascii_digits, number_readings
 
+_GREEK_ACCENT = re.compile("(?<=[\u0370-\u03ff])\u0301")
 _MAX_STEPS = 10_000
 _MAX_ENUM_CHARS = 256
 _DATE_RULES: Mapping[Calendar, Rule] = {
@@ -106,7 +108,8 @@ def _readings(document: SchemaDocument, schema: Any, text: str) -> Iterator[tupl
             yield from _named(options, text)
         if options is not None or not {"integer", "number"}.isdisjoint(kinds):
             yield from ((number, "number") for number in number_readings(text))
-        if "boolean" in kinds and (word := text.strip().casefold()) in {"true", "false"}:
+        takes_truth = "boolean" in kinds or any(isinstance(option, bool) for option in options or ())
+        if takes_truth and (word := text.strip().casefold()) in {"true", "false"}:
             yield word == "true", "boolean"
         if part.get("format") == "date":
             for day, calendar in date_readings(text):
@@ -130,6 +133,10 @@ def _named(options: Sequence[Any], text: str) -> Iterator[tuple[Any, Rule]]:
 
 
 def _fold(text: str) -> str:
-    """What is equal for texts that differ in case, digits, width and white space only; Turkish's dotted I is an i."""
-    folded = ascii_digits(unicodedata.normalize("NFKC", text)).casefold().replace("i\u0307", "i")
-    return " ".join(folded.split())
+    """What is equal for texts that differ in case, digits, width and white space only.
+
+    Turkish's two letters are an i, and Greek's have no accent, which capitals are written without.
+    """
+    folded = ascii_digits(unicodedata.normalize("NFKC", text)).casefold().replace("i\u0307", "i").replace("ı", "i")
+    plain = _GREEK_ACCENT.sub("", unicodedata.normalize("NFD", folded))
+    return " ".join(unicodedata.normalize("NFC", plain).split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import openai
 import pytest
 import regex
 
+from runtime.api.schemas.language import TextUsage
 from runtime.language.scripts import foreign_characters, to_scripts
 from tests.server import serving
 
@@ -138,6 +140,42 @@ def test_the_messages_api_keeps_the_same(http: httpx.Client) -> None:
     assert foreign_characters(text, ["Cyrl"]) == ""
 
 
+ANSWERING: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": BULGARIAN}], "max_tokens": 12},
+    "/v1/completions": {"prompt": BULGARIAN, "max_tokens": 12},
+    "/v1/responses": {"input": BULGARIAN, "max_output_tokens": 12},
+    "/v1/messages": {"messages": [{"role": "user", "content": BULGARIAN}], "max_tokens": 12},
+}
+
+
+def usages_of(answer: httpx.Response) -> list[dict[str, Any]]:
+    """What an answer, or the events of one, tell of `usage.demotic`."""
+    lines = answer.text.splitlines() if "event-stream" in answer.headers["content-type"] else [f"data: {answer.text}"]
+    found: list[dict[str, Any]] = []
+    for line in lines:
+        if line.startswith("data: {"):
+            event = json.loads(line.removeprefix("data: "))
+            places = (event, event.get("response") or {}, event.get("message") or {})
+            found += [told for place in places if (told := (place.get("usage") or {}).get("demotic"))]
+    return found
+
+
+@pytest.mark.parametrize("endpoint", ANSWERING)
+def test_every_endpoint_that_answers_tells_the_same_streamed_and_not(http: httpx.Client, endpoint: str) -> None:
+    body = {"model": SMOL, "temperature": 0, "language": "el", "mode": "hard", "max_characters": 9} | ANSWERING[
+        endpoint
+    ]
+    (told,) = usages_of(http.post(endpoint, json=body))
+    assert set(told) == {*TextUsage.model_fields}
+    assert 0 < told["graphemes"] <= told["characters"] <= 9
+    assert told["blocked_tokens"] > 0
+    assert told["prompt_language"] == "bul_Cyrl"
+    assert told["answer_language"] in {"ell_Grek", None}
+    assert 1900 < told["context_left"] < 2048
+    options = {"stream_options": {"include_usage": True}} if "completions" in endpoint else {}
+    assert usages_of(http.post(endpoint, json=body | options | {"stream": True})) == [told]
+
+
 def test_auto_is_the_script_of_the_user_s_last_message(http: httpx.Client) -> None:
     said = (ENGLISH, "At the station.", BULGARIAN)
     text = chat(http, *said, language="auto", mode="hard").json()["choices"][0]["message"]["content"]
@@ -203,6 +241,7 @@ def test_within_a_base_another_model_is_never_chosen(routed: httpx.Client) -> No
 @pytest.mark.parametrize(
     ("endpoint", "body"),
     [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": BULGARIAN}], "max_tokens": 2}),
         ("/v1/completions", {"prompt": BULGARIAN, "max_tokens": 2}),
         ("/v1/responses", {"input": BULGARIAN, "max_output_tokens": 2}),
         ("/v1/messages", {"messages": [{"role": "user", "content": BULGARIAN}], "max_tokens": 2}),
@@ -212,6 +251,9 @@ def test_every_endpoint_that_generates_text_routes(routed: httpx.Client, endpoin
     response = routed.post(endpoint, json={"model": "auto"} | body)
     assert response.json()["model"] == GEMMA
     assert response.headers["x-demotic-model"] == GEMMA
+    streamed = routed.post(endpoint, json={"model": "auto", "stream": True} | body)
+    assert streamed.headers["content-type"].startswith("text/event-stream")
+    assert (streamed.headers["x-demotic-model"], streamed.headers["x-demotic-language"]) == (GEMMA, "bul_Cyrl")
 
 
 def test_a_server_without_a_table_says_so(http: httpx.Client) -> None:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from runtime.api.messages import MessageShape
 from runtime.api.parts import part_events
 from runtime.api.responses import ResponseShape
+from runtime.api.schemas.language import TextUsage
 from runtime.api.schemas.response_events import ResponseBody
 from runtime.api.schemas.responses import ResponseRequest
 from runtime.api.streaming import NamedEvent, named_response
@@ -25,6 +26,7 @@ from tests.fakes.visitor import Visitor
 
 GREEDY = SamplingParams(temperature=0)
 PROMPT = ChatPrompt("q", marks=("<think>", "</think>"))
+SAID = "Откъде мога да си купя билет за влака?"
 OPENAI: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
 ANTHROPIC: TypeAdapter[RawMessageStreamEvent] = TypeAdapter(RawMessageStreamEvent)
 
@@ -36,7 +38,7 @@ def response() -> ResponseShape:
 
 async def told(client: InProcessClient, shape: Any, max_tokens: int | None = None) -> list[NamedEvent]:
     request = PROMPT.to_request("a", GREEDY, max_tokens)
-    return [event async for event in part_events(shape, PROMPT, request, client, Visitor().http)]
+    return [event async for event in part_events(shape, PROMPT, SAID, request, client, Visitor().http)]
 
 
 def thinking(make_client: Callable[..., InProcessClient]) -> InProcessClient:
@@ -84,7 +86,7 @@ async def test_logprobs_of_a_response_are_of_the_answer_and_not_of_its_reasoning
     request = PROMPT.to_request("a", GREEDY, None, logprobs=1)
     shape = response()
     client = thinking(make_client)
-    events: list[Any] = [event async for event in part_events(shape, PROMPT, request, client, Visitor().http)]
+    events: list[Any] = [event async for event in part_events(shape, PROMPT, SAID, request, client, Visitor().http)]
     _, message = events[-1].response.output
     assert message.content[0].text == "yes"
     assert [bytes(token.bytes) for token in message.content[0].logprobs] == [b"y", b"e", b"s"]
@@ -107,6 +109,32 @@ async def test_a_message_has_a_block_for_the_reasoning_and_then_one_for_the_answ
     assert [event.index for event in events if event.type == "content_block_stop"] == [0, 1]
 
 
+async def test_both_tell_what_tokens_leave_out_of_all_that_was_written(
+    make_client: Callable[..., InProcessClient],
+) -> None:
+    text = "<think>so so</think>\n\nБилети се продават на гарата и в кварталната книжарница. 👩🏽‍🚀"
+    shapes: list[Any] = [response(), MessageShape("msg_1", "m", ())]
+    for shape in shapes:
+        client = make_client(ScriptedDecoder(answer_with(text, "q"), context_length=500, num_cells=500))
+        events: list[Any] = await told(client, shape)
+        (found,) = [usage for event in events for usage in usages_of(event) if usage.demotic is not None]
+        assert found.demotic == TextUsage(
+            characters=len(text),
+            graphemes=len(text) - 3,
+            characters_per_token=round(len(text) / len(text.encode()), 3),
+            prompt_language="bul_Cyrl",
+            answer_language="bul_Cyrl",
+            blocked_tokens=0,
+            context_left=client.context_length - len("q") - len(text.encode()),
+        )
+
+
+def usages_of(event: Any) -> list[Any]:
+    """The counts that an event tells of."""
+    places = [event, getattr(event, "response", None), getattr(event, "message", None)]
+    return [usage for place in places if (usage := getattr(place, "usage", None)) is not None]
+
+
 async def test_an_answer_without_a_word_is_still_a_message(make_client: Callable[..., InProcessClient]) -> None:
     client = make_client(ScriptedDecoder(answer_with("", "q")))
     last: Any = (await told(client, response()))[-1]
@@ -121,7 +149,7 @@ async def test_a_response_that_fails_on_its_way_says_so_in_its_last_event(
     decoder.fail_at = 6
     shape = response()
     request = PROMPT.to_request("a", GREEDY, None)
-    events = part_events(shape, PROMPT, request, make_client(decoder), Visitor().http)
+    events = part_events(shape, PROMPT, SAID, request, make_client(decoder), Visitor().http)
     answer = await named_response(events, shape.fail, headers={})
     blocks = [str(block) async for block in answer.body_iterator]
     last: Any = OPENAI.validate_json(blocks[-1].split("data: ")[1], strict=True)
@@ -138,7 +166,8 @@ async def test_a_message_that_fails_on_its_way_ends_with_an_error_event(
     decoder = ScriptedDecoder(answer_with("one two three", "q"))
     decoder.fail_at = 6
     shape = MessageShape("msg_1", "m", ())
-    events = part_events(shape, PROMPT, PROMPT.to_request("a", GREEDY, None), make_client(decoder), Visitor().http)
+    request = PROMPT.to_request("a", GREEDY, None)
+    events = part_events(shape, PROMPT, SAID, request, make_client(decoder), Visitor().http)
     answer = await named_response(events, shape.fail, headers={})
     name, data = [str(block) async for block in answer.body_iterator][-1].strip().split("\n")
     assert name == "event: error"

@@ -93,7 +93,8 @@ async def test_a_tool_is_run_and_the_answer_says_what_was_run(tmp_path: Path) ->
         assert answer.usage is not None
         assert answer.usage.completion_tokens >= len("18 градуса.".encode())
         assert answer.usage.model_extra is not None
-        assert answer.usage.model_extra["demotic"]["prompt_language"] == "bul_Cyrl"
+        told = answer.usage.model_extra["demotic"]
+        assert (told["prompt_language"], told["characters"]) == ("bul_Cyrl", len(ASK) + len("18 градуса."))
 
 
 async def test_a_stream_tells_of_calls_between_its_pieces(tmp_path: Path) -> None:

@@ -15,13 +15,15 @@ import jsonschema
 import pytest
 from anthropic import AsyncAnthropic
 from anthropic.types import Message as AnthropicMessage
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI, BadRequestError, OpenAI
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response, ResponseFunctionToolCall, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
 from runtime.api.app import create_app
 from runtime.api.server import DrainingServer
+from runtime.chat.template import ChatTemplate, Message
+from runtime.chat.tools.call import Tool
 from runtime.config import ServerConfig
 from runtime.engine.pool import ModelPool
 from tests.fakes.scripted import TEMPLATE, ScriptedLoader
@@ -152,6 +154,24 @@ async def test_a_call_that_is_cut_off_is_text_and_ends_by_its_length(tmp_path: P
         assert choice.message.content == ONE.encode()[:max_tokens].decode(errors="replace")
 
 
+@pytest.mark.parametrize("max_tokens", [30, 90])
+async def test_a_call_that_is_cut_off_is_text_in_every_shape(tmp_path: Path, max_tokens: int) -> None:
+    raw = ONE.encode()[:max_tokens].decode(errors="replace")
+    async with saying(tmp_path, ONE) as url, httpx.AsyncClient(base_url=url) as http:
+        chat = {"messages": QUESTION, "tools": TOOLS, "max_tokens": max_tokens, "stream": True}
+        chunks = events_of((await http.post("/v1/chat/completions", json=chat)).text)
+        said = [choice for chunk in chunks for choice in chunk["choices"]]
+        assert "".join(choice["delta"].get("content") or "" for choice in said) == raw
+        assert said[-1]["finish_reason"] == "length"
+        response = {"input": "?", "tools": FLAT, "max_output_tokens": max_tokens}
+        answer = (await http.post("/v1/responses", json=response)).json()
+        assert (answer["status"], answer["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+        assert [part["text"] for item in answer["output"] for part in item["content"]] == [raw]
+        message = {"messages": QUESTION, "tools": CLAUDE, "max_tokens": max_tokens}
+        answer = (await http.post("/v1/messages", json=message)).json()
+        assert (answer["stop_reason"], [block["text"] for block in answer["content"]]) == ("max_tokens", [raw])
+
+
 async def test_an_unknown_tool_is_content_where_the_model_is_free(tmp_path: Path) -> None:
     # A model that writes in the dialect of another stays unconstrained, and is not understood.
     stranger = '[TOOL_CALLS][{"name": "send_money", "arguments": {}}]'
@@ -205,6 +225,35 @@ async def test_a_required_call_waits_for_reasoning_that_has_begun(tmp_path: Path
         message: Any = answer.choices[0].message
         assert message.reasoning_content == "Hm."
         assert calls_of(message) == [("get_weather", SOFIA)]
+
+
+@pytest.mark.parametrize(
+    ("said", "named", "language"),
+    [
+        ("Откъде мога да си купя билет за влака до морето?", None, "bul_Cyrl"),
+        ("Πού μπορώ να αγοράσω εισιτήριο για το τρένο;", None, "ell_Grek"),
+        ("Откъде мога да си купя билет за влака до морето?", "ja", "jpn_Jpan"),
+        ("42?", None, None),
+        ("Where can I buy a ticket for the train to the coast?", "auto", "eng_Latn"),
+    ],
+)
+async def test_the_model_is_told_of_tools_in_the_language_of_the_question_or_the_one_that_is_named(
+    tmp_path: Path, said: str, named: str | None, language: str | None
+) -> None:
+    known = [Tool("get_weather", "Weather.", WEATHER), Tool("get_time", "", TIME)]
+    prompt = ChatTemplate(TEMPLATE).render([Message("user", said)], tools=known, language=language)
+    claude = [{"name": tool.name, "description": tool.description, "input_schema": tool.parameters} for tool in known]
+    turns = [{"role": "user", "content": said}]
+    more = {} if named is None else {"language": named}
+    async with saying(tmp_path, ONE) as url, httpx.AsyncClient(base_url=url) as http:
+        for path, body, where in (
+            ("/v1/chat/completions", {"messages": turns, "tools": TOOLS, "max_tokens": 1}, "prompt_tokens"),
+            ("/v1/responses", {"input": said, "tools": FLAT, "max_output_tokens": 1}, "input_tokens"),
+            ("/v1/messages/count_tokens", {"messages": turns, "tools": claude}, "input_tokens"),
+        ):
+            answer = (await http.post(path, json=body | more)).json()
+            # A token a byte.
+            assert answer.get("usage", answer)[where] == len(prompt.encode()), path
 
 
 async def test_tools_count_among_the_tokens_of_a_prompt(tmp_path: Path) -> None:
@@ -351,6 +400,33 @@ def test_a_call_that_must_be_always_parses_and_validates(
         jsonschema.validate(json.loads(arguments), SCHEMAS[name])
         assert choice == "required" or name == "get_weather"
         assert "\\u" not in arguments
+
+
+def test_only_the_tools_that_are_allowed_are_called(client: OpenAI) -> None:
+    create: Any = client.chat.completions.create
+    chat = {"model": CHAT, "messages": [{"role": "user", "content": PROMPTS[0]}], "tools": TOOLS, "temperature": 0}
+    listed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "get_time"}}]}
+    answer = create(**chat, tool_choice={"type": "allowed_tools", "allowed_tools": listed}, parallel_tool_calls=False)
+    assert calls_of(answer.choices[0].message) == [("get_time", "{}")]
+    flat: Any = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "get_time"}]}
+    response = client.responses.create(
+        model=CHAT, input=PROMPTS[0], tools=FLAT, tool_choice=flat, parallel_tool_calls=False, temperature=0
+    )
+    (item,) = response.output
+    assert isinstance(item, ResponseFunctionToolCall)
+    assert (item.name, item.arguments) == ("get_time", "{}")
+    listed = {"mode": "auto", "tools": [{"type": "function", "function": {"name": "get_money"}}]}
+    with pytest.raises(BadRequestError, match="no tool named 'get_money'"):
+        create(**chat, tool_choice={"type": "allowed_tools", "allowed_tools": listed})
+
+
+def test_the_old_names_of_tools_are_refused_by_name(client: OpenAI) -> None:
+    create: Any = client.chat.completions.create
+    chat = {"model": CHAT, "messages": [{"role": "user", "content": PROMPTS[0]}], "max_tokens": 1}
+    for old in ({"functions": [TOOLS[0]["function"]]}, {"function_call": "auto"}):
+        with pytest.raises(BadRequestError) as refused:
+            create(**chat, **old)
+        assert refused.value.param == next(iter(old))
 
 
 def test_a_stream_of_a_call_is_the_same_call(client: OpenAI) -> None:

@@ -26,6 +26,14 @@ GEMMA2 = (
 SYSTEM, USER, ANSWER = Message("system", "Бъди кратък."), Message("user", "Здравей!"), Message("assistant", "Привет.")
 
 
+def test_methods_of_texts_are_there_within_loops_too() -> None:
+    source = (
+        "{% for message in messages %}{{ message.content.replace('а', 'о') }}{{ ', '.join(['а', 'б']) }}"
+        "{{ message.content.split(' ')[0] }}{% endfor %}"
+    )
+    assert ChatTemplate(source).render([Message("user", "Да сега")]) == "До сегоа, бДа"
+
+
 def test_a_template_renders_every_turn_and_opens_the_answer() -> None:
     assert ChatTemplate(CHATML).render([SYSTEM, USER]) == (
         "<|im_start|>system\nБъди кратък.<|im_end|>\n<|im_start|>user\nЗдравей!<|im_end|>\n<|im_start|>assistant\n"
@@ -121,10 +129,10 @@ def test_a_template_that_reaches_outside_is_an_error(source: str) -> None:
     ],
 )
 def test_a_template_that_would_not_end_or_fill_the_memory_is_stopped(source: str) -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     with pytest.raises(ModelFileInvalid, match="template"):
         ChatTemplate(source, config=ChatTemplateConfig(max_seconds=0.5)).render([USER])
-    assert time.monotonic() - started < 3
+    assert time.thread_time() - started < 3
 
 
 def test_a_template_that_does_not_parse_or_is_huge_is_an_error() -> None:

@@ -8,7 +8,7 @@ from runtime.errors import UnknownLanguage
 from runtime.language.codes import parse
 
 ALIASES = {
-    "bul_Cyrl": "bg bg_BG bg-BG bul BUL bul_Cyrl Bulgarian bulgarian български >>bul<< __bg__ <2bg>",
+    "bul_Cyrl": "bg bg_BG bg_BG.UTF-8 bg-BG bul BUL bul_Cyrl Bulgarian bulgarian български >>bul<< __bg__ <2bg>",
     "nld_Latn": "nl nl_XX nld nld_Latn Dutch Nederlands",
     "fra_Latn": ">>fra<< fr_XX __fr__ <2fr> fr-CA French français",
     "zho_Hans": "zh zh_CN zh-Hans cmn zho_Hans Chinese 中文",

@@ -80,6 +80,10 @@ class Dialect(Protocol):
         """What a model is told of its tools where its template does not; `language` is the user's."""
         return self._own_words(tools, language) or told(tools, self.write([EXAMPLE]), self.blocks, language)
 
+    def introduce(self, messages: Sequence[Message]) -> list[Message]:
+        """The conversation with what the model must be told beside the tools that its template tells of."""
+        return list(messages)
+
     def request_heading(self, tools: Sequence[Tool], language: str | None) -> str:
         """What parts the user's words from what the model is told, for templates that have both in one turn."""
         return "" if self._own_words(tools, language) else f"## {prompts_for(language).request_heading}\n"

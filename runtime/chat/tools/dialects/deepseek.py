@@ -26,7 +26,7 @@ class DeepSeek(Dialect):
 
     name = "deepseek"
     end = END
-    blocks = (START, "<｜tool▁output▁begin｜>")
+    blocks = (START, "<｜tool▁outputs▁begin｜>")
     marks = (START, END, CALL, SEPARATOR, CALL_END)
 
     def starts(self, tools: Sequence[Tool]) -> tuple[str, ...]:  # noqa: ARG002  # the same for all
@@ -70,7 +70,8 @@ class DeepSeek(Dialect):
 
     def answer(self, result: Message) -> str:
         """See `Dialect.answer`."""
-        return f"<｜tool▁output▁begin｜>{result.content}<｜tool▁output▁end｜>"
+        output = f"<｜tool▁output▁begin｜>{result.content}<｜tool▁output▁end｜>"
+        return f"<｜tool▁outputs▁begin｜>{output}<｜tool▁outputs▁end｜>"
 
 
 def _read_call(head: str, rest: str) -> tuple[ReadCall, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from runtime.chat.template import Message
@@ -25,6 +26,8 @@ _HEAD = re.compile(r"\s*call:([\w.-]+)\s*\{")
 _KEY = re.compile(r"\s*([^\s:{}\[\],<]+)\s*:\s*")
 _PLAIN = re.compile(r"[^,\[\]{}<]*")
 _MAX_DEPTH = 32
+# Without these words it does not call anything.
+_TRIGGER = "You are a model that can do function calling with the following functions"
 
 
 class FunctionGemma(Dialect):
@@ -77,11 +80,19 @@ class FunctionGemma(Dialect):
         """See `Dialect.describe`."""
         declared = "".join(
             f"<start_function_declaration>declaration:{tool.name}"
-            f"{_write({'description': tool.description, 'parameters': _upper(tool.parameters)})}"
+            f"{_write({'description': tool.description, 'parameters': _declared(tool.parameters)})}"
             "<end_function_declaration>"
             for tool in tools
         )
-        return f"You are a model that can do function calling with the following functions{declared}"
+        return f"{_TRIGGER}{declared}"
+
+    def introduce(self, messages: Sequence[Message]) -> list[Message]:
+        """See `Dialect.introduce`."""
+        if messages[0].role != "system":
+            return [Message("system", _TRIGGER), *messages]
+        if _TRIGGER in messages[0].content:
+            return list(messages)
+        return [replace(messages[0], content=f"{messages[0].content}\n{_TRIGGER}"), *messages[1:]]
 
     def answer(self, result: Message) -> str:
         """See `Dialect.answer`."""
@@ -148,16 +159,16 @@ def _write(value: object) -> str:
             return to_json(value)
 
 
-def _upper(schema: object) -> object:
-    """A schema with its types in capitals, as the model was trained."""
+def _declared(schema: object) -> object:
+    """A schema with its keys in their order and its types in capitals, as the model was trained."""
     match schema:
         case Mapping():
             return {
-                key: value.upper() if key == "type" and isinstance(value, str) else _upper(value)
-                for key, value in schema.items()
+                key: value.upper() if key == "type" and isinstance(value, str) else _declared(value)
+                for key, value in sorted(schema.items())
             }
         case list():
-            return [_upper(value) for value in schema]
+            return [_declared(value) for value in schema]
         case _:
             return schema
 

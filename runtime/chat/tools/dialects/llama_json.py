@@ -46,7 +46,7 @@ class LlamaJson(Dialect):
         return (
             "Given the following functions, please respond with a JSON for a function call with its proper arguments "
             "that best answers the given prompt.\n\n"
-            'Respond in the format {"name": function name, "parameters": dictionary of argument name and its value}. '
+            'Respond in the format {"name": function name, "parameters": dictionary of argument name and its value}.'
             f"Do not use variables.\n\n{listed}"
         )
 

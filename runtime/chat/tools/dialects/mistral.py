@@ -17,6 +17,8 @@ from runtime.chat.tools.dialects.writing import call_json, closed, json_rule, js
 
 START = "[TOOL_CALLS]"
 ARGUMENTS = "[ARGS]"
+# Those of the eleventh tokenizer write an id between the two; later ones do not.
+CALL_ID = "[CALL_ID]"
 # Its templates refuse any other length.
 _ID_LENGTH = 9
 
@@ -59,22 +61,24 @@ class MistralArguments(Mistral):
     """Mistral since its eleventh tokenizer: names, and arguments after `[ARGS]`."""
 
     name = "mistral-args"
-    marks = (START, ARGUMENTS)
+    marks = (START, ARGUMENTS, CALL_ID)
 
     def parse(self, section: str) -> list[ReadCall]:
         """See `Dialect.parse`."""
         calls = [call.partition(ARGUMENTS) for call in section.split(START)[1:]]
-        return [to_read_call(name.strip(), read_json(arguments)) for name, _, arguments in calls]
+        return [to_read_call(head.partition(CALL_ID)[0].strip(), read_json(arguments)) for head, _, arguments in calls]
 
     def grammar(self, tools: Sequence[Tool], max_calls: int) -> str:
         """See `Dialect.grammar`."""
         rules = [
             f"section: call{{1,{max_calls}}}",
             f"call: mark_0 ({' | '.join(f'call_{index}' for index in range(len(tools)))})",
+            "id: mark_2 ID",
+            f"ID: /[a-zA-Z0-9]{{{_ID_LENGTH}}}/",
         ]
         for index, tool in enumerate(tools):
             rules += [
-                f"call_{index}: {literal(tool.name)} mark_1 args_{index}",
+                f"call_{index}: {literal(tool.name)} id? mark_1 args_{index}",
                 json_rule(f"args_{index}", closed(tool)),
             ]
         return "\n".join(rules)

@@ -76,6 +76,7 @@ VARIANTS = [
     ("llama-json", '<|python_tag|>{"type": "function", "name": "get_weather", "parameters": {"city": "София"}}'),
     ("llama-json", '\n{"name": "get_weather", "parameters": {"city": "София"}}'),
     ("pythonic", "<|python_start|>[get_weather(city='София')]<|python_end|>"),
+    ("mistral-args", '[TOOL_CALLS]get_weather[CALL_ID]abcDEF123[ARGS]{"city": "София"}'),
     ("mistral", '[TOOL_CALLS] [{"name": "get_weather", "arguments": {"city": "София"}, "id": "abcdefghi"}]'),
     ("gemma", '```tool_code\nget_weather(city="София")\n```'),
     ("gemma", '```python\n[get_weather(city="София")]\n```'),

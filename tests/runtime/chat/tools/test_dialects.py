@@ -13,6 +13,7 @@ from runtime.chat.template import Message
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.registry import DIALECTS, FALLBACK, dialect_of
 from runtime.chat.tools.parser import CallParser
+from runtime.text.stream import TextStream
 from tests.runtime.chat.tools.examples import ANSWERS, CALLS, FOUND, MALFORMED, QUESTION, TOOLS, VARIANTS
 
 Read = tuple[str, list[tuple[str, str]]]
@@ -42,6 +43,15 @@ def test_calls_are_found_wherever_the_text_is_cut(dialect: str) -> None:
     assert read(dialect, list(answer)) == ("", FOUND)
     for at in range(len(answer)):
         assert read(dialect, [answer[:at], answer[at:]]) == ("", FOUND)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_calls_are_found_wherever_the_bytes_are_cut(dialect: str) -> None:
+    data = ANSWERS[dialect].encode()
+    for at in range(len(data)):
+        stream = TextStream()
+        pieces = [stream.push(data[:at]), stream.push(data[at:]), stream.finish()]
+        assert read(dialect, pieces) == ("", FOUND)
 
 
 @pytest.mark.parametrize(("dialect", "answer"), VARIANTS)
@@ -199,6 +209,21 @@ def test_tucan_is_asked_with_the_spaces_of_its_other_evaluator() -> None:
     ]
     assert lines[10:13] == ["", "## Налични функции:", "["]
     assert lines[-2:] == ["## Потребителска заявка:", QUESTION]
+
+
+def test_functiongemma_is_told_of_tools_as_googles_guide_shows_it() -> None:
+    place = {"type": "string", "description": 'The city, e.g. "Tokyo, JP"'}
+    unit = {"type": "string", "enum": ["celsius", "fahrenheit"], "description": "The unit."}
+    schema = {"type": "object", "properties": {"unit": unit, "place": place}, "required": ["place"]}
+    tool = Tool("get_weather", "Gets the weather.", schema)
+    assert DIALECTS["function-gemma"].describe([tool], "bul_Cyrl") == (
+        "You are a model that can do function calling with the following functions"
+        "<start_function_declaration>declaration:get_weather{description:<escape>Gets the weather.<escape>,"
+        'parameters:{properties:{place:{description:<escape>The city, e.g. "Tokyo, JP"<escape>,'
+        "type:<escape>STRING<escape>},unit:{description:<escape>The unit.<escape>,"
+        "enum:[<escape>celsius<escape>,<escape>fahrenheit<escape>],type:<escape>STRING<escape>}},"
+        "required:[<escape>place<escape>],type:<escape>OBJECT<escape>}}<end_function_declaration>"
+    )
 
 
 @pytest.mark.parametrize(

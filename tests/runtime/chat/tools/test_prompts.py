@@ -6,10 +6,13 @@ import string
 import tomllib
 from dataclasses import asdict, fields
 
+import langcodes
 import pytest
 import regex
 
 from runtime.chat.tools.prompts import ENGLISH, FOLDER, ToolPrompts, prompt_languages, prompts_for
+from runtime.language.codes import parse
+from runtime.language.detect import detect
 
 EU = (
     "bul_Cyrl ces_Latn dan_Latn deu_Latn ell_Grek eng_Latn est_Latn fin_Latn fra_Latn gle_Latn hrv_Latn hun_Latn "
@@ -61,6 +64,16 @@ def test_every_language_is_written_in_its_script(language: str) -> None:
 def test_no_line_of_another_language_is_the_english_one(language: str) -> None:
     english = asdict(prompts_for(ENGLISH))
     assert [name for name, text in asdict(prompts_for(language)).items() if text == english[name]] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_user_s_language_finds_its_words_by_detection_and_by_name(language: str) -> None:
+    words = prompts_for(language)
+    found = detect(f"{words.assistant} {words.access}")
+    assert (str(found.language), found.is_confident, found.is_mixed) == (language, True, False)
+    short = langcodes.Language.get(language).language
+    assert short is not None
+    assert str(parse(short)) == language
 
 
 def test_languages_do_not_share_their_words() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from runtime.card import ModelCard
 from runtime.chat.template import ChatTemplate, Message
-from runtime.chat.tools.call import ToolCall
+from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.registry import DIALECTS
 from runtime.models.catalog import load_catalog
+from runtime.models.store import ModelFile
 from tests.runtime.chat.tools.examples import CALLS, QUESTION, TOOLS
+from tests.tiny.gguf import write_tiny_gguf
 
 CONVERSATION = [
     Message("user", QUESTION),
@@ -53,6 +58,40 @@ MISTRAL = """\
 {%- elif message.role == 'tool' %}[TOOL_RESULTS]{{ message.content }} for {{ message.tool_call_id }}[/TOOL_RESULTS]
 {%- endif %}
 {%- endfor %}"""
+# As Llama's: what has several calls in a turn is refused.
+LLAMA = """\
+{%- for tool in tools or [] %}{{ tool | tojson }}
+{% endfor %}
+{%- for message in messages %}
+{%- if message.tool_calls %}
+{%- if message.tool_calls | length != 1 %}{{ raise_exception('Single tool-calls only!') }}{% endif %}
+{%- set call = message.tool_calls[0].function %}
+{{- 'assistant: {"name": "' + call.name + '", "parameters": ' + (call.arguments | tojson) + '}\n' }}
+{%- else %}{{ message.role }}: {{ message.content }}
+{% endif %}
+{%- endfor %}"""
+# As Hermes', which is for requests with tools alone: every tool has a description and arguments.
+HERMES = """\
+<tools>
+{%- for tool in tools %}
+{%- for name, schema in tool.function.parameters.properties | items %}{{ name }} {% endfor %}
+{{- tool.function.name + ' - ' + tool.function.description }}
+{%- endfor %}</tools>
+{%- for message in messages %}<{{ message.role }}>{{ message.content }}
+{%- for call in message.tool_calls or [] %}<tool_call>
+{{ call.function | tojson }}
+</tool_call>{% endfor %}
+{%- endfor %}"""
+# As FunctionGemma's: the declarations, and not what makes it heed them.
+FUNCTION_GEMMA = """\
+{%- for message in messages %}
+{%- if message.role == 'system' %}<developer>{{ message.content }}
+{%- elif message.role == 'tool' %}<start_function_response>response:{{ message.name }}{{ message.content }}
+{%- else %}<{{ message.role }}>{{ message.content }}
+{%- for call in message.tool_calls or [] %}<start_function_call>call:{{ call.function | tojson }}{% endfor %}
+{%- endif %}
+{%- if loop.first %}{% for tool in tools or [] %}declaration:{{ tool.function.name }};{% endfor %}{% endif %}
+{%- endfor %}"""
 PLAIN = "{% for message in messages %}<{{ message.role }}>{{ message.content }}{% endfor %}"
 # Knows tools, and nothing of calls and results.
 HALF = PLAIN + "{{ tools | tojson }}"
@@ -71,6 +110,64 @@ def test_mistrals_template_is_given_ids_that_it_takes() -> None:
     (_, call_id) = prompt.split('"id": "')
     assert f"18 °C for {call_id[:9]}[" in prompt
     assert call_id[9] == '"'
+
+
+def test_calls_come_one_by_one_to_a_template_that_refuses_more_in_a_turn() -> None:
+    """Or the answer of a model that made two calls could not be sent back to it."""
+    results = [
+        Message("tool", "12:30", tool_call_id="call_2", name="get_time"),
+        Message("tool", "18 °C", tool_call_id="call_1", name="get_weather"),
+    ]
+    turns = [Message("user", QUESTION), Message("assistant", "", CALLS), *results, Message("assistant", "Топло.")]
+    prompt = ChatTemplate(LLAMA).render([*turns, *turns], tools=TOOLS)
+    conversation = (
+        f"user: {QUESTION}\n"
+        'assistant: {"name": "get_weather", "parameters": {"city": "София", "unit": "C", "days": 3}}\n'
+        "tool: 18 °C\n"
+        'assistant: {"name": "get_time", "parameters": {}}\n'
+        "tool: 12:30\n"
+        "assistant: Топло.\n"
+    )
+    assert prompt.endswith(conversation * 2)
+    assert prompt.count("The weather of a city.") == 1
+    # Others get them as they are.
+    assert ChatTemplate(QWEN).render(turns, tools=TOOLS).count("<|im_start|>assistant") == 3
+
+
+def test_a_tool_without_a_description_is_told_to_a_template_that_wants_one() -> None:
+    bare = Tool("now", "", {"type": "object"})
+    prompt = ChatTemplate(PLAIN, tool_source=HERMES).render(CONVERSATION, tools=[*TOOLS, bare])
+    assert prompt.startswith(
+        "<tools>city unit days get_weather - The weather of a city.zone get_time - The time now.now"
+    )
+
+
+def test_a_template_for_requests_with_tools_is_used_for_these_alone(tmp_path: Path) -> None:
+    file = write_tiny_gguf(
+        tmp_path / "tiny.gguf", chat_template=PLAIN, metadata={"tokenizer.chat_template.tool_use": HERMES}
+    )
+    template = ModelCard.read(ModelFile("tiny", file, None, "path", None)).template
+    assert template.dialect.name == "hermes"
+    system = Message("system", "Накратко.")
+    prompt = template.render([system, *CONVERSATION], tools=TOOLS)
+    assert prompt.startswith("<tools>city unit days get_weather")
+    # It takes a system message, which shows only where there are tools.
+    assert f"</tools><system>Накратко.<user>{QUESTION}<assistant>" in prompt
+    assert template.render(CONVERSATION[:1]) == f"<user>{QUESTION}"
+    assert template.render(CONVERSATION).startswith(f"<user>{QUESTION}<assistant><tool_call>")
+
+
+def test_functiongemma_is_told_that_it_can_call_where_its_template_does_not_say_so() -> None:
+    words = "You are a model that can do function calling with the following functions"
+    template = ChatTemplate(FUNCTION_GEMMA)
+    assert template.dialect.name == "function-gemma"
+    alone = template.render(CONVERSATION, tools=TOOLS)
+    assert alone.startswith(f"<developer>{words}declaration:get_weather;declaration:get_time;<user>{QUESTION}")
+    instructed = template.render([Message("system", "Накратко."), *CONVERSATION], tools=TOOLS)
+    assert instructed.startswith(f"<developer>Накратко.\n{words}declaration:")
+    said = template.render([Message("system", words), *CONVERSATION], tools=TOOLS)
+    assert said == alone
+    assert words not in template.render(CONVERSATION)
 
 
 @pytest.mark.parametrize("source", [None, PLAIN, HALF])

@@ -103,6 +103,13 @@ def test_a_call_or_an_answer_in_a_form_are_both_possible() -> None:
         ToolUse(TOOLS).constraint(DIALECTS["hermes"], Constraint("regex", "a"))
 
 
+def test_mistrals_calls_may_have_the_ids_of_its_eleventh_tokenizer() -> None:
+    found = matcher(ToolUse(TOOLS, "required"), "mistral-args")
+    assert allows(found, '[TOOL_CALLS]get_time[ARGS]{"zone": "UTC"}')
+    assert allows(found, '[TOOL_CALLS]get_time[CALL_ID]abcDEF123[ARGS]{"zone": "UTC"}')
+    assert not allows(found, "[TOOL_CALLS]get_time[CALL_ID]abc[ARGS]")
+
+
 def test_without_tools_or_a_choice_of_none_nothing_is_called() -> None:
     for use in (ToolUse(), ToolUse(TOOLS, "none")):
         assert use.allowed == use.told == ()
