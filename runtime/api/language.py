@@ -42,7 +42,7 @@ def _measure(
     usages = [choice.usage for choice in finished]
     tokens = sum(usage.completion_tokens for usage in usages)
     asked, answered = detect(said).language, detect("\n".join(content for _, content in answers)).language
-    longest = max((usage.prompt_tokens + usage.completion_tokens for usage in usages), default=0)
+    longest = max((usage.context_tokens for usage in usages), default=0)
     return TextUsage(
         characters=characters,
         graphemes=sum(len(_GRAPHEMES.findall(text)) for text in texts),

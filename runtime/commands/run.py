@@ -124,8 +124,9 @@ def _limits(request: Generate, context: int | None) -> EngineConfig:
 def _request(card: ModelCard, prompt: str, system: str | None, options: Options) -> Generate:
     if not card.is_chat:
         if system is not None:
+            what = "an encoder-decoder: it reads one text" if card.has_encoder else "a base model: it continues texts"
             raise InvalidRequest(
-                f"{card.name} is a base model: it continues texts and knows no system message.",
+                f"{card.name} is {what} and knows no system message.",
                 remedy="Leave --system out, or choose a chat model.",
             )
         return card.completion_request(prompt, **options)
