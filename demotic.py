@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import benchmarks.cli
+import converters.cli
 import runtime.cli
 import tui.cli
 from runtime.errors import DemoticError
@@ -72,6 +73,7 @@ def make_app() -> typer.Typer:
     app.callback()(_options)
     runtime.cli.register(app)
     tui.cli.register(app)
+    converters.cli.register(app)
     benchmarks.cli.register(app)
     return app
 

@@ -14,6 +14,7 @@
     ├── UnsupportedArchitecture   a sound file that no backend can run
     ├── ModelLoadFailed           the backend refused to load it
     ├── DownloadFailed            the hub could not be reached, or sent something else
+    ├── ConversionRefused         a checkpoint cannot become the artefact asked for
     ├── ConfigurationInvalid      a setting or a configuration file is wrong
     ├── ToolServerFailed          a server of tools does not start or answer
     ├── AddressInUse              another program listens there
@@ -137,6 +138,10 @@ class ModelLoadFailed(DemoticError):
 
 class DownloadFailed(DemoticError):
     """The model hub could not be reached, refused, or sent something else than it promised."""
+
+
+class ConversionRefused(DemoticError):
+    """A checkpoint cannot become the artefact asked for; no part of one is left."""
 
 
 class ConfigurationInvalid(DemoticError):

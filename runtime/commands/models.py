@@ -66,7 +66,7 @@ def show(reference: str, *, as_json: bool) -> None:
         known = parse_reference(reference, load_catalog())
         if not isinstance(known, CatalogName):
             raise
-        facts = {"here": False, **_ONLY_IN_FILE, **_entry_facts(load_catalog()[known.name])}
+        facts = {"here": False, **_ONLY_IN_FILE, **dict.fromkeys(_MADE), **_entry_facts(load_catalog()[known.name])}
     else:
         facts = {"here": True, **_file_facts(model)}
     if as_json:
@@ -99,6 +99,10 @@ def remove(reference: str, *, yes: bool, as_json: bool) -> None:
     _say(f"Removed {model.name} ({model.path}).")
     if model.source == "starter" and model.entry is not None:
         _say(f"Its package stays and can assemble it again; `pip uninstall {model.entry.package}` ends that.")
+
+
+# What the converters' manifest says beside what the file itself does.
+_MADE = ("made_from", "revision", "made_at", "sha256")
 
 
 def _entry_facts(entry: CatalogEntry) -> dict[str, object]:
@@ -135,6 +139,7 @@ def _summary(model: ModelFile) -> dict[str, object]:
 def _file_facts(model: ModelFile) -> dict[str, object]:
     """All facts: the catalogue's, and over them what the file says."""
     from runtime.models.inspect import read_header
+    from runtime.models.provenance import read_provenance
 
     header = read_header(model.path)
     try:
@@ -142,6 +147,7 @@ def _file_facts(model: ModelFile) -> dict[str, object]:
     except ModelFileInvalid:  # of an architecture with other sizes: the rest is worth showing
         shape = None
     entry = model.entry
+    made = read_provenance(model.path)
     return {
         "name": model.name,
         "title": entry.title if entry is not None else header.name,
@@ -149,7 +155,7 @@ def _file_facts(model: ModelFile) -> dict[str, object]:
         "source": f"{model.source}: {_origin(entry)}" if entry is not None else model.source,
         "license": model.license or header.license,
         "license_url": entry.license_url if entry is not None else None,
-        "languages": list(entry.languages) if entry is not None else [],
+        "languages": list(entry.languages if entry is not None else made.get("languages") or ()),
         "architecture": header.architecture,
         "kind": _kind(header.architecture),
         "parameters": header.parameter_count,
@@ -160,7 +166,8 @@ def _file_facts(model: ModelFile) -> dict[str, object]:
         "has_chat_template": header.chat_template is not None,
         "task": entry.task if entry is not None else None,
         "gated": entry.gated if entry is not None else False,
-        "notes": entry.notes if entry is not None else None,
+        "notes": entry.notes if entry is not None else " ".join(made.get("notes") or ()) or None,
+        **{key: made.get(key) for key in _MADE},
     }
 
 

@@ -109,7 +109,9 @@ def modules_after(*arguments: str) -> set[str]:
 HEAVY = set("llama_cpp numpy onnxruntime fastapi uvicorn prometheus_client huggingface_hub textual torch".split())
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("serve", "--help"), ("chat", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("run", "--help"), ("serve", "--help"), ("chat", "--help"), ("convert", "--help")]
+)
 def test_showing_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not modules_after(*arguments) & HEAVY
 

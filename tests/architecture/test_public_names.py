@@ -30,8 +30,8 @@ def test_the_error_tree_in_the_docstring_names_every_class() -> None:
 
 
 def test_every_error_that_a_request_can_meet_has_a_row_in_the_api_table() -> None:
-    # These two end a command before there is any request.
-    without_row = {errors.ConfigurationInvalid, errors.AddressInUse}
+    # These end a command before there is any request.
+    without_row = {errors.ConfigurationInvalid, errors.AddressInUse, errors.ConversionRefused}
     assert set(TABLE) == ({errors.DemoticError} | set(error_classes())) - without_row
 
 

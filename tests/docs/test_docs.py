@@ -445,6 +445,29 @@ def test_the_folder_map_of_the_runtime_has_every_file() -> None:
     assert named == there, "the folder map in runtime/README.md does not fit the folder"
 
 
+# The converters' page
+
+
+def in_converters(name: str) -> Path:
+    return REPOSITORY / name if name.startswith("tests/") else REPOSITORY / "converters" / name
+
+
+def test_the_folder_map_of_the_converters_has_every_file() -> None:
+    named = set(re.findall(r"`([\w/]+\.\w+)`", section(read("converters/README.md"), "Folder map")))
+    folder = REPOSITORY / "converters"
+    there = {path.relative_to(folder).as_posix() for path in own_files() if path.is_relative_to(folder)}
+    assert named == {name for name in there if not name.endswith(("__init__.py", "py.typed", "README.md"))}
+
+
+def test_every_path_and_function_in_the_converters_readme_exists() -> None:
+    page = read("converters/README.md")
+    paths = re.findall(r"`([\w/]+\.py)`", page)
+    assert [name for name in paths if not in_converters(name).exists()] == []
+    named = named_functions(page)
+    assert len(named) > 12
+    assert [(file, name) for file, name in named if name not in definitions(in_converters(file))] == []
+
+
 # Nothing private
 
 # Folders of the machines that this is written on; the first part of a path, and not `$HOME/work` or `</root>`.

@@ -1,0 +1,69 @@
+"""BLOOM and BLOOMZ."""
+
+from __future__ import annotations
+
+from converters.architectures.base import Shape
+from converters.architectures.joined import JoinedDecoder
+from converters.tensors import Tensor
+from runtime.errors import ConversionRefused
+
+# What it was trained on, where the config does not say; ALiBi itself has no end.
+_CONTEXT = 2048
+
+
+class Bloom(JoinedDecoder):
+    """Distances between tokens instead of positions (ALiBi), a norm after the embedding, a fixed activation."""
+
+    name = "bloom"
+    classes = ("BloomForCausalLM", "BloomModel")
+    activations = frozenset({"silu"})  # the config names none: it is always GELU
+    prefix = "transformer."
+    embedding = "transformer.word_embeddings.weight"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.config.flag("apply_residual_connection_post_layernorm", default=False):
+            raise ConversionRefused(f"{self.config.where} adds residuals after the norm, which llama.cpp does not.")
+
+    @property
+    def num_blocks(self) -> int:
+        """See `Architecture.num_blocks`."""
+        return self.config.integer("n_layer", "num_hidden_layers")
+
+    @property
+    def width(self) -> int:
+        """See `JoinedDecoder.width`."""
+        return self.config.integer("hidden_size", "n_embed")
+
+    @property
+    def heads(self) -> int:
+        """See `JoinedDecoder.heads`."""
+        return self.config.integer("n_head", "num_attention_heads")
+
+    @property
+    def context_length(self) -> int:
+        """See `JoinedDecoder.context_length`."""
+        return self.config.integer("seq_length", default=_CONTEXT)
+
+    def shapes(self) -> dict[str, Shape]:
+        """See `Architecture.shapes`."""
+        shapes: dict[str, Shape] = {self.embedding: (self.vocabulary_size, self.width)}
+        block = self.layer(
+            ("input_layernorm", "post_attention_layernorm"),
+            ("self_attention.query_key_value", "self_attention.dense"),
+            ("mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
+        )
+        norm = dict.fromkeys(("weight", "bias"), (self.width,))
+        shapes |= {f"transformer.word_embeddings_layernorm.{part}": shape for part, shape in norm.items()}
+        for index in range(self.num_blocks):
+            shapes |= {f"transformer.h.{index}.{name}": shape for name, shape in block.items()}
+        shapes |= {f"transformer.ln_f.{part}": shape for part, shape in norm.items()}
+        return shapes if self.is_tied else shapes | {self.head: (self.vocabulary_size, self.width)}
+
+    def target(self, name: str) -> str:
+        """The gguf package knows these names without their prefix."""
+        return super().target(name.removeprefix(self.prefix))
+
+    def changed(self, name: str, tensor: Tensor) -> Tensor:
+        """See `Architecture.changed`."""
+        return self.regrouped(tensor) if ".query_key_value." in name else tensor

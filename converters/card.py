@@ -1,0 +1,74 @@
+"""What a checkpoint's model card says that belongs into an artefact: licence, languages, base model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from converters.architectures.base import Value
+from converters.checkpoint import Checkpoint
+
+CARD_FILE = "README.md"
+
+
+@dataclass(frozen=True)
+class Card:
+    """The facts of a card; `languages` and `base_models` as the card writes them."""
+
+    license: str | None = None
+    license_name: str | None = None
+    license_link: str | None = None
+    languages: tuple[str, ...] = ()
+    base_models: tuple[str, ...] = ()
+
+    def metadata(self) -> dict[str, Value]:
+        """Its entries in a GGUF."""
+        texts = {"": self.license, ".name": self.license_name, ".link": self.license_link}
+        entries: dict[str, Value] = {f"general.license{part}": text for part, text in texts.items() if text}
+        if self.languages:
+            entries["general.languages"] = self.languages
+        if self.base_models:
+            entries["general.base_model.count"] = len(self.base_models)
+        for index, model in enumerate(self.base_models):
+            organization, _, name = model.rpartition("/")
+            entries[f"general.base_model.{index}.name"] = name
+            if organization:
+                entries[f"general.base_model.{index}.organization"] = organization
+                entries[f"general.base_model.{index}.repo_url"] = f"https://huggingface.co/{model}"
+        return entries
+
+
+def read_card(checkpoint: Checkpoint) -> Card:
+    """The card of a checkpoint; without one, what the hub says of the licence."""
+    values = _front_matter(checkpoint.folder / CARD_FILE)
+    license_text = values.get("license")
+    return Card(
+        license=str(license_text) if isinstance(license_text, str) else checkpoint.origin.license,
+        license_name=_text(values.get("license_name")),
+        license_link=_text(values.get("license_link")),
+        languages=_texts(values.get("language")),
+        base_models=_texts(values.get("base_model")),
+    )
+
+
+def _front_matter(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    from huggingface_hub import metadata_load
+    from yaml import YAMLError  # type: ignore[import-untyped]  # comes with huggingface_hub, without types
+
+    try:
+        values = metadata_load(path)
+    except (ValueError, OSError, YAMLError):  # a card that no tool reads says nothing
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    listed = value if isinstance(value, list) else [value]
+    return tuple(each for each in listed if isinstance(each, str) and each.strip())

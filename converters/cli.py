@@ -1,0 +1,143 @@
+"""The commands that make artefacts and compare them: convert, quantize, verify.
+
+Only signatures and help texts live here, so that `demotic --help` imports nothing heavy; the bodies are in
+`converters/commands.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite a file of this name.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the front door's `app`."""
+    app.command("convert", help=_CONVERT_HELP)(_convert)
+    app.command("quantize", help=_QUANTIZE_HELP)(_quantize)
+    app.command("verify", help=_VERIFY_HELP)(_verify)
+
+
+_CONVERT_HELP = """Make a GGUF of a checkpoint, with its tokenizer inside.
+
+The checkpoint is a folder with config.json, weights (safetensors, PyTorch's .bin, Flax's msgpack) and tokenizer.json,
+or a repository of the hub. What cannot be converted is refused before anything is written. A manifest beside the file
+tells what it was made from; `demotic show FILE` reads it.
+
+Examples:
+
+  demotic convert ./my-finetune
+
+  demotic convert hf:Qwen/Qwen3-0.6B --type q8_0 -o qwen3.gguf
+
+  demotic convert hf:intfloat/multilingual-e5-small
+
+  demotic convert hf:Qwen/Qwen3-Reranker-0.6B --reranker
+"""
+
+
+def _convert(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help=r"A checkpoint's folder, or hf:org/repo\[@revision].")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where to; else the source's name with the type."),
+    ] = None,
+    to: Annotated[Literal["gguf"], typer.Option(help="The format.")] = "gguf",
+    type_name: Annotated[
+        str,
+        typer.Option(
+            "--type", metavar="TYPE", help="What the weights are stored in: f32, f16, bf16, q8_0, q4_k_m and so on."
+        ),
+    ] = "f16",
+    pooling: Annotated[
+        Literal["mean", "cls", "last"] | None,
+        typer.Option(help="How a model of vectors makes them; else as the checkpoint says."),
+    ] = None,
+    reranker: Annotated[
+        bool, typer.Option("--reranker", help="Make a reranker of a Qwen3 that answers yes or no.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compute source and file, and say how near they are.")
+    ] = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    del to  # one format so far
+    from converters.architectures.options import Options
+    from converters.commands import convert
+
+    options = Options(pooling=pooling, is_reranker=reranker)
+    convert(source, output, type_name.lower(), options, verify=verify, force=force, as_json=as_json)
+
+
+_QUANTIZE_HELP = """Make a smaller GGUF of one in F16, BF16 or F32.
+
+TYPE is one of llama.cpp's: Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0, IQ4_NL and so on. Where the rows of a matrix do not fit
+it, that matrix gets another type, and a line says so.
+
+Examples:
+
+  demotic quantize model-F16.gguf model-Q4_K_M.gguf --type Q4_K_M
+
+  demotic quantize model-F16.gguf model.gguf --type Q4_K_M --embedding-type Q8_0 --tensor-type "ffn_down=Q6_K"
+"""
+
+
+def _quantize(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="The GGUF to read.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The GGUF to write.")],
+    type_name: Annotated[str, typer.Option("--type", metavar="TYPE", help="What the weights are stored in.")],
+    embedding_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="What the embedding is stored in instead.")
+    ] = None,
+    output_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="What the output matrix is stored in instead.")
+    ] = None,
+    tensor_type: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=TYPE", help="What tensors whose name matches (a regular expression) are in; may be repeated."
+        ),
+    ] = None,
+    requantize: Annotated[
+        bool, typer.Option("--requantize", help="Take a file that is quantized already, and lose more.")
+    ] = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    from converters.commands import quantize
+
+    quantize(
+        source, output, type_name, embedding_type, output_type, tensor_type or [],
+        requantize=requantize, force=force, as_json=as_json,
+    )  # fmt: skip
+
+
+_VERIFY_HELP = """Compare two artefacts of the same model: GGUF files, or checkpoints.
+
+On a line of text in each of 41 languages: whether the token ids are the same, how far the logits differ (the largest
+difference, KL divergence, share of positions with the same likeliest token), and how long greedy continuations agree.
+A checkpoint is computed by transformers, in float32 and in this process.
+
+Examples:
+
+  demotic verify ./my-finetune my-finetune-F16.gguf
+
+  demotic verify my-finetune-F16.gguf my-finetune-Q8_0.gguf --json
+"""
+
+
+def _verify(
+    first: Annotated[str, typer.Argument(metavar="A", help="What it is compared with: a GGUF or a checkpoint.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="What is compared.")],
+    as_json: Json = False,
+) -> None:
+    from converters.commands import verify
+
+    verify(first, second, as_json=as_json)

@@ -1,0 +1,162 @@
+"""The bodies of the converters' commands: results on standard output, progress and notes on standard error."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from converters.architectures.options import Options
+from runtime.commands.progress import progress_for
+from runtime.errors import ConfigurationInvalid, InvalidRequest
+
+_NEEDED = ("gguf", "torch", "transformers")
+
+
+def convert(
+    source: str,
+    output: Path | None,
+    type_name: str,
+    options: Options,
+    *,
+    verify: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a GGUF of a checkpoint and say what came of it."""
+    _require_extra()
+    from converters.convert import Request
+    from converters.convert import convert as run
+
+    _end_like_an_interrupt()
+    request = Request(source, output, type_name, force, verify, options)
+    done = run(request, progress_for(as_json=as_json))
+    if as_json:
+        _print_json({"path": str(done.path), **asdict(done.manifest)})
+        return
+    for note in done.manifest.notes:
+        _tell(f"Note: {note}")
+    if done.manifest.license is None:
+        _tell("Note: the checkpoint names no licence, so the file names none.")
+    if done.manifest.parity is not None:
+        _tell(_parity_line(done.manifest.parity))
+    print(f"{done.path} ({done.manifest.size / 1e6:,.1f} MB, {done.manifest.type})")  # noqa: T201
+
+
+def quantize(
+    source: Path,
+    output: Path,
+    type_name: str,
+    embedding_type: str | None,
+    output_type: str | None,
+    tensor_types: list[str],
+    *,
+    requantize: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a smaller GGUF of one and say what came of it."""
+    from converters.files import require_free, require_space, temporary_beside
+    from converters.gguf.quantize import Quantization, check_request
+    from converters.gguf.quantize import quantize as run
+    from converters.manifest import quantized, write_manifest
+
+    wanted = Quantization(
+        type_name.upper(),
+        embedding_type.upper() if embedding_type else None,
+        output_type.upper() if output_type else None,
+        dict(_override(text) for text in tensor_types),
+    )
+    check_request(wanted)
+    require_free(output, force=force)
+    if output.exists() and source.exists() and output.samefile(source):
+        raise InvalidRequest(f"{output} is the file to read from.", remedy="Choose another name.")
+    if source.is_file():
+        require_space(output, source.stat().st_size)
+    _end_like_an_interrupt()
+    with temporary_beside(output) as temporary:
+        notes = run(source, temporary, wanted, requantize=requantize)
+    manifest = quantized(source, output, wanted.type, notes)
+    write_manifest(output, manifest)
+    if as_json:
+        _print_json({"path": str(output), **asdict(manifest)})
+        return
+    for note in notes:
+        _tell(f"Note: {note}")
+    print(f"{output} ({source.stat().st_size / 1e6:,.1f} MB -> {manifest.size / 1e6:,.1f} MB, {wanted.type})")  # noqa: T201
+
+
+def _override(text: str) -> tuple[str, str]:
+    pattern, equals, name = text.rpartition("=")
+    if not equals or not pattern or not name:
+        remedy = 'For example: --tensor-type "ffn_down=Q6_K"'
+        raise InvalidRequest(f"{text!r:.80} does not say NAME=TYPE.", remedy=remedy)
+    return pattern, name.upper()
+
+
+def verify(first: str, second: str, *, as_json: bool) -> None:
+    """Compare two artefacts and show the figures by language."""
+    _require_extra()
+    from converters.verify import NUM_GREEDY
+    from converters.verify import verify as run
+
+    report = run(first, second, progress_for(as_json=as_json))
+    if as_json:
+        _print_json(report.as_dict())
+        return
+    table = Table("language", "tokens", "ids", "max difference", "mean KL", "max KL", "top 1", "greedy")
+    for line in report.lines:
+        table.add_row(
+            line.language,
+            str(line.num_tokens),
+            "same" if line.has_same_ids else "differ",
+            f"{line.max_difference:.2g}",
+            f"{line.mean_kl:.2g}",
+            f"{line.max_kl:.2g}",
+            f"{line.top_1:.1%}",
+            f"{line.num_greedy} of {NUM_GREEDY}",
+        )
+    Console().print(table)
+    print(_parity_line(report.summary()))  # noqa: T201
+
+
+def _parity_line(figures: Mapping[str, Any]) -> str:
+    return (
+        f"Over {figures['tokens']} tokens in {figures['languages']} languages: the same ids in {figures['same_ids']}, "
+        f"largest difference of logits {figures['max_difference']:.2g}, mean KL {figures['mean_kl']:.2g}, the same "
+        f"likeliest token at {figures['top_1']:.1%}, the same greedy text in {figures['same_greedy']}."
+    )
+
+
+def _require_extra() -> None:
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigurationInvalid(
+            f"The converters need {', '.join(missing)}, not installed here.",
+            remedy="Install the extra: pip install 'demotic[convert]'",
+        )
+
+
+def _end_like_an_interrupt() -> None:
+    """Let SIGTERM remove what is half written, as Ctrl-C does."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))  # noqa: T201

@@ -1,0 +1,189 @@
+"""From a checkpoint to a GGUF: read, check, write, compare the tokenizers, rename, tell.
+
+Everything that can be refused is refused before the first byte is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from converters.architectures.base import Architecture, Value
+from converters.architectures.options import Options
+from converters.architectures.registry import architecture_of
+from converters.card import Card, read_card
+from converters.checkpoint import Checkpoint, open_checkpoint
+from converters.files import require_free, require_space, scratch_beside, temporary_beside
+from converters.gguf.quantize import Quantization, check_request, quantize
+from converters.gguf.vocabulary import open_vocabulary
+from converters.gguf.write import (
+    DIRECT_TYPES,
+    QUANTIZATION_VERSION,
+    Planned,
+    Written,
+    file_type,
+    plan,
+    write_gguf,
+)
+from converters.manifest import Manifest, sha256_of, source_files, tools, write_manifest
+from converters.probes import PROBES
+from converters.tokenizers import Tokenizer, read_tokenizer
+from converters.verify import verify
+from runtime.errors import ConversionRefused, DemoticError
+from runtime.models.files import NoProgress, Progress
+from runtime.models.inspect import check_loadable, read_header
+
+_SHOWN_TEXTS = 3
+# By what a config says that the weights are in.
+_WHOLE = {"bfloat16": "bf16", "float16": "f16"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be converted: `source` as a person names it, `output` None for a name made from the source's.
+
+    verify: compute both when it is done, and write into the manifest how near they are.
+    """
+
+    source: str
+    output: Path | None = None
+    type: str = "f16"
+    force: bool = False
+    verify: bool = False
+    options: Options = field(default_factory=Options)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A finished artefact, its manifest and what to tell of it."""
+
+    path: Path
+    manifest_path: Path
+    manifest: Manifest
+
+
+def convert(request: Request, progress: Progress | None = None) -> Converted:
+    """Make a GGUF of a checkpoint.
+
+    Raises:
+        ModelNotFound: there is no such checkpoint.
+        UnsupportedArchitecture: its family is not converted.
+        ConversionRefused: something about it cannot be converted, or the disk refuses the file.
+        DownloadFailed, ConfigurationInvalid: the hub or the cache fails.
+    """
+    progress = progress or NoProgress()
+    checkpoint = open_checkpoint(request.source, progress)
+    path = request.output or Path(f"{checkpoint.name}-{request.type.upper()}.gguf")
+    require_free(path, force=request.force)
+    architecture = architecture_of(checkpoint, request.options)
+    hyperparameters = architecture.hyperparameters()
+    outputs = architecture.outputs()
+    tokenizer = read_tokenizer(checkpoint, architecture.vocabulary_size)
+    notes = [*architecture.notes, *tokenizer.notes]
+    stored_type = _stored_type(checkpoint, request.type)
+    planned = plan(outputs, stored_type, notes)
+    require_space(path, sum(each.num_bytes for each in planned))
+    card = read_card(checkpoint)
+    metadata: dict[str, Value] = {
+        "general.type": "model",
+        "general.name": checkpoint.name,
+        "general.file_type": file_type(stored_type),
+        "general.quantization_version": QUANTIZATION_VERSION,
+        **card.metadata(),
+        **{f"{architecture.name}.{key}": value for key, value in hyperparameters.items()},
+        **tokenizer.entries,
+        **architecture.tokenizer_entries(),
+    }
+    with temporary_beside(path) as temporary:
+        if stored_type == request.type:
+            written = write_gguf(temporary, architecture.name, metadata, planned, progress)
+        else:
+            written = _quantized(temporary, architecture.name, metadata, planned, progress, request.type, notes)
+        tokens = _check(temporary, path, tokenizer, notes)
+    manifest = _manifest(checkpoint, architecture, card, written, path, request.type, tokens, notes)
+    if request.verify:
+        manifest = replace(manifest, parity=verify(request.source, str(path), progress).as_dict())
+    return Converted(path, write_manifest(path, manifest), manifest)
+
+
+def _stored_type(checkpoint: Checkpoint, type_name: str) -> str:
+    """The type to write the matrices in: what is asked for, or what holds them whole for llama.cpp's quantizer."""
+    if type_name in DIRECT_TYPES:
+        return type_name
+    check_request(Quantization(type_name.upper()))
+    return _WHOLE.get(checkpoint.config.text("dtype", "torch_dtype", default="float32"), "f32")
+
+
+def _quantized(
+    path: Path,
+    architecture: str,
+    metadata: Mapping[str, Value],
+    planned: Sequence[Planned],
+    progress: Progress,
+    type_name: str,
+    notes: list[str],
+) -> Written:
+    """Write the whole matrices beside `path`, and quantize that file to it."""
+    with scratch_beside(path) as whole:
+        write_gguf(whole, architecture, metadata, planned, progress)
+        notes += quantize(whole, path, Quantization(type_name.upper()))
+    return Written(path.stat().st_size, sha256_of(path))
+
+
+def _check(temporary: Path, path: Path, tokenizer: Tokenizer, notes: list[str]) -> dict[str, Any]:
+    """Hold the finished file against what the runtime asks of one, and llama.cpp's token ids against the source's."""
+    is_of_bytes = tokenizer.kind == "rwkv"  # llama.cpp's tokenizer of this kind never adds an end
+    try:
+        check_loadable(read_header(temporary))
+        with open_vocabulary(temporary) as vocabulary:
+            different = [
+                text
+                for text in PROBES
+                if vocabulary.encode(text, parse_special=False) != tokenizer.encode(text, adds_end=not is_of_bytes)
+            ]
+    except DemoticError as fault:
+        raise ConversionRefused(
+            f"What came of it cannot be run: {fault.message.replace(str(temporary), str(path))}"
+        ) from fault
+    if different:
+        notes.append(
+            f"llama.cpp's own tokenizer splits {len(different)} of {len(PROBES)} texts otherwise than the source's, "
+            f"such as {different[0]!r}."
+        )
+    return {
+        "kind": tokenizer.kind,
+        "pre": tokenizer.entries.get("tokenizer.ggml.pre"),
+        "texts": len(PROBES),
+        "different": len(different),
+        "examples": different[:_SHOWN_TEXTS],
+    }
+
+
+def _manifest(
+    checkpoint: Checkpoint,
+    architecture: Architecture,
+    card: Card,
+    written: Written,
+    path: Path,
+    type_name: str,
+    tokens: dict[str, Any],
+    notes: Sequence[str],
+) -> Manifest:
+    return Manifest(
+        file=path.name,
+        size=written.size,
+        sha256=written.sha256,
+        made_from=checkpoint.origin.source,
+        revision=checkpoint.origin.revision,
+        license=card.license,
+        languages=card.languages,
+        base_models=card.base_models,
+        architecture=architecture.name,
+        type=type_name.upper(),
+        source_files=source_files(checkpoint),
+        tools=tools(),
+        notes=tuple(notes),
+        tokenizer=tokens,
+    )

@@ -1,0 +1,1 @@
+"""GGUF files: written, quantized, and computed with to compare them with their sources."""

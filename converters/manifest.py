@@ -1,0 +1,104 @@
+"""The manifest beside an artefact: what it was made from, with which tools, and how near it is to its source."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from converters.checkpoint import Checkpoint
+from runtime.models.files import read_blocks, write_atomically
+from runtime.models.inspect import read_header
+from runtime.models.provenance import provenance_path, read_provenance
+
+# Files of the source up to this size are hashed; larger ones, the weights, are told by name and size.
+_MAX_HASHED_BYTES = 64 * 2**20
+_TOOLS = ("demotic", "gguf", "tokenizers", "numpy", "llama-cpp-python")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of the source; `size` in bytes, `sha256` None where it was not computed."""
+
+    name: str
+    size: int
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One artefact. `tokenizer` and `parity` hold figures; `notes` what the artefact does otherwise than its source."""
+
+    file: str
+    size: int
+    sha256: str
+    made_from: str
+    revision: str | None
+    license: str | None
+    languages: tuple[str, ...]
+    base_models: tuple[str, ...]
+    architecture: str
+    type: str
+    source_files: tuple[SourceFile, ...]
+    tools: dict[str, str]
+    notes: tuple[str, ...]
+    tokenizer: dict[str, Any] = field(default_factory=dict)
+    parity: dict[str, Any] | None = None
+    made_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def write_manifest(artefact: Path, manifest: Manifest) -> Path:
+    """Write it beside its artefact and return its path."""
+    path = provenance_path(artefact)
+    write_atomically(path, json.dumps(asdict(manifest), ensure_ascii=False, indent=2) + "\n")
+    return path
+
+
+def quantized(source: Path, target: Path, type_name: str, notes: Sequence[str]) -> Manifest:
+    """The manifest of a file that was quantized from another: what that one was made from, if its manifest says."""
+    before, header = read_provenance(source), read_header(target)
+    return Manifest(
+        file=target.name,
+        size=target.stat().st_size,
+        sha256=sha256_of(target),
+        made_from=str(before.get("made_from", source.name)),
+        revision=before.get("revision"),
+        license=before.get("license") or header.license,
+        languages=tuple(before.get("languages") or ()),
+        base_models=tuple(before.get("base_models") or ()),
+        architecture=header.architecture,
+        type=type_name,
+        source_files=(SourceFile(source.name, source.stat().st_size, _hash(source)),),
+        tools=tools(),
+        notes=(*(before.get("notes") or ()), *notes),
+        tokenizer=before.get("tokenizer") or {},
+    )
+
+
+def source_files(checkpoint: Checkpoint) -> tuple[SourceFile, ...]:
+    """The files that were read."""
+    others = sorted(path for path in checkpoint.folder.iterdir() if path.suffix in {".json", ".model", ".txt"})
+    paths = [*checkpoint.weight_files, *(path for path in others if path.is_file())]
+    return tuple(SourceFile(path.name, path.stat().st_size, _hash(path)) for path in paths)
+
+
+def tools() -> dict[str, str]:
+    """Names and versions of the packages that made the artefact."""
+    return {name: importlib.metadata.version(name) for name in _TOOLS}
+
+
+def _hash(path: Path) -> str | None:
+    return sha256_of(path) if path.stat().st_size <= _MAX_HASHED_BYTES else None
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file."""
+    digest = hashlib.sha256()
+    for block in read_blocks(path):
+        digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,84 @@
+"""Tensors of a checkpoint that are read a piece at a time, so that none has to be in memory as a whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+
+# What a piece takes in memory as float32; its conversion takes a few times as much.
+BLOCK_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor somewhere in a file.
+
+    shape: rows first; at least one dimension.
+    read: gives the rows (of a vector: the elements) from a start up to an end, as float32.
+    is_divisible: a part costs what it is worth; where it is False any part costs reading the whole.
+    """
+
+    shape: tuple[int, ...]
+    read: Callable[[int, int], FloatArray]
+    is_divisible: bool = True
+
+    @property
+    def num_elements(self) -> int:
+        """The number of its values."""
+        return math.prod(self.shape)
+
+    def whole(self) -> FloatArray:
+        """All of it, in its shape."""
+        return self.read(0, self.shape[0])
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """Its rows in order, in pieces of at most `BLOCK_BYTES` where it is divisible and one row is not more."""
+        rows = self.shape[0]
+        row_bytes = 4 * self.num_elements // rows
+        step = max(1, BLOCK_BYTES // row_bytes) if self.is_divisible else rows
+        for start in range(0, rows, step):
+            yield self.read(start, min(start + step, rows))
+
+
+def of_array(values: FloatArray) -> Tensor:
+    """A tensor whose values are in memory."""
+    return Tensor(values.shape, lambda start, stop: values[start:stop])
+
+
+def changed(tensor: Tensor, change: Callable[[FloatArray], FloatArray]) -> Tensor:
+    """The tensor with each value changed by itself: `change` gets rows and returns as many of the same length."""
+    return Tensor(tensor.shape, lambda start, stop: change(tensor.read(start, stop)), tensor.is_divisible)
+
+
+def reordered(tensor: Tensor, order: npt.NDArray[np.int64]) -> Tensor:
+    """The tensor with row `order[i]` of it as row i."""
+    shape = (len(order), *tensor.shape[1:])
+    return Tensor(shape, lambda start, stop: tensor.whole()[order[start:stop]], is_divisible=False)
+
+
+def transposed(tensor: Tensor) -> Tensor:
+    """A matrix with rows and columns exchanged."""
+    rows, columns = tensor.shape
+    return Tensor(
+        (columns, rows), lambda start, stop: np.ascontiguousarray(tensor.whole()[:, start:stop].T), is_divisible=False
+    )
+
+
+def rows_of(tensor: Tensor, start: int, stop: int) -> Tensor:
+    """The rows from `start` up to `stop` as a tensor of their own."""
+    return Tensor(
+        (stop - start, *tensor.shape[1:]), lambda a, b: tensor.read(start + a, start + b), tensor.is_divisible
+    )
+
+
+def stacked(rows: Sequence[Tensor]) -> Tensor:
+    """A tensor of the rows of others, one after the other."""
+    values = np.concatenate([each.whole() for each in rows])
+    return of_array(values)

@@ -1,0 +1,1 @@
+"""The files that checkpoints keep their weights in, one kind a file; each gives `Tensor`s by name."""
