@@ -21,14 +21,15 @@ import tui.cli
 from runtime.errors import DemoticError
 
 if TYPE_CHECKING:
+    from runtime.answer import Answer
     from runtime.chat.template import Message
     from runtime.chat.tools.sources.functions import tool
-    from runtime.model import Answer, Model, load
+    from runtime.model import Model, load
 
 __all__ = ["Answer", "Message", "Model", "load", "main", "tool"]
 
 _API = {
-    "Answer": "runtime.model",
+    "Answer": "runtime.answer",
     "Message": "runtime.chat.template",
     "Model": "runtime.model",
     "load": "runtime.model",

@@ -11,7 +11,7 @@ import msgspec
 
 from runtime.chat.instructions import embedding_prompt
 from runtime.chat.reasoning import marks_of, span_of
-from runtime.chat.template import ChatTemplate, Message
+from runtime.chat.template import PLAIN, PLAIN_TASK, ChatTemplate, Message
 from runtime.engine.messages import Generate
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import InvalidRequest
@@ -19,6 +19,7 @@ from runtime.language.lock import LockMode, lock_of
 from runtime.language.regions import Span
 from runtime.models.encoding import Encoding, encoding_of
 from runtime.models.inspect import Header, StringArray, check_loadable, read_header
+from runtime.models.seq2seq import SEQ2SEQ
 from runtime.models.store import ModelFile
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class ModelCard:
             bos_token=bos,
             eos_token=eos,
             tool_dialect=dialect,
+            plain=PLAIN_TASK if self.has_encoder else PLAIN,
             tool_source=self.header.tool_template,
         )
 
@@ -100,10 +102,12 @@ class ModelCard:
         """
         from runtime.hardware.encoder_plan import plan_encoder
         from runtime.hardware.plan import plan
+        from runtime.hardware.seq2seq_plan import plan_seq2seq
 
+        shape = self.header.shape()
         if self.encoding is not None:
-            return plan_encoder(machine, self.header.shape(), limits, self.encoding)
-        return plan(machine, self.header.shape(), limits)
+            return plan_encoder(machine, shape, limits, self.encoding)
+        return plan_seq2seq(machine, shape, limits) if self.has_encoder else plan(machine, shape, limits)
 
     def instruct(self, instruction: str, text: str) -> str:
         """A query with what it is for, in the form that the embedding model was trained with.
@@ -112,6 +116,11 @@ class ModelCard:
             InvalidRequest: it was trained with none.
         """
         return embedding_prompt(self.header.architecture, self.encoding, instruction, text)
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether it is an encoder-decoder, which reads the prompt as a whole and writes an answer to it."""
+        return self.header.architecture in SEQ2SEQ
 
     @property
     def is_chat(self) -> bool:
@@ -194,6 +203,12 @@ class ModelCard:
         Raises:
             InvalidRequest: the model has no tokens for this.
         """
+        if self.has_encoder:
+            raise InvalidRequest(
+                f"{self.name} fills gaps where the prompt marks them.",
+                remedy="Write the text in 'prompt' as a whole, with <extra_id_0> in place of the gap.",
+                param="suffix",
+            )
         marks = [self._token_text(f"tokenizer.ggml.fim_{part}_token_id") for part in ("pre", "suf", "mid")]
         if not all(marks):
             raise InvalidRequest(

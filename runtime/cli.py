@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from runtime.chat.tools.options import Approve, Tools, ToolsFile, wants_tools
 from runtime.config import PoolConfig, RunConfig, ServerConfig
-from runtime.errors import InvalidRequest
 
 _RUN = RunConfig()
 _SERVER = ServerConfig()
@@ -93,12 +93,8 @@ def _run(
     adapter: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A LoRA adapter (GGUF) of the model to answer with.")
     ] = None,
-    tools: Annotated[
-        bool, typer.Option("--tools", help="Let the model use the tools of tools.toml in the configuration folder.")
-    ] = False,
-    tools_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Let the model use the tools of this file.")
-    ] = None,
+    tools: Tools = False,
+    tools_file: ToolsFile = None,
     tool_choice: Annotated[
         str,
         typer.Option(
@@ -106,10 +102,7 @@ def _run(
             help="Whether the model may call tools (auto), must first (required, or a tool's name), or may not (none).",
         ),
     ] = "auto",
-    approve: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TOOL", help="Run this tool without asking; may be repeated."),
-    ] = None,
+    approve: Approve = None,
     context: Context = None,
     as_json: Json = False,
 ) -> None:
@@ -136,12 +129,10 @@ def _run(
     if lock is not None:
         options["mode"] = lock
     wish = None
-    if tools or tools_file is not None:
+    if wants_tools(tools, tools_file, says_more=bool(approve) or tool_choice != "auto"):
         from runtime.commands.run_tools import ToolWish
 
         wish = ToolWish(tools_file, tool_choice, tuple(approve or ()))
-    elif approve or tool_choice != "auto":
-        raise InvalidRequest("There are no tools.", remedy="Name them with --tools or --tools-file.")
     raise typer.Exit(
         run(
             model,

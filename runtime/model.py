@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from runtime.answer import Answer
 from runtime.backends.base import Vectors
 from runtime.backends.load import load_decoder, load_encoder
 from runtime.card import ModelCard, Options
@@ -18,73 +18,16 @@ from runtime.config import EngineConfig
 from runtime.engine.client import EngineClient, InProcessClient, attach, encode, stream, tokenize
 from runtime.engine.encoding import EncodingEngine
 from runtime.engine.engine import Engine
-from runtime.engine.messages import Delta, Encode, Finished, FinishReason, Generate, Overflow
-from runtime.errors import InferenceFailed
+from runtime.engine.messages import Delta, Encode, Finished, Generate, Overflow
 from runtime.hardware.plan import Plan
 from runtime.hardware.probe import probe
 from runtime.models.adapter import check_adapter
 from runtime.models.store import Store
 
 if TYPE_CHECKING:
-    from runtime.language.detect import Detection
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A whole answer, why it ended, and what it took. Times are in seconds.
-
-    `drafted_tokens` were guessed ahead, and `accepted_tokens` of them are in the answer. `blocked_tokens`: steps at
-    which the likeliest token was foreign to the language that the answer was kept in, and did not come.
-    """
-
-    text: str
-    finish_reason: FinishReason
-    prompt_tokens: int
-    completion_tokens: int
-    first_token_seconds: float
-    decode_seconds: float
-    drafted_tokens: int = 0
-    accepted_tokens: int = 0
-    blocked_tokens: int = 0
-
-    @property
-    def detected(self) -> Detection:
-        """The languages of the text. The first time this takes up to a second."""
-        from runtime.language.detect import detect
-
-        return detect(self.text)
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Generated tokens a second, after the first; 0 where there is no second token."""
-        return _rate(self.completion_tokens - 1, self.decode_seconds)
-
-    @property
-    def characters_per_second(self) -> float:
-        """Code points of the answer a second, from the request's arrival to its end."""
-        return _rate(len(self.text), self.first_token_seconds + self.decode_seconds)
-
-    @classmethod
-    def from_events(cls, events: Iterable[Delta | Finished]) -> Answer:
-        """Fold the events of one request."""
-        texts: list[str] = []
-        for event in events:
-            match event:
-                case Delta(text=text):
-                    texts.append(text)
-                case Finished():
-                    return cls(
-                        text="".join(texts),
-                        finish_reason=event.reason,
-                        prompt_tokens=event.usage.prompt_tokens,
-                        completion_tokens=event.usage.completion_tokens,
-                        first_token_seconds=event.timings.first_token,
-                        decode_seconds=event.timings.decode,
-                        drafted_tokens=event.usage.drafted_tokens,
-                        accepted_tokens=event.usage.accepted_tokens,
-                        blocked_tokens=event.usage.blocked_tokens,
-                    )
-        raise InferenceFailed("The answer was cut off before its end.")
+    from runtime.chat.tools.call import ToolCall
+    from runtime.chat.tools.given import GivenTool
+    from runtime.config import ToolRunConfig
 
 
 class Model:
@@ -97,13 +40,55 @@ class Model:
         self.client = client
         self.adapters: set[str] = set()
 
-    def chat(self, messages: str | Iterable[Message], **options: Unpack[Options]) -> Answer:
+    def chat(
+        self,
+        messages: str | Iterable[Message],
+        *,
+        tools: Iterable[GivenTool] = (),
+        tool_choice: str = "auto",
+        **options: Unpack[Options],
+    ) -> Answer:
         """Answer a conversation; a string stands for one user message.
 
+        `tools` are what the model may call: Python functions, or dictionaries in OpenAI's shape. They are not run here:
+        the answer has the calls, and their arguments are as the tools ask for them. `tool_choice` is "auto", "none",
+        "required" or the name of a tool.
+
         Raises:
-            InvalidRequest: an option or a message cannot be honoured; ContextOverflow where it is too long.
+            InvalidRequest: an option, a message or a tool cannot be honoured; ContextOverflow where it is too long.
+            ConfigurationInvalid: a function's hints say too little to call it by.
         """
-        return Answer.from_events(self.events(self.card.chat_request(messages, **options)))
+        given = tuple(tools)
+        if not given and tool_choice in {"auto", "none"}:
+            return Answer.from_events(self.events(self.card.chat_request(messages, **options)))
+        from runtime.answers import given_request
+
+        request, reader = given_request(self.card, _turns(messages), given, tool_choice, options)
+        return Answer.from_events(self.events(request), reader)
+
+    def chat_with_tools(
+        self,
+        messages: str | Iterable[Message],
+        functions: Iterable[Callable[..., Any]],
+        *,
+        approve: Callable[[ToolCall], bool],
+        tool_choice: str = "auto",
+        limits: ToolRunConfig | None = None,
+        **options: Unpack[Options],
+    ) -> Answer:
+        """Answer a conversation with what `functions` say, which the model calls as often as `limits` allow.
+
+        `approve` is asked about each call before it is run. That a call was denied, or failed, the model is told. What
+        became of the calls is in the answer's `tool_runs`. `tool_choice` holds for the model's first turn.
+
+        Raises:
+            InvalidRequest, ConfigurationInvalid: as `chat`; or an event loop runs in this thread.
+        """
+        from runtime.answers import answer_with_functions
+
+        return answer_with_functions(
+            self, _turns(messages), functions, approve=approve, choice=tool_choice, limits=limits, options=options
+        )
 
     def complete(self, prompt: str, **options: Unpack[Options]) -> Answer:
         """Continue a text. Raises as `chat` does."""
@@ -225,5 +210,5 @@ def start(card: ModelCard, limits: EngineConfig, progress: Callable[[float], boo
     return Model(card, chosen, client)
 
 
-def _rate(count: int, seconds: float) -> float:
-    return count / seconds if count > 0 and seconds > 0 else 0.0
+def _turns(messages: str | Iterable[Message]) -> list[Message]:
+    return [Message("user", messages)] if isinstance(messages, str) else list(messages)

@@ -63,7 +63,7 @@ class Skills:
         return FunctionTools(functions, "demotic")
 
     def _generate(self) -> Callable[..., Any]:
-        is_chat = self.model.card.is_chat
+        card, is_chat = self.model.card, self.model.card.is_chat
 
         async def generate(
             prompt: Annotated[str, "The question or task."],
@@ -76,12 +76,11 @@ class Skills:
                 turns = [Message("system", system)] if system else []
                 return await self._answer([*turns, Message("user", prompt)], options)
             if system:
-                raise ToolFault(f"{self.model.card.name} is a base model: it knows no system message")
+                raise ToolFault(f"{card.name} is no chat model: it knows no system message")
             return await self._continue(prompt, options)
 
-        name = self.model.card.name
-        does = "Answer a prompt" if is_chat else "Continue a text"
-        generate.__doc__ = f"{does} with {name}, a small language model on this machine. Check what it says."
+        does = "Answer a prompt" if is_chat or card.has_encoder else "Continue a text"
+        generate.__doc__ = f"{does} with {card.name}, a small language model on this machine. Check what it says."
         return tool(read_only=True)(generate)
 
     def _translate(self) -> Callable[..., Any]:

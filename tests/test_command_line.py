@@ -17,6 +17,7 @@ import pytest
 
 from tests.server import serving
 from tests.tiny.gguf import write_tiny_gguf
+from tests.tiny.seq2seq import tiny_byt5, write_seq2seq
 
 CHAT = "smollm2-135m-instruct"
 QUESTION = "What is the capital of France? Answer in one sentence."
@@ -84,6 +85,18 @@ def test_run_honours_stop_seed_and_length() -> None:
 def test_a_system_message_is_taken_by_a_chat_model_and_refused_by_a_base_model() -> None:
     assert demotic("run", CHAT, "Hi", "--system", "Be brief.", "--max-tokens", "2").returncode == 0
     assert "base model" in sentence_of(demotic("run", "gemma-3-270m", "Hi", "--system", "Be brief."))
+
+
+def test_an_encoder_decoder_fills_gaps_on_the_command_line(tmp_path: Path) -> None:
+    path = write_seq2seq(tmp_path / "byt5.gguf", tiny_byt5(seed=3), metadata={"t5.context_length": 512})
+    done = demotic("run", str(path), "Кот <extra_id_0> на ковре", "--temperature", "0", "--json")
+    answer = json.loads(done.stdout)
+    # Bytes, a sentinel in place of its name, and the end token.
+    assert answer["prompt_tokens"] == len("Кот  на ковре".encode()) + 2
+    assert "<extra_id_" in answer["text"]
+    assert "an encoder-decoder: it reads one text" in sentence_of(
+        demotic("run", str(path), "Кот", "--system", "Кратко.")
+    )
 
 
 def test_ctrl_c_stops_the_answer_and_keeps_what_came() -> None:

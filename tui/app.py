@@ -15,19 +15,30 @@ from textual.reactive import reactive
 from textual.widgets import Footer, Input
 from textual.worker import Worker, WorkerCancelled
 
+from runtime.chat.template import Message
+from runtime.chat.tools.approval import Verdict
+from runtime.chat.tools.call import ToolCall
+from runtime.chat.tools.sources.base import OfferedTool
 from runtime.config import RunConfig
 from runtime.errors import DemoticError
+from tui.answers import HttpAnswers
 from tui.client import ChatClient
-from tui.events import AnswerFailed, AnswerFinished, Endpoint, TextDelta, Turn
+from tui.events import AnswerFailed, Endpoint
+from tui.reply import Reply
+from tui.tools import ChatTools
+from tui.widgets.card import CallCard
 from tui.widgets.message import Said
 from tui.widgets.prompt import Prompt
 from tui.widgets.status import State, StatusLine
 from tui.widgets.transcript import Transcript
 
 _ANSWER = "answer"
+_OVERFLOW = "context_length_exceeded"
+# A key that was on its way to the prompt is no answer to a question that has just come up.
+_SETTLE_SECONDS = 0.5
 
 _NEXT_STEPS = {
-    "context_length_exceeded": "Ctrl-N starts a new conversation.",
+    _OVERFLOW: "Ctrl-N starts a new conversation.",
     "server_unreachable": "Ctrl-Q quits; then start the chat again.",
 }
 
@@ -35,7 +46,7 @@ _NEXT_STEPS = {
 class ChatApp(App[None]):
     """The chat over the endpoint that `connect` gives once it is ready; until then messages wait.
 
-    After it has run, `start_fault` tells why there was no endpoint.
+    `tools` are those that the model may call. After it has run, `start_fault` tells why there was no endpoint.
     """
 
     CSS_PATH = "app.tcss"
@@ -61,14 +72,17 @@ class ChatApp(App[None]):
         model_name: str = "",
         message: str | None = None,
         config: RunConfig | None = None,
+        tools: ChatTools | None = None,
     ) -> None:
         super().__init__()
         self.start_fault: DemoticError | None = None
         self._connect = connect
         self._first_message = message
         self._config = config or RunConfig()
+        self._tools = tools or ChatTools()
         self._client: ChatClient | None = None
-        self._turns: list[Turn] = []
+        self._turns: list[Message] = []
+        self._reply: Reply | None = None
         self._waiting: deque[Said] = deque()
         self.set_reactive(ChatApp.model_name, model_name)
 
@@ -103,6 +117,12 @@ class ChatApp(App[None]):
             self.state = "ready"
             self._answer_next()
 
+    def on_call_card_typed(self, event: CallCard.Typed) -> None:
+        """Write on in the prompt."""
+        prompt = self.query_one(Prompt)
+        prompt.focus()
+        prompt.insert_text_at_cursor(event.text)
+
     def action_stop(self) -> None:
         """Stop the answer; what came of it stays."""
         self.workers.cancel_group(self, _ANSWER)
@@ -132,6 +152,7 @@ class ChatApp(App[None]):
             endpoint = await self._connect()
             self._client = ChatClient(endpoint)
             self.model_name = await self._client.model_name()
+            await self._tools.open(self._ask)
         except DemoticError as error:
             self.start_fault = error
             self.state = "failed"
@@ -140,6 +161,8 @@ class ChatApp(App[None]):
             return
         for notice in endpoint.notices:
             await transcript.tell(notice)
+        if self._tools.names:
+            await transcript.tell(f"Tools: {', '.join(self._tools.names)}.")
         self.state = "ready"
         self._answer_next()
 
@@ -154,27 +177,47 @@ class ChatApp(App[None]):
 
     @work(group=_ANSWER, exclusive=True)
     async def _answer(self, client: ChatClient, said: Said) -> None:
-        transcript, turns, text = self.query_one(Transcript), self._turns, ""
-        question = Turn("user", said.text)
+        transcript = self.query_one(Transcript)
+        turns = [*self._turns, Message("user", said.text)]
+        num_before = len(turns)
         self.figures = ""
-        answer = await transcript.begin_answer(said)
+        self._reply = reply = Reply(transcript, said)
         try:
-            async with aclosing(client.answer([*turns, question], self._config)) as events:
+            async with aclosing(self._tools.answer(HttpAnswers(client, self._config), turns)) as events:
                 async for event in events:
-                    match event:
-                        case TextDelta():
-                            text += event.text
-                            await answer.write(event.text)
-                        case AnswerFinished():
-                            self.figures = event.figures
-                        case AnswerFailed():
-                            step = _NEXT_STEPS.get(event.code or "", "Say it again, or say something else.")
-                            await transcript.fail(f"{event.message} {step}")
+                    await reply.show(event)
+            self.figures = reply.figures
+        except AnswerFailed as fault:
+            step = _NEXT_STEPS.get(fault.code or "", "Say it again, or say something else.")
+            await transcript.fail(f"{fault} {step}")
+            if fault.code == _OVERFLOW:
+                del turns[num_before:]
         except asyncio.CancelledError:
             self.figures = "stopped"
             raise
         finally:
-            await answer.finish()
+            await reply.finish()
             # A question without any answer is not kept: many templates refuse two questions in a row.
-            if text:
-                turns += [question, Turn("assistant", text)]
+            if len(turns) > num_before:
+                self._turns = turns
+
+    async def _ask(self, tool: OfferedTool, call: ToolCall) -> Verdict:
+        """Have the person decide on a call, whose card is the last one."""
+        card = self._reply.card if self._reply is not None else None
+        if card is None:
+            raise RuntimeError(f"a call of {call.name} is asked about before it is shown")
+        self.state = "asking"
+        settling = self.set_timer(_SETTLE_SECONDS, lambda: self._offer_focus(card))
+        try:
+            return await card.ask(is_read_only=tool.is_read_only)
+        finally:
+            settling.stop()
+            self.state = "answering"
+            # There is no screen any more where the chat was left meanwhile.
+            if self.screen_stack and self.focused is card:
+                self.query_one(Prompt).focus()
+
+    def _offer_focus(self, card: CallCard) -> None:
+        """Give the keys to a card that asks, unless something is being typed."""
+        if card.state == "asking" and not self.query_one(Prompt).value:
+            card.focus()

@@ -9,17 +9,27 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TextIO
 
+from runtime.chat.reasoning import Piece
+from runtime.chat.template import Message
+from runtime.chat.tools.approval import UNAPPROVED
+from runtime.chat.tools.loop import CallAsked, CallEnded
+from runtime.chat.tools.settings import ToolSettings
+from runtime.chat.tools.showing import lines_of
 from runtime.config import RunConfig
-from runtime.errors import DemoticError, InvalidRequest
+from runtime.errors import InvalidRequest
+from tui.answers import HttpAnswers
 from tui.client import ChatClient
-from tui.events import AnswerFailed, AnswerFinished, TextDelta, Turn
+from tui.events import AnswerFinished, figures
 from tui.server import PrivateServer
+from tui.tools import ChatTools
 
 _MODEL = re.compile(r"[\w.:/@+~-]+", re.ASCII)
 
 
-def chat(model: str | None, message: str | None) -> None:
-    """Open the chat with `model` and say `message` first.
+def chat(model: str | None, message: str | None, settings: ToolSettings | None = None) -> int:
+    """Open the chat with `model` and the tools of `settings`, and say `message` first.
+
+    The exit status is 3 where there is no terminal and a tool was denied that nobody approved.
 
     Raises:
         InvalidRequest: there is no terminal, and neither a message nor a piped one.
@@ -29,9 +39,9 @@ def chat(model: str | None, message: str | None) -> None:
         model, message = None, model
     message = message if message and message.strip() else None
     if _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
-        asyncio.run(_open(model, message and _checked(message)))
-    else:
-        asyncio.run(_answer_once(model, _checked(message or _piped_in())))
+        asyncio.run(_open(model, message and _checked(message), settings))
+        return 0
+    return asyncio.run(_answer_once(model, _checked(message or _piped_in()), settings))
 
 
 def _looks_like_model(text: str) -> bool:
@@ -61,11 +71,11 @@ def _checked(message: str) -> str:
     return message
 
 
-async def _open(model: str | None, message: str | None) -> None:
+async def _open(model: str | None, message: str | None, settings: ToolSettings | None) -> None:
     from tui.app import ChatApp
 
-    async with PrivateServer(model) as server:
-        app = ChatApp(server.endpoint, model_name=model or "", message=message)
+    async with PrivateServer(model) as server, ChatTools(settings) as tools:
+        app = ChatApp(server.endpoint, model_name=model or "", message=message, tools=tools)
         await app.run_async()
     if app.start_fault is not None:
         # It was shown, but the application has taken its screen along, and the sentence says what to type next.
@@ -74,22 +84,33 @@ async def _open(model: str | None, message: str | None) -> None:
         sys.exit(app.return_code)
 
 
-async def _answer_once(model: str | None, message: str) -> None:
-    async with PrivateServer(model) as server:
+async def _answer_once(model: str | None, message: str, settings: ToolSettings | None) -> int:
+    async with PrivateServer(model) as server, ChatTools(settings) as tools:
         endpoint = await server.endpoint()
         for notice in endpoint.notices:
-            print(notice, file=sys.stderr)  # noqa: T201
+            _tell(notice)
+        await tools.open()
+        turns: list[AnswerFinished] = []
+        num_calls = 0
         async with (
             ChatClient(endpoint) as client,
-            aclosing(client.answer([Turn("user", message)], RunConfig())) as events,
+            aclosing(tools.answer(HttpAnswers(client, RunConfig()), [Message("user", message)])) as events,
         ):
             async for event in events:
                 match event:
-                    case TextDelta(text):
+                    case Piece(text=text):
                         sys.stdout.write(text)
                         sys.stdout.flush()
                     case AnswerFinished():
-                        print(flush=True)  # noqa: T201
-                        print(f"[{event.figures}]", file=sys.stderr)  # noqa: T201
-                    case AnswerFailed():
-                        raise DemoticError(event.message)
+                        turns.append(event)
+                    case CallAsked() | CallEnded():
+                        num_calls += isinstance(event, CallAsked)
+                        for line in lines_of(event):
+                            _tell(line)
+        print(flush=True)  # noqa: T201
+        _tell(f"[{figures(turns, num_calls)}]")
+        return UNAPPROVED if tools.num_unasked else 0
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from runtime.chat.tools.options import Approve, Tools, ToolsFile, wants_tools
+
 # The backslashes keep rich from reading the brackets as markup.
 _MODEL_HELP = (
     r"A path to a GGUF, a catalogue name, or hf:org/repo\[@revision]\[:file-or-quantization]. "
@@ -32,6 +34,8 @@ Examples:
 
   demotic chat smollm2-135m-instruct "What is the capital of France? Answer in one sentence."
 
+  demotic chat qwen3-0.6b --tools-file ./tools.toml --approve time_get_current_time
+
   echo "Kio estas la ĉefurbo de Francio?" | demotic chat gemma-3-270m
 """
 
@@ -41,7 +45,15 @@ def _chat(
     message: Annotated[
         str | None, typer.Argument(metavar="MESSAGE", help="Said first; alone, it needs more than one word.")
     ] = None,
+    tools: Tools = False,
+    tools_file: ToolsFile = None,
+    approve: Approve = None,
 ) -> None:
     from tui.chat import chat
 
-    chat(model, message)
+    settings = None
+    if wants_tools(tools, tools_file, says_more=bool(approve)):
+        from runtime.chat.tools.settings import ToolSettings
+
+        settings = ToolSettings.read(tools_file).approving(tuple(approve or ()))
+    raise typer.Exit(chat(model, message, settings))

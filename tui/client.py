@@ -1,53 +1,19 @@
-"""The HTTP client of the chat: OpenAI's shapes in, small typed events out."""
+"""The HTTP client of the chat."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 import msgspec
 
-from runtime.config import RunConfig
-from runtime.errors import DemoticError
-from tui.events import AnswerEvent, AnswerFailed, AnswerFinished, Endpoint, TextDelta, Turn
+from tui.events import AnswerFailed, Endpoint
+from tui.shapes import Chunk, ModelList
 
 _CONNECT_SECONDS = 10.0
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta
-    finish_reason: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    completion_tokens: int
-
-
-class _Error(msgspec.Struct):
-    message: str
-    code: str | None = None
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    error: _Error | None = None
-
-
-class _Model(msgspec.Struct):
-    id: str
-
-
-class _ModelList(msgspec.Struct):
-    data: list[_Model]
 
 
 class ChatClient:
@@ -79,65 +45,41 @@ class ChatClient:
         """The name of the model that answers.
 
         Raises:
-            DemoticError: the endpoint does not answer, or not with a list of models.
+            AnswerFailed: the endpoint does not answer, or not with a list of models.
         """
         try:
             response = await self._http.get("models")
             if response.is_error:
-                raise DemoticError(_failure(response).message)
-            return msgspec.json.decode(response.content, type=_ModelList).data[0].id
+                raise _failure(response)
+            return msgspec.json.decode(response.content, type=ModelList).data[0].id
         except (httpx.TransportError, msgspec.DecodeError, IndexError) as fault:
-            raise DemoticError(_unreachable(fault).message) from fault
+            raise _unreachable(fault) from fault
 
-    async def answer(self, turns: Sequence[Turn], config: RunConfig) -> AsyncGenerator[AnswerEvent, None]:
-        """The answer to `turns`, as it comes. Closing the generator takes the request back."""
-        body = {
-            "messages": [{"role": turn.role, "content": turn.text} for turn in turns],
-            "max_tokens": config.max_tokens,
-            "temperature": config.temperature,
-            "top_p": config.top_p,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        started = time.perf_counter()
+    async def chunks(self, body: Mapping[str, Any]) -> AsyncGenerator[Chunk]:
+        """The chunks of a streamed chat completion. Closing the generator takes the request back.
+
+        Raises:
+            AnswerFailed: the request was refused, or the answer broke off.
+        """
         try:
             async with self._http.stream("POST", "chat/completions", json=body) as response:
                 if response.is_error:
                     await response.aread()
-                    yield _failure(response)
-                    return
-                async with aclosing(_events(response, started)) as events:
-                    async for event in events:
-                        yield event
+                    raise _failure(response)
+                async with aclosing(_data_lines(response)) as lines:
+                    async for data in lines:
+                        if data == b"[DONE]":
+                            return
+                        chunk = msgspec.json.decode(data, type=Chunk)
+                        if chunk.error is not None:
+                            raise AnswerFailed(chunk.error.message, chunk.error.code)
+                        yield chunk
         except (httpx.TransportError, msgspec.DecodeError) as fault:
-            yield _unreachable(fault)
+            raise _unreachable(fault) from fault
+        raise AnswerFailed("The answer broke off before its end.")
 
 
-async def _events(response: httpx.Response, started: float) -> AsyncGenerator[AnswerEvent, None]:
-    num_characters, num_tokens, reason = 0, 0, ""
-    first: float | None = None
-    async for data in _data_lines(response):
-        if data == b"[DONE]":
-            ended = time.perf_counter()
-            first = first if first is not None else ended
-            yield AnswerFinished(reason, num_tokens, num_characters, first - started, ended - first)
-            return
-        chunk = msgspec.json.decode(data, type=_Chunk)
-        if chunk.error is not None:
-            yield AnswerFailed(chunk.error.message, chunk.error.code)
-            return
-        for choice in chunk.choices:
-            if choice.delta.content:
-                first = first if first is not None else time.perf_counter()
-                num_characters += len(choice.delta.content)
-                yield TextDelta(choice.delta.content)
-            reason = choice.finish_reason or reason
-        if chunk.usage is not None:
-            num_tokens = chunk.usage.completion_tokens
-    yield AnswerFailed("The answer broke off before its end.")
-
-
-async def _data_lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+async def _data_lines(response: httpx.Response) -> AsyncGenerator[bytes]:
     """The payloads of server-sent events.
 
     httpx's own lines also end at U+2028, U+0085 and others, which JSON may hold as they are.
@@ -153,7 +95,7 @@ async def _data_lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
 def _failure(response: httpx.Response) -> AnswerFailed:
     """An answer with an error status, as a sentence; its body has been read."""
     try:
-        error = msgspec.json.decode(response.content, type=_Chunk).error
+        error = msgspec.json.decode(response.content, type=Chunk).error
     except msgspec.DecodeError:
         error = None
     if error is None:

@@ -1,9 +1,11 @@
-"""What is said to the endpoint, and what comes back: any number of `TextDelta`s and exactly one last event."""
+"""What the chat's server is, and how an answer of it ends."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+
+from runtime.errors import DemoticError
 
 
 @dataclass(frozen=True)
@@ -16,23 +18,8 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One turn of a conversation."""
-
-    role: Literal["user", "assistant"]
-    text: str
-
-
-@dataclass(frozen=True)
-class TextDelta:
-    """The next piece of an answer."""
-
-    text: str
-
-
-@dataclass(frozen=True)
 class AnswerFinished:
-    """The last event of an answer that came to its end; times in seconds, on this side of the connection."""
+    """`runtime.chat.tools.loop.TurnEnd` of an answer that was not broken off; times in seconds, on this side."""
 
     reason: str
     num_tokens: int
@@ -41,26 +28,39 @@ class AnswerFinished:
     decode_seconds: float
 
     @property
-    def figures(self) -> str:
-        """The answer's length and speed, for people; rates are counted as `demotic run` counts them."""
-        tokens_rate = _rate(self.num_tokens - 1, self.decode_seconds)
-        characters_rate = _rate(self.num_characters, self.first_token_seconds + self.decode_seconds)
-        ending = " (cut at the length limit)" if self.reason == "length" else ""
-        return (
-            f"{self.num_tokens} tokens{ending}, {tokens_rate:.1f} tokens/s, {characters_rate:.1f} characters/s, "
-            f"first token after {self.first_token_seconds:.2f} s"
-        )
+    def seconds(self) -> float:
+        """From the request to the end."""
+        return self.first_token_seconds + self.decode_seconds
+
+    @property
+    def ending(self) -> str:
+        """What people are told where it is not the model's own end."""
+        return " (cut at the length limit)" if self.reason == "length" else ""
 
 
-@dataclass(frozen=True)
-class AnswerFailed:
-    """The last event of an answer that broke off: a sentence for people, and OpenAI's code where there is one."""
+class AnswerFailed(DemoticError):
+    """An answer broke off: a sentence for people, and OpenAI's code where there is one."""
 
-    message: str
-    code: str | None = None
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
-AnswerEvent = TextDelta | AnswerFinished | AnswerFailed
+def figures(turns: Sequence[AnswerFinished], num_calls: int) -> str:
+    """How long an answer is and what it took, for people; rates are counted as `demotic run` counts them.
+
+    Where there were calls, `turns` are the model's, and the time is that of these: neither the person's nor the tools'.
+    """
+    last, num_tokens = turns[-1], sum(turn.num_tokens for turn in turns)
+    if num_calls:
+        seconds = sum(turn.seconds for turn in turns)
+        calls = "1 call" if num_calls == 1 else f"{num_calls} calls"
+        return f"{calls}, {num_tokens} tokens{last.ending} in {len(turns)} turns, {seconds:.1f} s"
+    return (
+        f"{num_tokens} tokens{last.ending}, {_rate(last.num_tokens - 1, last.decode_seconds):.1f} tokens/s, "
+        f"{_rate(last.num_characters, last.seconds):.1f} characters/s, "
+        f"first token after {last.first_token_seconds:.2f} s"
+    )
 
 
 def _rate(count: int, seconds: float) -> float:

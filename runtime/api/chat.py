@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from runtime.api.choices import respond
-from runtime.api.language import last_said, said_by_user, user_language
+from runtime.api.language import user_language
 from runtime.api.routing import route
 from runtime.api.schemas.chat import (
     ChatChoice,
@@ -29,6 +29,7 @@ from runtime.api.tool_runs import respond_with_tools, wants_tool_runs
 from runtime.chat.answer import AnswerReader
 from runtime.chat.prompt import ChatPrompt
 from runtime.chat.reasoning import Piece
+from runtime.chat.said import last_said, said_by_user
 from runtime.chat.tools.call import ToolCall
 from runtime.engine.messages import Delta
 from runtime.engine.pool import ModelPool

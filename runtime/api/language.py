@@ -8,21 +8,10 @@ from collections.abc import Sequence
 import regex
 
 from runtime.api.schemas.language import LanguageFields, TextUsage
-from runtime.chat.template import Message
 from runtime.engine.messages import Finished
 from runtime.language.detect import detect
 
 _GRAPHEMES = regex.compile(r"\X")
-
-
-def said_by_user(turns: Sequence[Message]) -> list[str]:
-    """The user's own turns, in order."""
-    return [turn.content for turn in turns if turn.role == "user"]
-
-
-def last_said(turns: Sequence[Message]) -> str:
-    """What the user said last."""
-    return next(reversed(said_by_user(turns)), "")
 
 
 async def user_language(fields: LanguageFields, said: str) -> str | None:
@@ -53,7 +42,7 @@ def _measure(
     usages = [choice.usage for choice in finished]
     tokens = sum(usage.completion_tokens for usage in usages)
     asked, answered = detect(said).language, detect("\n".join(content for _, content in answers)).language
-    longest = max((usage.prompt_tokens + usage.completion_tokens for usage in usages), default=0)
+    longest = max((usage.context_tokens for usage in usages), default=0)
     return TextUsage(
         characters=characters,
         graphemes=sum(len(_GRAPHEMES.findall(text)) for text in texts),

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 
 from runtime.api.errors import anthropic_error
 from runtime.api.events import tokens_of
-from runtime.api.language import last_said, said_by_user, user_language
+from runtime.api.language import user_language
 from runtime.api.parts import Kind, part_events
 from runtime.api.routing import route
 from runtime.api.schemas.language import TextUsage
@@ -42,6 +42,7 @@ from runtime.api.schemas.messages import CountRequest, MessageRequest
 from runtime.api.schemas.tools import CallReport
 from runtime.api.streaming import named_response
 from runtime.chat.prompt import ChatPrompt
+from runtime.chat.said import last_said, said_by_user
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.use import ToolUse

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 
 from runtime.api.conversation import effort_variables, name_results
 from runtime.api.kept import conversation_before, keep, owner_of
-from runtime.api.language import last_said, said_by_user, user_language
+from runtime.api.language import user_language
 from runtime.api.parts import Kind, part_events
 from runtime.api.routing import route
 from runtime.api.schemas.language import TextUsage
@@ -46,6 +46,7 @@ from runtime.api.schemas.tools import CallReport
 from runtime.api.stored import ResponseStore
 from runtime.api.streaming import named_response
 from runtime.chat.prompt import ChatPrompt
+from runtime.chat.said import last_said, said_by_user
 from runtime.chat.template import Message
 from runtime.chat.tools.call import ToolCall
 from runtime.engine.messages import Finished, TokenLogprob

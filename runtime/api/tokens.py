@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from runtime.api.events import only_event, tokens_of
-from runtime.api.language import last_said, said_by_user, user_language
+from runtime.api.language import user_language
 from runtime.api.routing import route
 from runtime.api.schemas.chat import ChatCompletionRequest
 from runtime.api.schemas.tokens import (
@@ -20,6 +20,7 @@ from runtime.api.schemas.tokens import (
     TokenizeAnswer,
     TokenizeRequest,
 )
+from runtime.chat.said import last_said, said_by_user
 from runtime.engine.client import EngineClient
 from runtime.engine.messages import Describe, Detokenize, Pieces, Text, Tokenize
 from runtime.engine.pool import ModelPool

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from runtime.api.language import last_said, said_by_user, text_usage, user_language
+from runtime.api.language import text_usage, user_language
 from runtime.api.routing import route
 from runtime.api.schemas.chat import (
     ChatChoice,
@@ -30,6 +30,7 @@ from runtime.api.streaming import generate, sse_response
 from runtime.chat.answer import read_answer
 from runtime.chat.prompt import ChatPrompt
 from runtime.chat.reasoning import Piece
+from runtime.chat.said import last_said, said_by_user
 from runtime.chat.template import Message
 from runtime.chat.tools.approval import Approval
 from runtime.chat.tools.call import Tool, ToolCall
@@ -203,7 +204,7 @@ async def _chunks(
     answers = _Answers(shape.id, model, body, http, language)
     events = run_tools(
         answers,
-        messages,
+        list(messages),
         body.tool_use(served.tools).normalising(body.normalize),
         _WatchedToolbox(served.toolbox, http),
         served.approval,

@@ -1,4 +1,4 @@
-"""What the engine asks of a backend: steps over many sequences, sharing, saving, forgetting, adapters; or vectors."""
+"""What the engine asks of a backend: steps over many sequences, sources, sharing, saving, adapters; or vectors."""
 
 from __future__ import annotations
 
@@ -29,14 +29,46 @@ class Chunk:
     num_logits: int
 
 
+@dataclass(frozen=True)
+class Source:
+    """What the answers in `slots` are about: the tokens that the encoder of an encoder-decoder reads."""
+
+    tokens: Sequence[int]
+    slots: Sequence[int]
+
+
+class SourceEncoder(Protocol):
+    """The encoder of an encoder-decoder, whose decoder looks at one source from each slot.
+
+    A source has at most `context_length` tokens, and all of them together, counted once for each slot, `batch_size`.
+    `start` are the tokens that every answer begins with. They take cells of the KV cache, but nothing of the decoder's
+    `context_length`, which is for the answer alone.
+    """
+
+    context_length: int
+    batch_size: int
+    start: tuple[int, ...]
+
+    def encode(self, sources: Sequence[Source], adapter: str | None = None) -> None:
+        """Let the slots see these sources, read with `adapter`, and all other slots none.
+
+        A backend may have to read a source again that it has read before. What is in the KV cache stays as it is.
+
+        Raises:
+            InferenceFailed: the backend failed; no slot sees any source.
+        """
+
+
 class Decoder(Protocol):
-    """A decoder-only model and its KV cache of `num_cells` cells.
+    """A model that generates text, and its KV cache of `num_cells` cells.
 
     Up to `max_sequences` sequences are computed at once, each seen through one of `num_slots` slots; the other slots
     keep finished sequences. `state_format` tells what `save` writes from what a decoder with other settings would write
-    for the same model; it is None where cells cannot be saved.
+    for the same model; it is None where cells cannot be saved. `sources` is the encoder of an encoder-decoder, which
+    must have read the source of every sequence that is computed; None where there is only a decoder.
     """
 
+    sources: SourceEncoder | None
     vocabulary_size: int
     context_length: int
     num_cells: int

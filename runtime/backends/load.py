@@ -41,10 +41,11 @@ def load_decoder(path: Path, plan: Plan, *, progress: Callable[[float], bool] | 
     """
     from runtime.backends.llama.decoder import LlamaDecoder
     from runtime.backends.llama.model import LlamaModel
+    from runtime.backends.llama.seq2seq import LlamaEncoderDecoder
 
     model = LlamaModel(path, gpu_layers=plan.gpu_layers, progress=progress)
     try:
-        decoder = LlamaDecoder(model, plan)
+        decoder = LlamaEncoderDecoder(model, plan) if model.has_encoder else LlamaDecoder(model, plan)
     except BaseException:
         model.close()
         raise

@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from runtime.chat.answer import AnswerReader
 from runtime.chat.reasoning import Piece, ReasoningSplit, marks_of, span_of
 from runtime.chat.template import ChatTemplate, Message
+from runtime.chat.tools.constraint import constraint_of
 from runtime.chat.tools.dialects.base import Dialect
 from runtime.chat.tools.dialects.registry import FALLBACK
+from runtime.chat.tools.parser import parser_of
 from runtime.chat.tools.use import ToolUse
 from runtime.engine.constraints import Constraint, Trigger
 from runtime.engine.messages import Generate
@@ -53,7 +55,7 @@ class ChatPrompt:
     def reader(self) -> AnswerReader:
         """What reads an answer: its reasoning, its content and its calls."""
         split = None if self.marks is None else ReasoningSplit(*self.marks, is_begun=self.is_reasoning)
-        return AnswerReader(split, self.tools.parser(self.dialect))
+        return AnswerReader(split, parser_of(self.tools, self.dialect))
 
     def content_of(self, text: str) -> str:
         """What of a whole answer is its content."""
@@ -96,7 +98,7 @@ class ChatPrompt:
             InvalidRequest: the two cannot be joined, or a tool's schema cannot be enforced.
         """
         if self.tools.allowed:
-            constraint = self._after_reasoning(self.tools.constraint(self.dialect, constraint))
+            constraint = self._after_reasoning(constraint_of(self.tools, self.dialect, constraint))
         return Generate(
             request_id=request_id,
             prompt=self.text,
@@ -124,16 +126,3 @@ class ChatPrompt:
         else:
             return constraint
         return replace(constraint, trigger=trigger)
-
-
-def last_said(messages: Sequence[Message]) -> str:
-    """What the user said last."""
-    return next((message.content for message in reversed(messages) if message.role == "user"), "")
-
-
-def language_of(messages: Sequence[Message]) -> str | None:
-    """The language of what the user said last, such as `bul_Cyrl`; None where it is not sure."""
-    from runtime.language.detect import detect
-
-    detected = detect(last_said(messages))
-    return str(detected.language) if detected.is_confident else None

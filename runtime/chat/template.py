@@ -2,7 +2,8 @@
 
 Two faults of real templates are mended. Some refuse a system message (Gemma 2) or drop it without a word: for those
 the system text is folded into the first user message. Models without any template get `PLAIN`, a transcript with
-names, which base models continue sensibly; it stops where the model would begin the user's next turn.
+names, which base models continue sensibly; it stops where the model would begin the user's next turn. Encoder-decoders
+without one get `PLAIN_TASK`: what the user said last, after the system message, and no earlier turns.
 
 Tools, calls and results are given to templates that know them. For the others the model's dialect makes them text.
 """
@@ -37,6 +38,14 @@ PLAIN = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}Assistant:{%- endif -%}
 """
+# An encoder-decoder was trained to do one task with one text.
+PLAIN_TASK = """\
+{%- for message in messages if message.role == 'system' -%}{{ message.content }}
+
+{% endfor -%}
+{%- set said = messages | selectattr('role', 'equalto', 'user') | list or messages -%}
+{{- (said | last).content -}}
+"""
 PLAIN_STOP = ("\nUser:",)
 ROLES = ("system", "user", "assistant", "tool")
 _PROBE = Tool("demotic-tool", "", {"type": "object", "properties": {}})
@@ -61,22 +70,23 @@ class Message:
 class ChatTemplate:
     """A model's template and the texts of its special tokens.
 
-    `source` None stands for a model without a template. `tool_dialect` names how the model writes calls of tools, where
-    that is known better than by the template's text. `tool_source` is a template of its own for requests with tools,
-    which some models have (Hermes).
+    `source` None stands for a model without a template, which gets `plain`. `tool_dialect` names how the model writes
+    calls of tools, where that is known better than by the template's text. `tool_source` is a template of its own for
+    requests with tools, which some models have (Hermes).
     """
 
     source: str | None
     bos_token: str = ""
     eos_token: str = ""
     tool_dialect: str | None = None
+    plain: str = PLAIN
     config: ChatTemplateConfig = field(default_factory=ChatTemplateConfig)
     tool_source: str | None = None
 
     @property
     def stop(self) -> tuple[str, ...]:
         """Strings that end the answer, beside the model's own end tokens."""
-        return () if self.source else PLAIN_STOP
+        return () if self.source or self.plain is not PLAIN else PLAIN_STOP
 
     def render(
         self,
@@ -203,7 +213,7 @@ class ChatTemplate:
             "strftime_now": _now,
         }
         try:
-            return BoundedEnvironment(self.config).render(self.source or PLAIN, variables)
+            return BoundedEnvironment(self.config).render(self.source or self.plain, variables)
         except _Refused as fault:
             message = f"The model's chat template refused the messages: {fault}."
             raise InvalidRequest(message, param="messages") from None

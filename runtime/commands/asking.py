@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 from runtime.chat.tools.approval import Ask, Verdict
 from runtime.chat.tools.call import ToolCall
+from runtime.chat.tools.showing import described
 from runtime.chat.tools.sources.base import OfferedTool
 from runtime.chat.tools.sources.functions import in_thread
 
 _TERMINAL = Path("/dev/tty")
 _VERDICTS: dict[str, Verdict] = {"y": "once", "a": "always", "n": "deny", "": "deny"}
-# Format characters that letters of several scripts need: the joiners.
-_KEPT = frozenset("\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
-_MAX_SHOWN_CHARS = 2000
 
 
 def terminal_ask() -> Ask | None:
@@ -38,18 +35,6 @@ async def _ask(tool: OfferedTool, call: ToolCall) -> Verdict:
         word = (await in_thread(_read_line)).strip().lower()
         if word in _VERDICTS:
             return _VERDICTS[word]
-
-
-def described(call: ToolCall) -> str:
-    """A call in one line."""
-    arguments = json.dumps(json.loads(call.arguments), ensure_ascii=False)
-    return f"{call.name} {printable(arguments)}"
-
-
-def printable(text: str) -> str:
-    """A text of a stranger without what a terminal would obey, or show in another order than it is in."""
-    shown = text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}..."
-    return "".join(char if char.isprintable() or char in _KEPT else "\N{REPLACEMENT CHARACTER}" for char in shown)
 
 
 def _read_line() -> str:

@@ -19,7 +19,7 @@ from runtime.models.store import ModelFile, Store
 
 INTERRUPTED = 130
 _SHOWN_LANGUAGES = 3
-_ONLY_IN_FILE = dict.fromkeys(("quantization", "context_length", "vocabulary_size", "has_chat_template"))
+_ONLY_IN_FILE = dict.fromkeys(("kind", "quantization", "context_length", "vocabulary_size", "has_chat_template"))
 
 
 def pull(reference: str, *, as_json: bool) -> None:
@@ -157,6 +157,7 @@ def _file_facts(model: ModelFile) -> dict[str, object]:
         "license_url": entry.license_url if entry is not None else None,
         "languages": list(entry.languages if entry is not None else made.get("languages") or ()),
         "architecture": header.architecture,
+        "kind": _kind(header.architecture),
         "parameters": header.parameter_count,
         "quantization": header.quantization,
         "size_bytes": header.file_size,
@@ -168,6 +169,15 @@ def _file_facts(model: ModelFile) -> dict[str, object]:
         "notes": entry.notes if entry is not None else " ".join(made.get("notes") or ()) or None,
         **{key: made.get(key) for key in _MADE},
     }
+
+
+def _kind(architecture: str) -> str:
+    from runtime.models.encoding import ENCODERS
+    from runtime.models.seq2seq import SEQ2SEQ
+
+    if architecture in SEQ2SEQ:
+        return "encoder-decoder"
+    return "encoder" if architecture in ENCODERS else "decoder"
 
 
 def _bytes_of(model: ModelFile) -> int | None:

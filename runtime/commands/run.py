@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from runtime.answer import Answer
 from runtime.card import ModelCard, Options
 from runtime.chat.template import Message
 from runtime.commands.interrupt import INTERRUPTED, Interrupt
@@ -21,7 +22,7 @@ from runtime.commands.notice import tell_licence
 from runtime.config import EngineConfig
 from runtime.engine.messages import Delta, Finished, Generate
 from runtime.errors import InvalidRequest, ModelNotFound
-from runtime.model import Answer, start
+from runtime.model import start
 from runtime.models.catalog import load_catalog
 from runtime.models.name import parse_reference
 from runtime.models.store import Store
@@ -123,8 +124,9 @@ def _limits(request: Generate, context: int | None) -> EngineConfig:
 def _request(card: ModelCard, prompt: str, system: str | None, options: Options) -> Generate:
     if not card.is_chat:
         if system is not None:
+            what = "an encoder-decoder: it reads one text" if card.has_encoder else "a base model: it continues texts"
             raise InvalidRequest(
-                f"{card.name} is a base model: it continues texts and knows no system message.",
+                f"{card.name} is {what} and knows no system message.",
                 remedy="Leave --system out, or choose a chat model.",
             )
         return card.completion_request(prompt, **options)

@@ -13,25 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtime.answers import ModelAnswers
+from runtime.answers import ModelAnswers, named_language
 from runtime.card import ModelCard, Options
-from runtime.chat.prompt import language_of
 from runtime.chat.reasoning import Piece
+from runtime.chat.said import language_of
 from runtime.chat.template import Message
-from runtime.chat.tools.approval import Approval
+from runtime.chat.tools.approval import UNAPPROVED, Approval
 from runtime.chat.tools.loop import CallAsked, CallEnded, Event, run_tools
 from runtime.chat.tools.settings import ToolSettings
-from runtime.chat.tools.toolbox import Toolbox, open_toolbox
+from runtime.chat.tools.showing import lines_of
+from runtime.chat.tools.toolbox import open_toolbox
 from runtime.chat.tools.use import ToolUse
-from runtime.commands.asking import described, printable, terminal_ask
+from runtime.commands.asking import terminal_ask
 from runtime.commands.interrupt import INTERRUPTED, Interrupt
 from runtime.config import EngineConfig
 from runtime.engine.messages import Finished
-from runtime.language.codes import parse
-from runtime.language.lock import AUTO
 from runtime.model import Model, start
-
-UNAPPROVED = 3
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class ToolAnswer:
     calls: list[CallEnded] = field(default_factory=list)
     is_stopped: bool = False
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Event[Finished]) -> None:
         """Note what happened."""
         match event:
             case Piece(kind="content", text=text):
@@ -149,12 +146,13 @@ async def _answer(
     is_shown: bool,
 ) -> None:
     # Servers take a second to start, and so does what detects languages.
-    named = _named_language(options)
+    named = named_language(options)
     detecting = asyncio.create_task(asyncio.to_thread(language_of, messages))
     async with open_toolbox(settings) as toolbox:
         language = await detecting if named is None else named
         answers = ModelAnswers(model, language, **options)
-        events = run_tools(answers, messages, _use(toolbox, choice), toolbox, approval, language=language)
+        use = ToolUse.chosen(toolbox.tools, choice)
+        events = run_tools(answers, list(messages), use, toolbox, approval, language=language)
         async with aclosing(events):
             async for event in events:
                 answer.take(event)
@@ -162,36 +160,15 @@ async def _answer(
                     _show(event)
 
 
-def _named_language(options: Options) -> str | None:
-    name = options.get("language", AUTO)
-    return None if name == AUTO else str(parse(name, param="language"))
-
-
-def _use(toolbox: Toolbox, choice: str) -> ToolUse:
-    match choice:
-        case "auto" | "required" | "none":
-            return ToolUse.checked(toolbox.tools, choice)
-        case _:
-            return ToolUse.checked(toolbox.tools, "required", named=choice)
-
-
-def _show(event: Event) -> None:
+def _show(event: Event[Finished]) -> None:
     match event:
         case Piece(kind="content", text=text):
             sys.stdout.write(text)
             sys.stdout.flush()
         case Piece(text=text):
             _tell(text)
-        case CallAsked(call=call):
-            _tell(f"[{described(call)}]\n")
-            for change in call.changes:
-                _tell(f"[{printable(f'{change.path}: {change.before} -> {change.after}')} ({change.rule})]\n")
-        case CallEnded(outcome="answered", text=text, seconds=seconds):
-            _tell(f"[answered with {len(text)} characters after {seconds:.2f} s]\n")
-        case CallEnded(outcome="failed", text=text):
-            _tell(f"[failed: {printable(text)}]\n")
-        case CallEnded():
-            _tell("[denied]\n")
+        case CallAsked() | CallEnded():
+            _tell("".join(f"{line}\n" for line in lines_of(event)))
 
 
 def _tell(text: str) -> None:

@@ -37,6 +37,7 @@ _SLICES = (r"[\x20\x0A\x0D\x09]+", *(f"{_IN_STRING}{{1,{most}}}" for most in (5,
 
 # Of this many words of a mask, 32 tokens each, it is cheaper to name the tokens than to go over the whole row.
 _FEW_WORDS = 256
+_NONE = np.empty(0, np.int64)
 
 
 class Trigger(msgspec.Struct, frozen=True):
@@ -83,7 +84,10 @@ class Matcher(Protocol):
         """What restricts the next token; None where nothing does."""
 
     def restrict(self, row: Logits) -> Ids | None:
-        """The ids of the tokens that may follow, ascending, where they are few; else None, and all others are -inf."""
+        """The ids of the tokens that may follow, ascending, where they are few; else None, and all others are -inf.
+
+        There are none where the vocabulary cannot write what must follow.
+        """
 
     def accept(self, token: int, *, may_foretell: bool = True) -> list[int]:
         """Go on by `token`, which was allowed; if it `may_foretell`, also by those that must follow, and return these.
@@ -246,8 +250,9 @@ def restrict_rows(pairs: Iterable[tuple[Matcher, Logits]]) -> list[Ids | None]:
     masks = np.empty((len(grammars), -(-len(grammars[0][2]) // 32)), np.int32)
     wanted = [(grammar.matcher, index) for index, (_, grammar, _) in enumerate(grammars)]
     fill_next_token_bitmask_par(_executor(), wanted, masks)
-    for (at, _, row), mask in zip(grammars, masks, strict=True):
-        few[at] = _apply(mask, row)
+    for (at, grammar, row), mask in zip(grammars, masks, strict=True):
+        # A grammar that cannot be followed allows the end, which would pass for an answer.
+        few[at] = _NONE if grammar.matcher.is_error() else _apply(mask, row)
     return few
 
 

@@ -119,8 +119,17 @@ class Engine:
                 self._emit(Failed(request.request_id, error))
 
     def _queue(self, request: Generate, restrictions: Restrictions) -> None:
-        length = self.decoder.context_length
-        self._scheduler.add(Sequence(request, self.tokenizer, length, restrictions, max_answer=self._max_answer))
+        decoder = self.decoder
+        self._scheduler.add(
+            Sequence(
+                request,
+                self.tokenizer,
+                decoder.context_length,
+                restrictions,
+                max_answer=self._max_answer,
+                encoder=decoder.sources,
+            )
+        )
 
     def attach(self, adapter: str, path: Path) -> None:
         """Load the LoRA at `path`, for requests that name it `adapter`; one of that name that is there already stays.
@@ -147,6 +156,9 @@ class Engine:
         shares = self._scheduler.schedule()
         started = time.perf_counter()
         try:
+            if self._scheduler.sources is not None:
+                num_encoded = self._scheduler.sources.encode(self._scheduler.running)
+                self._scheduler.totals += Totals(prefill_tokens=num_encoded)
             logits = self._forward(shares)
         except InferenceFailed as error:
             for share in shares:
@@ -208,7 +220,7 @@ class Engine:
             allowed = next(few) if share.sequence.matcher is not None else None
             try:
                 num_right = self._accept(share, rows, originals, allowed)
-            except InferenceFailed as error:
+            except (InferenceFailed, InvalidRequest) as error:
                 self._fail(share.sequence, error)
             else:
                 outcomes.append(Outcome(share.sequence, len(share.draft), num_right))
@@ -222,7 +234,7 @@ class Engine:
             first = sequence.tokens[0]
             told.append(TokenLogprob(first, token_data(first, self.tokenizer), None))
             sequence.next_prompt_logprob = 1
-        for row, position in zip(rows, range(sequence.num_computed + 1, sequence.num_prompt_tokens), strict=False):
+        for row, position in zip(rows, range(sequence.num_computed + 1, sequence.num_given), strict=False):
             # One that was preempted reads its prompt a second time.
             if position == sequence.next_prompt_logprob:
                 token = sequence.tokens[position]
@@ -245,6 +257,8 @@ class Engine:
         for row, guess in zip(rows, (*share.draft, None), strict=True):
             if sequence.lock is not None:
                 allowed = sequence.lock.restrict(row, allowed, is_constrained=sequence.matcher is not None)
+            if allowed is not None and len(allowed) == 0:
+                raise InvalidRequest("The model's vocabulary cannot write what the answer's constraint asks for.")
             token = sequence.sampler.sample(row, allowed)
             if originals is not None and not self.tokenizer.is_end(token):
                 sequence.logprobs.append(self._logprob(originals[num_right], token, sequence))
@@ -285,5 +299,5 @@ class Engine:
 
 def _num_prefill(share: Share) -> int:
     """Tokens of the prompt in its part of a step that is not noted yet."""
-    left = share.sequence.num_prompt_tokens - share.sequence.num_computed
+    left = share.sequence.num_given - share.sequence.num_computed
     return max(0, min(share.num_tokens, left))

@@ -214,7 +214,8 @@ class Usage(msgspec.Struct, frozen=True):
 
     `cached_tokens` are those of the prompt that another request had computed already. `drafted_tokens` were guessed
     ahead, and `accepted_tokens` of them are in the answer. `blocked_tokens` were the likeliest, and the lock kept them
-    out.
+    out. `context_tokens` are those in the context that has least room left: of prompt and answer together, or of the
+    longer one where an encoder-decoder has a context for each.
     """
 
     prompt_tokens: int
@@ -223,6 +224,7 @@ class Usage(msgspec.Struct, frozen=True):
     drafted_tokens: int = 0
     accepted_tokens: int = 0
     blocked_tokens: int = 0
+    context_tokens: int = 0
 
 
 class Timings(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from runtime.backends.base import SourceEncoder
 from runtime.engine.constraints import control_token
 from runtime.engine.messages import Delta, Finished, FinishReason, Generate, Timings, TokenLogprob, Usage
 from runtime.engine.preparation import Restrictions
@@ -14,7 +15,11 @@ from runtime.text.tokenizer import Tokenizer
 
 
 class Sequence:
-    """One request's tokens, how many of them the KV cache holds, and the state of its sampling and its text."""
+    """One request's tokens, how many of them the KV cache holds, and the state of its sampling and its text.
+
+    The first `num_given` of its `tokens` were given, and the rest is the answer. With an encoder-decoder the prompt is
+    the `source`, and what is given is how answers begin; otherwise there is no source.
+    """
 
     def __init__(
         self,
@@ -24,10 +29,12 @@ class Sequence:
         restrictions: Restrictions | None = None,
         *,
         max_answer: int | None = None,
+        encoder: SourceEncoder | None = None,
     ) -> None:
         """Tokenise the prompt and check that prompt and answer fit; `restrictions` are the request's, made ready.
 
         `max_answer` is the most tokens that it may ask for; without a length of its own it gets at most so many.
+        `encoder` reads the prompt, if the model has one.
 
         Raises:
             InvalidRequest: the prompt is empty, or a value is out of its range.
@@ -38,6 +45,11 @@ class Sequence:
             if not 0 <= token < tokenizer.vocabulary_size:
                 raise InvalidRequest(f"There is no token {token}: the vocabulary has {tokenizer.vocabulary_size}.")
         prompt = _prompt_tokens(request, tokenizer)
+        self.source: tuple[int, ...] = ()
+        num_read = len(prompt)
+        if encoder is not None:
+            _check_source(request, prompt, encoder)
+            self.source, prompt, num_read = tuple(prompt), list(encoder.start), 0
         least = 0 if request.prompt_logprobs else 1
         if request.max_characters is not None and request.max_characters < 1:
             message = f"max_characters must be at least 1, not {request.max_characters}."
@@ -50,16 +62,17 @@ class Sequence:
                 remedy="Ask for fewer.",
                 param="max_tokens",
             )
-        num_tokens = len(prompt) + (1 if request.max_tokens is None else request.max_tokens)
+        num_tokens = num_read + (1 if request.max_tokens is None else request.max_tokens)
         if num_tokens > context_length:
             raise ContextOverflow(num_tokens=num_tokens, context_length=context_length, param=request.param)
         self.request_id = request.request_id
         self.adapter = request.adapter
         self.tokens = prompt
-        self.num_prompt_tokens = len(prompt)
-        self.max_length = num_tokens
+        self.num_given = len(prompt)
         if request.max_tokens is None:
-            self.max_length = context_length if max_answer is None else min(context_length, len(prompt) + max_answer)
+            num_tokens = context_length if max_answer is None else min(context_length, num_read + max_answer)
+        # How answers begin takes nothing of the context: nobody asked for it.
+        self.max_length = num_tokens + len(prompt) - num_read
         self.num_computed = 0
         self.slot: int | None = None
         self.sampler = Sampler(request.sampling, prompt)
@@ -79,7 +92,9 @@ class Sequence:
         self.logprobs: list[TokenLogprob] = []
         # Guesses change the shape of the batch, and with it the last bits of a quantized model's logits. Where the
         # answer is constrained, what can be foretold is known without guessing.
-        self.may_draft = request.sampling.seed is None and self.matcher is None
+        self.may_draft = request.sampling.seed is None and self.matcher is None and encoder is None
+        # Such vocabularies write the first word as if a space stood before it. A grammar knows of none.
+        self._drops_space = encoder is not None and self.matcher is None and _adds_space(tokenizer)
         self._arrived = time.perf_counter()
         self._started: float | None = None
         self._first: float | None = None
@@ -108,7 +123,7 @@ class Sequence:
             The text that they make certain, and the reason when the last of them ends the answer.
 
         Raises:
-            InferenceFailed: the constraint cannot be followed any further.
+            InferenceFailed, InvalidRequest: the constraint cannot be followed any further, or not with this vocabulary.
         """
         text, reason = self._append(token, tokenizer)
         if reason is not None or self.matcher is None:
@@ -134,6 +149,8 @@ class Sequence:
         self.num_generated += 1
         is_full = len(self.tokens) >= self.max_length
         data = self._visible.get(token) or tokenizer.token_bytes(token)
+        if self._drops_space and data:
+            data, self._drops_space = data.removeprefix(b" "), False
         if self.lock is not None:
             self.lock.accept(token, data)
         text = self.text.push(data)
@@ -151,7 +168,7 @@ class Sequence:
     @property
     def wants_prompt_logprobs(self) -> bool:
         """Whether the logits after each token of its prompt are still wanted."""
-        return self.next_prompt_logprob < self.num_prompt_tokens
+        return self.next_prompt_logprob < self.num_given
 
     def delta(self, text: str) -> Delta:
         """Message that carries `text`, and the logprobs that have not been sent."""
@@ -166,12 +183,13 @@ class Sequence:
             self.request_id,
             reason,
             Usage(
-                self.num_prompt_tokens,
+                len(self.source) or self.num_given,
                 self.num_generated,
                 self.num_cached_tokens,
                 drafted_tokens=self.num_drafted,
                 accepted_tokens=self.num_accepted,
                 blocked_tokens=0 if self.lock is None else self.lock.num_blocked,
+                context_tokens=max(len(self.source), self.num_generated) if self.source else len(self.tokens),
             ),
             Timings(queued=started - self._arrived, first_token=first - self._arrived, decode=self._last - first),
             stopped_by=self.text.stopped_by,
@@ -192,3 +210,20 @@ def _prompt_tokens(request: Generate, tokenizer: Tokenizer) -> list[int]:
     if not tokens:
         raise InvalidRequest("The prompt is empty.", param=request.param)
     return tokens
+
+
+def _check_source(request: Generate, tokens: list[int], encoder: SourceEncoder) -> None:
+    if request.prompt_logprobs:
+        raise InvalidRequest(
+            "This model encodes its prompt and writes an answer to it, so the prompt's tokens have no logprobs.",
+            remedy="Leave 'echo' out, or send the prompt as text and no 'logprobs'.",
+            param="echo",
+        )
+    if len(tokens) > encoder.context_length:
+        raise ContextOverflow(num_tokens=len(tokens), context_length=encoder.context_length, param=request.param)
+
+
+def _adds_space(tokenizer: Tokenizer) -> bool:
+    """Whether the vocabulary puts a space before the first word of a text."""
+    first, *_ = tokenizer.encode("a", parse_special=False, is_beginning=False)
+    return tokenizer.token_bytes(first).startswith(b" ")

@@ -7,7 +7,7 @@ Its state is two queues, and whose turn it is: a step is computed with one adapt
 2. Waiting sequences are admitted in their order while a slot is free and their tokens fit beside the others', each
    grown by one. What another slot holds of a sequence's beginning is shared instead of computed, and what was saved of
    it restored; a sequence whose beginning another one is reading at this moment waits for it, and lets those behind it
-   pass.
+   pass. The sequences of an encoder-decoder share nothing: each answers a source of its own (`sources.py`).
 3. The sequences of one adapter have their turn, a few steps long; then those of the adapter that waited longest.
 4. Among them those that generate come first, one token each, so that a long prompt never stalls them; what is left of
    the batch goes to prompts, oldest first.
@@ -23,6 +23,7 @@ from runtime.backends.base import Decoder
 from runtime.engine.prefix import KVCache, Match, common_prefix, least_shared
 from runtime.engine.prefix_store import PrefixStore
 from runtime.engine.request import Sequence
+from runtime.engine.sources import SourceBatch
 from runtime.engine.speculation import Speculation
 from runtime.engine.statistics import Totals
 from runtime.errors import QueueFull
@@ -55,6 +56,7 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.cache = KVCache(decoder, store)
+        self.sources = None if decoder.sources is None else SourceBatch(decoder.sources)
         self.speculation = Speculation(max_draft)
         self.totals = Totals()
         self._batch_size = decoder.batch_size
@@ -91,8 +93,9 @@ class Scheduler:
         for sequence in list(self.waiting):
             if len(self.running) >= self._max_sequences:
                 break
-            # What is not computed has no logits.
-            match = None if sequence.wants_prompt_logprobs else self.cache.match(sequence.tokens, sequence.adapter)
+            if self.sources is not None and not self.sources.may_join(sequence, self.running):
+                break
+            match = self._match(sequence)
             if self._should_wait(sequence, match):
                 continue
             needed = self._num_pending() + len(sequence.tokens) - (match.length if match else 0)
@@ -151,8 +154,16 @@ class Scheduler:
     def _num_pending(self) -> int:
         return sum(sequence.num_pending for sequence in self.running)
 
+    def _match(self, sequence: Sequence) -> Match | None:
+        """What there is of its beginning already: nothing where logits of it are wanted, or it depends on a source."""
+        if sequence.wants_prompt_logprobs or sequence.source:
+            return None
+        return self.cache.match(sequence.tokens, sequence.adapter)
+
     def _should_wait(self, sequence: Sequence, match: Match | None) -> bool:
         """Whether a running sequence is about to compute more of this one's beginning than any slot holds now."""
+        if sequence.source:
+            return False
         available = match.num_tokens if match else least_shared(sequence.tokens) - 1
         return any(
             common_prefix(other.tokens, sequence.tokens[:-1]) > available
@@ -178,8 +189,11 @@ class Scheduler:
     def _admit(self, sequence: Sequence, match: Match | None) -> None:
         self.waiting.remove(sequence)
         sequence.slot, sequence.num_computed = self.cache.open(match, sequence.adapter)
-        sequence.mark_started(num_cached=sequence.num_computed)
-        self.totals += Totals(cached_tokens=sequence.num_computed)
+        # Several answers to one source need it encoded once.
+        is_encoded = any(sequence.source and sequence.source == other.source for other in self.running)
+        num_cached = len(sequence.source) if is_encoded else sequence.num_computed
+        sequence.mark_started(num_cached=num_cached)
+        self.totals += Totals(cached_tokens=num_cached)
         self.running.append(sequence)
 
     def _vacate(self, sequence: Sequence) -> None:

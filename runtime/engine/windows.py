@@ -12,7 +12,7 @@ from runtime.backends.base import Vectors
 from runtime.engine.messages import Encode, Framed, Overflow, Pair
 from runtime.errors import ContextOverflow, InvalidRequest
 from runtime.models.encoding import Encoding
-from runtime.text.tokenizer import Tokenizer
+from runtime.text.tokenizer import Tokenizer, frame_of
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,11 @@ class WindowMaker:
         self._tokenizer = tokenizer
         self._context_length = context_length
         self._num_separators = encoding.num_separators
-        around = tokenizer.encode("", parse_special=False)
-        sample = tokenizer.encode("a", parse_special=False)
-        num_head = next((i for i, (x, y) in enumerate(zip(around, sample, strict=False)) if x != y), len(around))
+        head, tail = frame_of(tokenizer)
         # What the tokenizer puts around a text by itself, and what belongs there.
-        self._num_head, self._num_tail = num_head, len(around) - num_head
-        self._head = tuple(around[:num_head]) or _only(encoding.opening)
-        self._tail = tuple(around[num_head:]) or _only(encoding.closing)
+        self._num_head, self._num_tail = len(head), len(tail)
+        self._head = tuple(head) or _only(encoding.opening)
+        self._tail = tuple(tail) or _only(encoding.closing)
 
     def windows(self, request: Encode, index: int) -> list[Window]:
         """The windows of the input at `index`: one, or more with "chunk".

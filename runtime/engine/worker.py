@@ -192,7 +192,8 @@ def _load(load: Load, emit: Callable[[WorkerEvent], None]) -> tuple[LoadedDecode
 
 def _open_store(folder: Path, model_hash: bytes, decoder: Decoder) -> PrefixStore | None:
     if decoder.state_format is None:
-        _log.warning("no prefixes are saved: the attention window of this model is too short")
+        why = "answers depend on sources" if decoder.sources else "the attention window of this model is too short"
+        _log.warning("no prefixes are saved: %s", why)
         return None
     try:
         return PrefixStore(folder, f"{model_hash.hex()} {decoder.state_format}")

@@ -19,7 +19,7 @@ from runtime.hardware.probe import Machine
 if TYPE_CHECKING:
     from runtime.models.inspect import ModelShape
 
-KVType = Literal["f16", "q8_0"]
+KVType = Literal["f32", "f16", "q8_0"]
 
 MIN_CONTEXT = 512  # a chat template, a question and an answer
 CELL_STEP = 256  # llama.cpp rounds n_ctx up to this
@@ -28,7 +28,7 @@ UBATCH_SIZES = (512, 256, 128, 64)
 KV_SHARE = 0.25  # of the memory there is, the most that a KV cache of more than one context may take
 MIN_GPU_SHARE = 0.25  # fewer layers on a card than this gain less than the copies between cost
 _MIB = 1024 * 1024
-_KV_BYTES: dict[KVType, float] = {"f16": 2, "q8_0": 34 / 32}  # a block of 32 int8 has an f16 scale
+_KV_BYTES: dict[KVType, float] = {"f32": 4, "f16": 2, "q8_0": 34 / 32}  # a block of 32 int8 has an f16 scale
 # Head sizes that the flash attention kernels of CUDA, Metal and Vulkan have in common.
 _CARD_HEAD_SIZES = frozenset({64, 80, 96, 112, 128, 256})
 
@@ -90,10 +90,10 @@ def plan(machine: Machine, shape: ModelShape, limits: EngineConfig) -> Plan:
             "threads": _explain_threads(machine, threads),
             "threads_batch": "The same as for decoding: a second thread on a core adds contention, not speed.",
             "batch_size": f"At most {limits.batch_size} tokens a step, so that answers wait little on a long prompt.",
-            "ubatch_size": f"Its compute buffer, mostly logits, takes {_size(room.compute_bytes(ubatch, cells))}.",
+            "ubatch_size": f"Its compute buffer, mostly logits, takes {sized(room.compute_bytes(ubatch, cells))}.",
             "context_length": _explain_context(shape, limits, context, wanted),
             "num_cells": f"{cells / context:.3g} x the context, shared by all sequences: "
-            f"{_size(room.kv_bytes(kv_type, cells))} of KV cache.",
+            f"{sized(room.kv_bytes(kv_type, cells))} of KV cache.",
             "max_sequences": f"At most {limits.max_sequences}, each with {CELL_STEP} cells or more.",
             "gpu_layers": _explain_layers(machine, room, layers),
             "flash_attention": "Faster or equal, and it allows a q8_0 KV cache."
@@ -102,8 +102,8 @@ def plan(machine: Machine, shape: ModelShape, limits: EngineConfig) -> Plan:
             "kv_type": "Exact enough to be the default, and it fits."
             if kv_type == "f16"
             else "Memory is short: q8_0 takes 53 % of f16's, at nearly the same quality.",
-            "estimated_bytes": f"Weights {_size(shape.size_bytes)}, KV cache {_size(room.kv_bytes(kv_type, cells))}, "
-            f"the rest for computing; {_size(room.memory)} of memory may be used.",
+            "estimated_bytes": f"Weights {sized(shape.size_bytes)}, KV cache {sized(room.kv_bytes(kv_type, cells))}, "
+            f"the rest for computing; {sized(room.memory)} of memory may be used.",
         },
     )
 
@@ -123,7 +123,7 @@ class _Room:
     def __init__(self, machine: Machine, shape: ModelShape, limits: EngineConfig) -> None:
         self.shape = shape
         self.limits = limits
-        self.cards = _usable_cards(machine)
+        self.cards = usable_cards(machine)
         self.all_layers = shape.block_count + 1 if self.cards else 0
         # Some stays free: for this process, the page cache and the others on the machine.
         self.memory = max(0, machine.memory_available - max(128 * _MIB, machine.memory_available // 10))
@@ -209,7 +209,7 @@ def _check_limits(limits: EngineConfig) -> None:
             raise ConfigurationInvalid(f"{name} is {value}, but must be between 1 and {most}.")
 
 
-def _usable_cards(machine: Machine) -> tuple[GgmlDevice, ...]:
+def usable_cards(machine: Machine) -> tuple[GgmlDevice, ...]:
     """The devices that llama.cpp gives layers to: the discrete ones, else those within the processor."""
     for kind in ("gpu", "igpu"):
         if found := tuple(d for d in machine.llama.devices if d.type == kind and d.memory_free > 0):
@@ -273,8 +273,8 @@ def _does_not_fit(room: _Room, kv_type: KVType, context: int) -> ModelLoadFailed
     ]
     needed = min(demand.memory for demand in demands if room.has_cards_for(demand))
     return ModelLoadFailed(
-        f"The model needs {needed} bytes ({_size(needed)}) of memory with a context of {context} tokens, "
-        f"but {room.memory} bytes ({_size(room.memory)}) can be used.",
+        f"The model needs {needed} bytes ({sized(needed)}) of memory with a context of {context} tokens, "
+        f"but {room.memory} bytes ({sized(room.memory)}) can be used.",
         remedy="Choose a smaller model or one quantized further, or free some memory.",
     )
 
@@ -302,7 +302,7 @@ def _explain_layers(machine: Machine, room: _Room, layers: int) -> str:
         if machine.nvidia_cards:
             return "The machine has an NVIDIA card, but this llama.cpp build cannot use it."
         return "This llama.cpp build sees no GPU."
-    names = ", ".join(f"{card.name} ({_size(card.memory_free)} free)" for card in room.cards)
+    names = ", ".join(f"{card.name} ({sized(card.memory_free)} free)" for card in room.cards)
     if layers == room.all_layers:
         return f"All {room.shape.block_count} layers and the output fit on {names}."
     if full := room.full_cards():
@@ -317,5 +317,6 @@ def _round_up(context: int) -> int:
     return -(-context // CELL_STEP) * CELL_STEP
 
 
-def _size(num_bytes: int) -> str:
+def sized(num_bytes: int) -> str:
+    """Such as 1.50 GiB or 300 MiB."""
     return f"{num_bytes / 2**30:.2f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MiB"

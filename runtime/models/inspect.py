@@ -17,6 +17,8 @@ from runtime.errors import UnsupportedArchitecture
 from runtime.models.encoding import ENCODERS, encoding_of
 from runtime.models.gguf_format import MetadataValue, StringArray, TensorInfo, invalid, parse
 from runtime.models.header import MAX_WIDTH, Header, ModelShape
+from runtime.models.seq2seq import SEQ2SEQ, check_seq2seq
+from runtime.text.bytes import are_bytes
 
 __all__ = ["Header", "MetadataValue", "ModelShape", "StringArray", "TensorInfo", "check_loadable", "read_header"]
 
@@ -34,7 +36,6 @@ DECODERS = frozenset({
 # Known and refused, with what they are.
 _REFUSED = {
     "an encoder that is not run here": ("llama-embed", "t5encoder"),
-    "an encoder-decoder": ("t5",),
     "a recurrent model": ("mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"),
     "a hybrid of attention and recurrent layers": (
         "falcon-h1", "granitehybrid", "jamba", "kimi-linear", "lfm2", "lfm2moe", "nemotron_h", "nemotron_h_moe",
@@ -51,9 +52,13 @@ _PLAIN_ATTENTION = frozenset(
 )
 
 MAX_EXPERTS = 512  # LLAMA_MAX_EXPERTS
+_NORMAL = 1  # llama_token_type
 _ROPE_SCALING_TYPES = ("none", "linear", "yarn", "longrope")
-_TOKENIZERS = ("llama", "gpt2", "gemma4", "t5")  # SentencePiece BPE, byte-level BPE, BPE of texts, Unigram
-_ENCODER_TOKENIZERS = ("bert", *_TOKENIZERS)  # WordPiece
+_TOKENIZERS = ("llama", "gpt2", "gemma4")  # SentencePiece BPE, byte-level BPE, BPE of texts
+_BYTES = "rwkv"  # the one kind of llama.cpp's that holds any byte
+_DECODER_TOKENIZERS = (*_TOKENIZERS, "t5", _BYTES)
+_ENCODER_TOKENIZERS = ("bert", "t5", *_TOKENIZERS)  # WordPiece, Unigram
+_SEQ2SEQ_TOKENIZERS = ("t5", _BYTES)
 _EPSILONS = ("layer_norm_rms_epsilon", "layer_norm_epsilon", "group_norm_epsilon")
 
 
@@ -80,11 +85,17 @@ def check_loadable(header: Header) -> None:
     shape = header.shape()
     if encoding is not None:
         _check_encoder(header, shape)
+    tokenizers: tuple[str, ...] = _DECODER_TOKENIZERS if encoding is None else _ENCODER_TOKENIZERS
+    if header.architecture in SEQ2SEQ:
+        check_seq2seq(header, shape)
+        tokenizers = _SEQ2SEQ_TOKENIZERS
+    else:
+        _check_blocks(header, shape)
     _check_tensors(header, shape)
     _check_rope(header, shape)
     _check_numbers(header)
     _check_experts(header)
-    _check_tokenizer(header, _TOKENIZERS if encoding is None else _ENCODER_TOKENIZERS)
+    _check_tokenizer(header, tokenizers)
 
 
 def _check_is_whole_model(header: Header) -> None:
@@ -100,25 +111,28 @@ def _check_is_whole_model(header: Header) -> None:
 def _check_architecture(header: Header) -> None:
     name = header.architecture
     kind = REFUSED_ARCHITECTURES.get(name)
-    if kind is None and name not in DECODERS | ENCODERS:
+    if kind is None and name not in DECODERS | ENCODERS | SEQ2SEQ:
         kind = "one that demotic does not know"
     is_causal = header.metadata.get(f"{name}.attention.causal", True) is True
     if kind is None and name in DECODERS and not is_causal and not header.metadata.get(f"{name}.pooling_type"):
         kind = "here without causal attention and without a pooling, so it gives neither text nor vectors"
     if kind is not None:
         raise UnsupportedArchitecture(
-            f"{header.path} is of architecture '{name:.40}', {kind}; decoders and encoders with attention are run.",
+            f"{header.path} is of architecture '{name:.40}', {kind}; decoders, encoders and T5 are run.",
             remedy="Choose a model of another family, for example Llama, Qwen or Gemma, or BERT for vectors.",
         )
     if not header.tensors:
         raise invalid(header.path, "holds no tensors, only a vocabulary", "Give the path of the model itself.")
 
 
-def _check_tensors(header: Header, shape: ModelShape) -> None:
+def _check_blocks(header: Header, shape: ModelShape) -> None:
     header.size("nextn_predict_layers", shape.block_count - 1, least=0, default=0)  # they are counted among the blocks
     blocks = {int(found[1]) for name in header.tensors if (found := re.match(r"blk\.([0-9]{1,6})\.", name))}
     if blocks != set(range(shape.block_count)):
         raise header.fault(f"says it has {shape.block_count} blocks, but its tensors are of {len(blocks)}")
+
+
+def _check_tensors(header: Header, shape: ModelShape) -> None:
     width, vocabulary = shape.embedding_length, shape.vocabulary_size
     expected: dict[str, tuple[int, ...]] = dict.fromkeys(("token_embd.weight", "output.weight"), (width, vocabulary))
     expected["output_norm.weight"] = (width,)
@@ -206,6 +220,11 @@ def _check_tokenizer(header: Header, known: tuple[str, ...]) -> None:
         _check_special_tokens(header, model, len(tokens))
         if model == "t5" and "tokenizer.ggml.scores" not in header.metadata:
             raise header.fault("has a Unigram tokenizer without scores")
+    elif model == _BYTES:
+        types = header.metadata.get("tokenizer.ggml.token_type")
+        control = set(np.flatnonzero(types != _NORMAL).tolist()) if isinstance(types, np.ndarray) else set()
+        if not are_bytes(tokens.all_bytes(), control):
+            raise header.fault("has a tokenizer of kind 'rwkv' that is not one token for each of the 256 bytes")
     elif model != "llama":
         merges = header.metadata.get("tokenizer.ggml.merges")
         if not isinstance(merges, StringArray) or not len(merges):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from runtime.errors import InvalidRequest
+
 
 class Tokenizer(Protocol):
     """Text to token ids and back to bytes."""
@@ -11,7 +13,7 @@ class Tokenizer(Protocol):
     vocabulary_size: int
 
     def encode(self, text: str, *, parse_special: bool, is_beginning: bool = True) -> list[int]:
-        """Token ids of `text`, with what the model wants at the beginning of a sequence, unless it goes on from others.
+        """Token ids of `text`, with what the model wants around a sequence, unless it goes on from others.
 
         `parse_special` reads the names of control tokens in the text as those tokens: right for a rendered chat
         template, wrong for text from outside. A beginning token that the text already begins with is not doubled.
@@ -28,3 +30,26 @@ class Tokenizer(Protocol):
 
     def token_text(self, token: int) -> str:
         """The token as the vocabulary writes it, control tokens included: `<|im_end|>`."""
+
+
+def to_utf8(text: str) -> bytes:
+    """`text` as UTF-8.
+
+    Raises:
+        InvalidRequest: it has half of a character that is written in two.
+    """
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as fault:
+        raise InvalidRequest(
+            f"The text has a lone surrogate at character {fault.start}, which is not a character.",
+            remedy="Send valid Unicode.",
+        ) from fault
+
+
+def frame_of(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """The tokens that the tokenizer puts before and after each text by itself."""
+    around = tokenizer.encode("", parse_special=False)
+    sample = tokenizer.encode("a", parse_special=False)
+    num_before = next((i for i, (x, y) in enumerate(zip(around, sample, strict=False)) if x != y), len(around))
+    return around[:num_before], around[num_before:]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 
+from runtime.errors import InvalidRequest
 from runtime.text.tokenizer import Tokenizer
 
 
@@ -42,6 +43,9 @@ class Vocabulary:
 
         It cannot where the text is no whole UTF-8, or has what the tokenizer takes for something else: SentencePiece's
         own sign for a space.
+
+        Raises:
+            InvalidRequest: the vocabulary has not even the bytes of the text.
         """
         spelled: list[int] = []
         while text:
@@ -49,7 +53,9 @@ class Vocabulary:
                 tokens = self.tokenizer.encode(text.decode(), parse_special=False, is_beginning=False)
                 if b"".join(self.pieces[token] for token in tokens) == text:
                     return spelled + tokens
-            *_, token = self.beginnings(text)
-            spelled.append(token)
-            text = text[len(self.pieces[token]) :]
+            found = list(self.beginnings(text))
+            if not found:
+                raise InvalidRequest(f"The model's vocabulary cannot write {text.decode(errors='replace')!r:.40}.")
+            spelled.append(found[-1])
+            text = text[len(self.pieces[found[-1]]) :]
         return spelled

@@ -11,11 +11,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("runtime", "converters", "tui", "benchmarks")
+# What the chat may use to run tools in its own process; none of it knows an engine.
+TOOLS = (
+    *("runtime.chat.tools", "runtime.chat.reasoning", "runtime.chat.said", "runtime.chat.template"),
+    "runtime.text.stream",
+)
 # What each package may import of the others; `runtime.errors` and `runtime.config` are everybody's.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "runtime": ("runtime",),
     "converters": ("converters", "runtime"),
-    "tui": ("tui", "runtime.errors", "runtime.config"),
+    "tui": ("tui", "runtime.errors", "runtime.config", *TOOLS),
     "benchmarks": ("benchmarks", "runtime", "demotic"),
 }
 
@@ -46,6 +51,17 @@ def test_a_package_imports_only_what_it_may(package: str) -> None:
     for path in files_of(package):
         for module in imported_modules(path):
             assert not is_within(module, ours) or is_within(module, ALLOWED[package]), f"{path} imports {module}"
+
+
+def test_the_chat_and_the_tools_that_it_runs_load_nothing_of_the_engine() -> None:
+    ours = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files_of("tui")]
+    modules = [*ours, "runtime.chat.tools.loop", "runtime.chat.tools.sources.servers"]
+    code = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "runtime.chat.tools.toolbox" in loaded
+    engine = ("runtime.engine", "runtime.backends", "runtime.hardware", "runtime.model", "llama_cpp", "numpy")
+    assert not {name for name in loaded if is_within(name, engine)}
 
 
 def test_the_runtime_never_imports_torch_or_transformers() -> None:

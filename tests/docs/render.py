@@ -20,12 +20,13 @@ from typer.main import get_command
 import demotic
 from runtime.api.errors import TABLE
 from runtime.chat import sandbox
-from runtime.chat.template import PLAIN
+from runtime.chat.template import PLAIN, PLAIN_TASK
 from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.dialects.registry import DIALECTS
 from runtime.models.catalog import CatalogEntry, default_entry, load_catalog
 from runtime.models.encoding import ENCODERS
 from runtime.models.inspect import DECODERS, REFUSED_ARCHITECTURES
+from runtime.models.seq2seq import SEQ2SEQ
 
 REPOSITORY = Path(__file__).parents[2]
 HELP_WIDTH = 96
@@ -126,11 +127,10 @@ def _architectures() -> str:
     for name, kind in REFUSED_ARCHITECTURES.items():
         refused.setdefault(kind, []).append(f"`{name}`")
     lines = [f"- {kind}: {', '.join(names)}" for kind, names in refused.items()]
-    run, encoders = (", ".join(f"`{name}`" for name in sorted(names)) for names in (DECODERS, ENCODERS))
+    run, encoders, both = (", ".join(f"`{name}`" for name in sorted(names)) for names in (DECODERS, ENCODERS, SEQ2SEQ))
     return (
-        f"Run: {run}.\n\nEncoders that are run: {encoders}.\n\nKnown and refused, with what they are:\n\n"
-        + "\n".join(lines)
-        + "\n"
+        f"Run: {run}.\n\nEncoders that are run: {encoders}.\n\nEncoder-decoders that are run: {both}.\n\n"
+        "Known and refused, with what they are:\n\n" + "\n".join(lines) + "\n"
     )
 
 
@@ -147,6 +147,10 @@ def _sandbox() -> str:
 
 def _plain_template() -> str:
     return f"```jinja\n{PLAIN}```\n"
+
+
+def _task_template() -> str:
+    return f"```jinja\n{PLAIN_TASK}```\n"
 
 
 def _dialects() -> str:
@@ -177,6 +181,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "errors": _errors,
     "sandbox": _sandbox,
     "plain-template": _plain_template,
+    "task-template": _task_template,
     "dialects": _dialects,
 }
 

@@ -410,7 +410,8 @@ def named_functions(page: str) -> list[tuple[str, str]]:
 
 
 def in_runtime(name: str) -> Path:
-    return REPOSITORY / name if name in {"demotic.py", "tui/"} else REPOSITORY / "runtime" / name
+    is_beside = name == "demotic.py" or name.startswith("tui/")
+    return REPOSITORY / name if is_beside else REPOSITORY / "runtime" / name
 
 
 def test_every_path_in_the_runtime_readme_exists() -> None:

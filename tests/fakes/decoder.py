@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from runtime.backends.base import BLOCK_CELLS, Chunk, Logits
+from runtime.backends.base import BLOCK_CELLS, Chunk, Logits, Source, SourceEncoder
 from runtime.errors import InferenceFailed
 
 END = 0
+# What the answers of an encoder-decoder begin with.
+START = 256
 
 
 class ByteTokenizer:
@@ -40,6 +42,7 @@ class ScriptedDecoder:
     Every step's chunks are kept in `steps` and its adapter in `adapters`; `fail_at` names the step that fails.
     """
 
+    sources: SourceEncoder | None = None
     vocabulary_size = ByteTokenizer.vocabulary_size
     state_format: str | None = "scripted"
 
@@ -84,11 +87,15 @@ class ScriptedDecoder:
             assert all(cell[1] == adapter for cell in cells)
             for end in range(len(cells) - chunk.num_logits + 1, len(cells) + 1):
                 row = np.zeros(self.vocabulary_size, np.float32)
-                row[self.next_token([cell[0] for cell in cells[:end]])] = 10
+                row[self.next_token([*self.source_of(chunk.slot), *(cell[0] for cell in cells[:end])])] = 10
                 rows.append(row)
         self.most_cells = max(self.most_cells, self.num_used)
         assert self.num_used <= self.num_cells
         return np.array(rows, np.float32).reshape(-1, self.vocabulary_size)
+
+    def source_of(self, slot: int) -> Sequence[int]:
+        """What the sequence in `slot` looks at besides its own tokens."""
+        return ()
 
     def share(self, source: int, slot: int, count: int) -> None:
         assert not self.cells[slot]
@@ -128,6 +135,58 @@ class ScriptedDecoder:
     @property
     def num_used(self) -> int:
         return len({id(cell) for cells in self.cells.values() for cell in cells})
+
+
+class ScriptedSeq2Seq(ScriptedDecoder):
+    """An encoder-decoder whose logits follow `next_token(source, the start token, and the answer so far)`.
+
+    What was encoded together is kept in `encoded`, `fail_encoding` makes the next one fail, and `on_encode` is called
+    in each.
+    """
+
+    def __init__(
+        self, next_token: Callable[[list[int]], int], *, source_length: int = 16, source_batch: int = 24, **sizes: int
+    ) -> None:
+        super().__init__(next_token, **sizes)
+        self.num_slots = self.max_sequences
+        self.sources = ScriptedSources(self, source_length, source_batch)
+        self.encoded: list[list[Source]] = []
+        self.encoded_with: list[str | None] = []
+        self.seen: dict[int, Sequence[int]] = {}
+        self.fail_encoding = False
+        self.on_encode: Callable[[], object] = lambda: None
+
+    def source_of(self, slot: int) -> Sequence[int]:
+        return self.seen[slot]
+
+    def forward(self, chunks: Sequence[Chunk], adapter: str | None = None) -> Logits:
+        assert adapter == self.encoded_with[-1]
+        return super().forward(chunks, adapter)
+
+    def share(self, source: int, slot: int, count: int) -> None:
+        raise AssertionError("answers to different sources have nothing in common")
+
+
+class ScriptedSources:
+    """The encoder of a `ScriptedSeq2Seq`."""
+
+    def __init__(self, decoder: ScriptedSeq2Seq, context_length: int, batch_size: int) -> None:
+        self.context_length = context_length
+        self.batch_size = batch_size
+        self.start: tuple[int, ...] = (START,)
+        self._decoder = decoder
+
+    def encode(self, sources: Sequence[Source], adapter: str | None = None) -> None:
+        decoder = self._decoder
+        assert sum(len(source.tokens) * len(source.slots) for source in sources) <= self.batch_size
+        decoder.seen = {}
+        if decoder.fail_encoding:
+            decoder.fail_encoding = False
+            raise InferenceFailed("The encoder failed.")
+        decoder.on_encode()
+        decoder.encoded.append(list(sources))
+        decoder.encoded_with.append(adapter)
+        decoder.seen = {slot: source.tokens for source in sources for slot in source.slots}
 
 
 def answer_with(text: str, prompt: str) -> Callable[[list[int]], int]:

@@ -10,9 +10,10 @@ import regex
 from llama_cpp import Llama
 
 import demotic
+from runtime.answer import Answer
 from runtime.engine.messages import Delta
 from runtime.errors import ContextOverflow
-from runtime.model import Answer, Model
+from runtime.model import Model
 
 GREEDY = {"temperature": 0.0}
 PROMPTS = {

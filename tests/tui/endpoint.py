@@ -17,13 +17,14 @@ KEY = "the-key"
 
 @dataclass
 class FakeEndpoint:
-    """`script` is what the next answers are made of: strings are pieces of text, a dictionary is an error object.
+    """`script` is what the next answers are made of: strings are pieces of text, a `Call` is one; a dictionary in the
+    place of an answer is an error object.
 
     An answer with a piece WAIT stands still there until `go_on` is set; one with CUT loses its connection there.
     """
 
     url: str = ""
-    script: list[list[str] | dict[str, str]] = field(default_factory=list)
+    script: list[list[str | Call] | dict[str, str]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     go_on: threading.Event = field(default_factory=threading.Event)
 
@@ -33,6 +34,21 @@ class FakeEndpoint:
     def messages(self, request: int) -> list[str]:
         """The texts of one request's conversation."""
         return [message["content"] for message in self.requests[request]["messages"]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call, whose arguments come in pieces; `more` are further fields of its first delta."""
+
+    name: str
+    pieces: tuple[str, ...]
+    id: str | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def deltas(self, index: int) -> list[dict[str, Any]]:
+        first = {"index": index, "id": self.id or f"call_{index}", "type": "function", **self.more}
+        named = {"function": {"name": self.name, "arguments": ""}}
+        return [first | named, *({"index": index, "function": {"arguments": piece}} for piece in self.pieces)]
 
 
 WAIT = "\0wait"
@@ -58,14 +74,18 @@ def running_endpoint() -> Iterator[FakeEndpoint]:
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()
+            calls = [piece for piece in answer if isinstance(piece, Call)]
             for piece in answer:
-                if piece == CUT:
+                if isinstance(piece, Call):
+                    for delta in piece.deltas(calls.index(piece)):
+                        self._event({"choices": [{"delta": {"tool_calls": [delta]}, "finish_reason": None}]})
+                elif piece == CUT:
                     return
-                if piece == WAIT:
+                elif piece == WAIT:
                     assert fake.go_on.wait(20)
                 else:
                     self._event({"choices": [{"delta": {"content": piece}, "finish_reason": None}]})
-            self._event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+            self._event({"choices": [{"delta": {}, "finish_reason": "tool_calls" if calls else "stop"}]})
             self._event({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": len(answer)}})
             self.wfile.write(b"data: [DONE]\n\n")
 

@@ -14,11 +14,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fcntl import ioctl
+from pathlib import Path
 
 import psutil
 
 CHAT = "smollm2-135m-instruct"
 QUESTION = "What is the capital of France? Answer in one sentence."
+ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "demotic", "chat"]
 
 
@@ -153,6 +155,22 @@ def test_on_a_terminal_the_chat_opens_and_quits_leaving_the_terminal_in_order() 
         assert len(left) == 2, "the alternate screen was left"
         assert b"\x1b[?25h" in opened.output
         assert b"Traceback" not in opened.output
+
+
+def test_tools_are_there_with_the_chat_and_end_with_it(tmp_path: Path) -> None:
+    tools = tmp_path / "tools.toml"
+    tools.write_text(
+        f'[servers.faulty]\ncommand = "{sys.executable}"\nargs = ["-m", "tests.fakes.mcp_server"]\ncwd = "{ROOT}"\n'
+    )
+    with terminal(CHAT, "--tools-file", str(tools), "--approve", "faulty_echo") as opened:
+        opened.read_until("faulty_echo")
+        opened.read_until("ready")
+        children = psutil.Process(opened.process.pid).children(recursive=True)
+        assert any("tests.fakes.mcp_server" in child.cmdline() for child in children)
+        opened.press(b"\x11")
+        assert opened.ended() == 0
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive
 
 
 def test_the_sentence_of_a_model_that_did_not_start_is_still_there_after_quitting() -> None:

@@ -10,7 +10,8 @@ class Prompt(Input):
     """An input line that keeps the whole of what is pasted, its line ends as spaces."""
 
     def __init__(self) -> None:
-        super().__init__(placeholder="Say something, in any language")
+        # What was begun before a card took the focus goes on where it was.
+        super().__init__(placeholder="Say something, in any language", select_on_focus=False)
 
     def close(self) -> None:
         """Take nothing any more."""

@@ -7,12 +7,13 @@ from typing import Literal
 from textual.reactive import reactive
 from textual.widgets import Static
 
-State = Literal["loading", "ready", "answering", "failed"]
+State = Literal["loading", "ready", "answering", "asking", "failed"]
 
 _WORDS: dict[State, str] = {
     "loading": "loading …",
     "ready": "ready",
     "answering": "answering … (Esc stops)",
+    "asking": "may the tool run? (Esc stops)",
     "failed": "not started",
 }
 

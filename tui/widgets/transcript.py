@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.containers import VerticalScroll
 from textual.widget import Widget
 
-from tui.widgets.message import Answer, Fault, Notice, Said
+from tui.widgets.message import Fault, Notice, Said
 
 
 class Transcript(VerticalScroll, can_focus=False):
@@ -16,18 +16,15 @@ class Transcript(VerticalScroll, can_focus=False):
         self.anchor()
 
     async def say(self, text: str) -> Said:
-        """Add what the person said; it looks as if it waits until `begin_answer`."""
+        """Add what the person said; it looks as if it waits until it is answered."""
         said = Said(text)
         said.add_class("waiting")
         await self.mount(said)
         return said
 
-    async def begin_answer(self, said: Said) -> Answer:
-        """Add an empty answer to `said`."""
-        said.remove_class("waiting")
-        answer = Answer()
-        await self.mount(answer, after=said)
-        return answer
+    async def add(self, entry: Widget, *, after: Widget) -> None:
+        """Add a part of an answer."""
+        await self.mount(entry, after=after)
 
     async def tell(self, text: str) -> None:
         """Add a notice above what waits."""

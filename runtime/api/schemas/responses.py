@@ -21,8 +21,9 @@ from runtime.api.schemas.common import (
 )
 from runtime.api.schemas.language import LanguageFields
 from runtime.api.schemas.logprobs import MAX_TOP
-from runtime.api.schemas.tools import NORMALIZE, FunctionDefinition, FunctionName, to_call
+from runtime.api.schemas.tools import NORMALIZE, FunctionDefinition, FunctionName
 from runtime.chat.template import Message
+from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.use import ToolUse
 from runtime.config import SamplingDefaults
 from runtime.engine.constraints import Constraint
@@ -106,7 +107,7 @@ class InputItem(BaseModel):
             case "reasoning":
                 return []
             case "function_call":
-                call = to_call(self.call_id or "", self.name or "", self.arguments or "")
+                call = ToolCall.checked(self.call_id or "", self.name or "", self.arguments or "")
                 return [Message("assistant", "", (call,))]
             case "function_call_output":
                 return [Message("tool", _text(self.output), tool_call_id=self.call_id)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -144,7 +143,7 @@ class ToolCallBody(Reported):
 
     def to_call(self) -> ToolCall:
         """The call as the chat layer knows it."""
-        return to_call(self.id, self.function.name, self.function.arguments)
+        return ToolCall.checked(self.id, self.function.name, self.function.arguments)
 
 
 class FunctionDelta(BaseModel):
@@ -187,21 +186,6 @@ class ToolCallDelta(BaseModel):
 def to_tool(name: str, description: str | None, parameters: dict[str, Any] | None, *, is_strict: bool | None) -> Tool:
     """A tool as the chat layer knows it."""
     return Tool(name, description or "", parameters or {"type": "object", "properties": {}}, bool(is_strict))
-
-
-def to_call(call_id: str, name: str, arguments: str) -> ToolCall:
-    """A call of an earlier answer as the chat layer knows it.
-
-    Raises:
-        ValueError: its arguments are no JSON object; within a validator, pydantic tells where.
-    """
-    try:
-        is_object = isinstance(json.loads(arguments or "{}"), dict)
-    except (ValueError, RecursionError):
-        is_object = False
-    if not is_object:
-        raise ValueError(f"the arguments of a call of '{name}' are no JSON object")
-    return ToolCall(call_id, name, arguments or "{}")
 
 
 def to_use(known: tuple[Tool, ...], choice: ToolChoice | None, *, is_parallel: bool | None) -> ToolUse:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 import numpy as np
 
-from runtime.backends.base import BLOCK_CELLS, Chunk, Logits
+from runtime.backends.base import BLOCK_CELLS, Chunk, Logits, SourceEncoder
 from runtime.backends.llama.library import take_error
 from runtime.backends.llama.threads import ThreadGovernor
 from runtime.errors import InferenceFailed, ModelLoadFailed
@@ -21,13 +21,20 @@ if TYPE_CHECKING:
 
 # llama.cpp's own bound, LLAMA_MAX_SEQ in llama-cparams.h.
 _MAX_VIEWS = 256
-_KV_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0}
+_KV_TYPES = {"f32": llama_cpp.GGML_TYPE_F32, "f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0}
 
 
 class LlamaDecoder:
     """`Decoder` over a loaded model. It must be closed before the model."""
 
-    def __init__(self, model: LlamaModel, plan: Plan) -> None:
+    sources: SourceEncoder | None = None
+
+    def __init__(self, model: LlamaModel, plan: Plan, *, keeps_finished: bool = True) -> None:
+        """Make a context as `plan` says, with slots for finished sequences too if it `keeps_finished` ones.
+
+        Raises:
+            ModelLoadFailed: llama.cpp refused the plan.
+        """
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = plan.num_cells
         params.n_batch = plan.batch_size
@@ -40,7 +47,8 @@ class LlamaDecoder:
         most_slots = (_MAX_VIEWS - 1) // self._views_per_slot
         self.max_sequences = min(plan.max_sequences, most_slots)
         # As many finished sequences can be kept as may run; one that runs alone (`demotic run`) keeps none.
-        self.num_slots = 1 if plan.max_sequences == 1 else min(2 * plan.max_sequences, most_slots)
+        keeps_finished = keeps_finished and plan.max_sequences > 1
+        self.num_slots = min(2 * plan.max_sequences, most_slots) if keeps_finished else self.max_sequences
         self._aside = self.num_slots * self._views_per_slot
         params.n_seq_max = self._aside + 1
         params.n_threads = plan.threads
@@ -88,11 +96,11 @@ class LlamaDecoder:
         addresses = self._views.ctypes.data + self._views.strides[0] * np.arange(size, dtype=np.uintp)
         self._view_pointers = np.ascontiguousarray(addresses)
         self._batch = llama_cpp.llama_batch(
-            token=_pointer(self._tokens, ctypes.c_int32),
-            pos=_pointer(self._positions, ctypes.c_int32),
-            n_seq_id=_pointer(self._counts, ctypes.c_int32),
-            seq_id=_pointer(self._view_pointers, ctypes.POINTER(ctypes.c_int32)),
-            logits=_pointer(self._wants, ctypes.c_int8),
+            token=as_pointer(self._tokens, ctypes.c_int32),
+            pos=as_pointer(self._positions, ctypes.c_int32),
+            n_seq_id=as_pointer(self._counts, ctypes.c_int32),
+            seq_id=as_pointer(self._view_pointers, ctypes.POINTER(ctypes.c_int32)),
+            logits=as_pointer(self._wants, ctypes.c_int8),
         )
 
     def forward(self, chunks: Sequence[Chunk], adapter: str | None = None) -> Logits:
@@ -153,7 +161,7 @@ class LlamaDecoder:
         try:
             self._check_aside(start)
             state = np.empty(llama_cpp.llama_state_seq_get_size(self._context, self._aside), np.uint8)
-            pointer = _pointer(state, ctypes.c_uint8)
+            pointer = as_pointer(state, ctypes.c_uint8)
             if llama_cpp.llama_state_seq_get_data(self._context, pointer, state.size, self._aside) != state.size:
                 raise InferenceFailed(f"llama.cpp could not save a state: {take_error() or 'no reason given'}.")
             return state.tobytes()
@@ -165,7 +173,7 @@ class LlamaDecoder:
         take_error()
         data = np.frombuffer(state, np.uint8)
         try:
-            pointer = _pointer(data, ctypes.c_uint8)
+            pointer = as_pointer(data, ctypes.c_uint8)
             if llama_cpp.llama_state_seq_set_data(self._context, pointer, data.size, self._aside) != data.size:
                 raise InferenceFailed(f"llama.cpp could not restore a state: {take_error() or 'no reason given'}.")
             self._check_aside(start)
@@ -205,7 +213,8 @@ class LlamaDecoder:
             self._context = None
 
 
-def _pointer(array: np.ndarray, kind: type) -> ctypes._Pointer:  # type: ignore[type-arg]  # of many element types
+def as_pointer(array: np.ndarray, kind: type) -> ctypes._Pointer:  # type: ignore[type-arg]  # of many element types
+    """The elements of `array` as llama.cpp wants them; the array must outlive their use."""
     return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
 
 

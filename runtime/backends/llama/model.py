@@ -9,10 +9,8 @@ from pathlib import Path
 import llama_cpp
 
 from runtime.backends.llama import library
-from runtime.backends.llama.tokenizer import LlamaTokenizer
+from runtime.backends.llama.tokenizer import tokenizer_of
 from runtime.errors import Cancelled, ModelLoadFailed
-
-_MAX_VALUE_BYTES = 256
 
 
 class LlamaModel:
@@ -48,13 +46,29 @@ class LlamaModel:
                 f"llama.cpp could not load {path}: {library.take_error() or 'no reason given'}.",
                 remedy="Fetch the file again, or convert it anew.",
             )
-        self.tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(self.handle))
+        self.has_encoder = bool(llama_cpp.llama_model_has_encoder(self.handle))
+        vocabulary = llama_cpp.llama_model_get_vocab(self.handle)
+        try:
+            self.tokenizer = tokenizer_of(
+                vocabulary, has_encoder=self.has_encoder, embedded=self.metadata("tokenizer.huggingface.json")
+            )
+        except BaseException:
+            self.close()
+            raise
+        start = llama_cpp.llama_model_decoder_start_token(self.handle)
+        # T5's answers begin with padding; files may leave that unsaid.
+        self.decoder_start = start if start >= 0 else llama_cpp.llama_vocab_pad(vocabulary)
 
     def metadata(self, key: str) -> str:
-        """A short metadata value as text, numbers in decimal; '' where the file has none of that key."""
-        buffer = ctypes.create_string_buffer(_MAX_VALUE_BYTES)
-        length = llama_cpp.llama_model_meta_val_str(self.handle, key.encode(), buffer, _MAX_VALUE_BYTES)
-        return buffer.value.decode("utf-8", "replace") if length > 0 else ""
+        """A metadata value as text, numbers in decimal; '' where the file has none of that key."""
+        length = 0
+        # The first time it is only asked how long it is.
+        for _ in range(2):
+            buffer = ctypes.create_string_buffer(length + 1)
+            length = llama_cpp.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
+            if length < 0:
+                return ""
+        return buffer.value.decode("utf-8", "replace")
 
     def close(self) -> None:
         """Free the weights. Calling it twice is harmless."""

@@ -8,6 +8,8 @@ from typing import Literal
 from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.sources.base import OfferedTool
 
+# The exit status of a command that denied a call because there was nobody to ask.
+UNAPPROVED = 3
 Verdict = Literal["once", "always", "deny"]
 Ask = Callable[[OfferedTool, ToolCall], Awaitable[Verdict]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -44,3 +45,18 @@ class ToolCall:
     name: str
     arguments: str
     changes: tuple[Change, ...] = ()
+
+    @classmethod
+    def checked(cls, call_id: str, name: str, arguments: str, changes: tuple[Change, ...] = ()) -> ToolCall:
+        """A call that came from elsewhere; no arguments at all are none.
+
+        Raises:
+            ValueError: the arguments are no JSON object.
+        """
+        try:
+            is_object = isinstance(json.loads(arguments or "{}"), dict)
+        except (ValueError, RecursionError):
+            is_object = False
+        if not is_object:
+            raise ValueError(f"the arguments of a call of '{name}' are no JSON object")
+        return cls(call_id, name, arguments or "{}", changes)

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from runtime.chat.reasoning import Piece
 from runtime.chat.template import Message
@@ -20,14 +20,25 @@ from runtime.chat.tools.prompts import ToolPrompts, prompts_for
 from runtime.chat.tools.sources.base import ToolFault
 from runtime.chat.tools.toolbox import Toolbox
 from runtime.chat.tools.use import ToolUse
-from runtime.engine.messages import Finished
 
 
-class Answers(Protocol):
+class TurnEnd(Protocol):
+    """What ends a model's turn."""
+
+    @property
+    def reason(self) -> str:
+        """Why it ended: "stop" is its own end, all else cut it short."""
+
+
+EndT = TypeVar("EndT", bound=TurnEnd)
+EndT_co = TypeVar("EndT_co", bound=TurnEnd, covariant=True)
+
+
+class Answers(Protocol[EndT_co]):
     """Something that answers a conversation."""
 
-    def answer(self, messages: Sequence[Message], tools: ToolUse) -> AsyncGenerator[Piece | ToolCall | Finished]:
-        """What it thinks, says and calls, as it comes; last a `Finished`. Calls are normalised already."""
+    def answer(self, messages: Sequence[Message], tools: ToolUse) -> AsyncGenerator[Piece | ToolCall | EndT_co]:
+        """What it thinks, says and calls, as it comes; last what ends the turn. Calls are normalised already."""
 
 
 @dataclass(frozen=True)
@@ -82,56 +93,73 @@ class CallEnded:
                 return told
 
 
-Event = Piece | CallAsked | CallEnded | Finished
+Event: TypeAlias = Piece | CallAsked | CallEnded | EndT
+
+# The model's last word where it has none: many templates refuse a user's turn that follows a tool's.
+_NO_WORDS = "…"
+_STOPPED = "the user stopped it"
 
 
 async def run_tools(
-    model: Answers,
-    messages: Sequence[Message],
+    model: Answers[EndT],
+    turns: list[Message],
     tools: ToolUse,
     toolbox: Toolbox,
     approval: Approval,
     *,
     language: str | None = None,
-) -> AsyncGenerator[Event]:
-    """Answer a conversation with what tools say; a `Finished` ends each of the model's turns, and the last one all.
+) -> AsyncGenerator[Event[EndT]]:
+    """Answer a conversation with what tools say; a `TurnEnd` ends each of the model's turns, and the last one all.
 
     A call that must be is asked for in the first turn only, or there would never be an answer. After as many rounds of
     calls as `toolbox` allows, the model must answer without. `language` is that in which it is told what became of a
     call that did not succeed.
+
+    What is said, called and found out is added to `turns`. However this ends, also where it is closed or cancelled, the
+    conversation can go on: no call is without a result, and the model has the last word.
     """
-    turns = list(messages)
     prompts = prompts_for(language)
     has_spoken = False
-    for num_left in range(toolbox.limits.max_rounds, -1, -1):
-        said: list[str] = []
-        calls: list[ToolCall] = []
-        is_whole = False
-        async with aclosing(model.answer(turns, tools if num_left else replace(tools, choice="none"))) as answer:
-            async for event in answer:
-                if isinstance(event, ToolCall):
-                    calls.append(event)
-                    continue
-                if isinstance(event, Finished):
-                    is_whole = event.reason == "stop"
-                elif event.kind == "content":
-                    if has_spoken and not said:
-                        # What it says now is another turn.
-                        yield Piece("content", "\n\n")
-                    said.append(event.text)
-                yield event
-        has_spoken = has_spoken or bool(said)
-        # What was cut off or stopped is not acted on.
-        if not calls or not is_whole:
-            return
-        turns.append(Message("assistant", "".join(said), tuple(calls)))
-        for call in calls:
-            asked = CallAsked(call)
-            yield asked
-            ended = await _end(asked, toolbox, approval)
-            yield ended
-            turns.append(ended.told(prompts))
-        tools = replace(tools, choice="auto", named=None, among=None)
+    calls: list[ToolCall] = []
+    try:
+        for num_left in range(toolbox.limits.max_rounds, -1, -1):
+            said: list[str] = []
+            is_whole = False
+            use = tools if num_left else replace(tools, choice="none")
+            try:
+                async with aclosing(model.answer(tuple(turns), use)) as answer:
+                    async for event in answer:
+                        if isinstance(event, ToolCall):
+                            calls.append(event)
+                            continue
+                        if not isinstance(event, Piece):
+                            is_whole = event.reason == "stop"
+                        elif event.kind == "content":
+                            if has_spoken and not said:
+                                # What it says now is another turn.
+                                yield Piece("content", "\n\n")
+                            said.append(event.text)
+                        yield event
+            finally:
+                # What was cut off or stopped is not acted on.
+                calls = calls if is_whole else []
+                if said or calls:
+                    turns.append(Message("assistant", "".join(said), tuple(calls)))
+            has_spoken = has_spoken or bool(said)
+            if not calls:
+                return
+            while calls:
+                asked = CallAsked(calls[0])
+                yield asked
+                ended = await _end(asked, toolbox, approval)
+                turns.append(ended.told(prompts))
+                del calls[0]
+                yield ended
+            tools = replace(tools, choice="auto", named=None, among=None)
+    finally:
+        turns += [CallEnded(CallAsked(call), "failed", _STOPPED).told(prompts) for call in calls]
+        if turns and turns[-1].role == "tool":
+            turns.append(Message("assistant", _NO_WORDS))
 
 
 async def _end(asked: CallAsked, toolbox: Toolbox, approval: Approval) -> CallEnded:

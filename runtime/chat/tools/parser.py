@@ -14,11 +14,19 @@ from runtime.chat.reasoning import Piece
 from runtime.chat.tools.call import Tool, ToolCall
 from runtime.chat.tools.dialects.base import Dialect, ReadCall, Unfinished
 from runtime.chat.tools.normalise import normalise_call
+from runtime.chat.tools.use import ToolUse
 
 
 def new_id() -> str:
     """An id for a call."""
     return f"call_{uuid.uuid4().hex[:24]}"
+
+
+def parser_of(use: ToolUse, dialect: Dialect) -> CallParser | None:
+    """What finds the calls that a request allows in its answer; None where there may be none."""
+    if not use.allowed:
+        return None
+    return CallParser(dialect, use.allowed, use.max_calls, normalises=use.normalises)
 
 
 class CallParser:

@@ -16,6 +16,7 @@ from runtime.models import starter
 from runtime.models.store import Store
 from tests.fakes.hub import COMMIT, FakeHub, running_hub
 from tests.tiny.gguf import write_tiny_gguf
+from tests.tiny.seq2seq import tiny_byt5, write_seq2seq
 
 Capture = pytest.CaptureFixture[str]
 
@@ -208,3 +209,10 @@ def test_sizes_are_readable() -> None:
         "8.54 GB",
         "size not known",
     ]
+
+
+def test_show_of_an_encoder_decoder_says_what_it_is(tmp_path: Path, capsys: Capture) -> None:
+    show(str(write_seq2seq(tmp_path / "byt5.gguf", tiny_byt5())), as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    shown = {key: document[key] for key in ("kind", "architecture", "context_length", "vocabulary_size")}
+    assert shown == {"kind": "encoder-decoder", "architecture": "t5", "context_length": 128, "vocabulary_size": 384}

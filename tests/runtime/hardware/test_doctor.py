@@ -17,6 +17,7 @@ from runtime.hardware.advice import advise, choose_cuda_wheel
 from runtime.hardware.ggml import LlamaBuild
 from runtime.hardware.probe import Machine, NvidiaCard, OnnxBuild
 from tests.runtime.hardware import GIB, cuda, machine
+from tests.tiny.seq2seq import tiny_byt5, write_seq2seq
 
 CPU_ONNX = OnnxBuild("1.22.0", ("CPUExecutionProvider",))
 RTX_4090 = NvidiaCard("NVIDIA GeForce RTX 4090", 24 * GIB, 23 * GIB, "550.54.15", "8.9")
@@ -216,3 +217,9 @@ def test_the_command_ends_with_0_although_it_warns(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["plan"]["threads"] >= 1
+
+
+def test_an_encoder_decoder_gets_a_plan_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    doctor(write_seq2seq(tmp_path / "byt5.gguf", tiny_byt5()), as_json=True, machine=WELL)
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert (plan["kv_type"], plan["flash_attention"], plan["batch_size"]) == ("f32", False, 1024)

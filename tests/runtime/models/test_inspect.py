@@ -424,7 +424,6 @@ def test_byte_level_bpe_needs_no_byte_tokens(tmp_path: Path) -> None:
     ("architecture", "says"),
     [
         ("t5encoder", "an encoder"),
-        ("t5", "an encoder-decoder"),
         ("mamba", "a recurrent model"),
         ("rwkv7", "a recurrent model"),
         ("jamba", "a hybrid"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -75,15 +76,15 @@ async def run(
     limits: ToolRunConfig | None = None,
     language: str | None = None,
     choice: Literal["auto", "required"] = "auto",
-) -> list[Event]:
+) -> list[Event[Finished]]:
     ran.clear()
     toolbox = Toolbox([FunctionTools([weather, send])], limits)
     approval = approval or Approval(("weather", "send"), read_only_is_free=False)
     use = ToolUse.checked(toolbox.tools, choice)
-    return [event async for event in run_tools(model, QUESTION, use, toolbox, approval, language=language)]
+    return [event async for event in run_tools(model, list(QUESTION), use, toolbox, approval, language=language)]
 
 
-def ends(events: list[Event]) -> list[tuple[str, str]]:
+def ends(events: list[Event[Finished]]) -> list[tuple[str, str]]:
     return [(event.outcome, event.text) for event in events if isinstance(event, CallEnded)]
 
 
@@ -189,6 +190,42 @@ async def test_calls_of_an_answer_that_was_cut_off_are_not_run() -> None:
     model = Scripted([called("weather", city="Sofia"), finished("length")])
     assert ends(await run(model)) == []
     assert ran == []
+
+
+async def grown(*turns: Sequence[str | ToolCall | Finished], until: type[object] = Finished) -> list[Message]:
+    """The turns that a conversation has gained when the loop is left at the last event of a kind, or at its end."""
+    conversation = list(QUESTION)
+    toolbox = Toolbox([FunctionTools([weather, send])])
+    approval = Approval(("weather", "send"), read_only_is_free=False)
+    events = run_tools(Scripted(*turns), conversation, ToolUse.checked(toolbox.tools, "auto"), toolbox, approval)
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, until) and until is not Finished:
+                break
+    return conversation[len(QUESTION) :]
+
+
+async def test_the_conversation_grows_by_calls_results_and_words() -> None:
+    call = called("weather", city="Sofia")
+    assert await grown(["Ще проверя.", call], ["18 ", "градуса."]) == [
+        Message("assistant", "Ще проверя.", (call,)),
+        Message("tool", "18 °C in Sofia", tool_call_id="call_1", name="weather"),
+        Message("assistant", "18 градуса."),
+    ]
+    assert await grown(["Здравей."]) == [Message("assistant", "Здравей.")]
+    assert await grown([called("weather", city="Sofia"), finished("length")]) == []
+
+
+async def test_a_stopped_conversation_has_a_result_for_each_call_and_the_model_s_word_last() -> None:
+    calls = (called("weather", 1, city="Sofia"), called("send", 2, text="hi"))
+    turns = await grown([*calls], ["never"], until=CallEnded)
+    assert turns == [
+        Message("assistant", "", calls),
+        Message("tool", "18 °C in Sofia", tool_call_id="call_1", name="weather"),
+        Message("tool", "The function send failed: the user stopped it", tool_call_id="call_2", name="send"),
+        Message("assistant", "…"),
+    ]
+    assert await grown(["Ед", "но."], until=Piece) == [Message("assistant", "Ед")]
 
 
 async def test_a_long_result_is_cut_before_the_model_sees_it() -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from runtime.chat.tools.call import Tool, ToolCall
+from runtime.chat.tools.constraint import constraint_of
 from runtime.chat.tools.dialects.registry import DIALECTS
+from runtime.chat.tools.parser import parser_of
 from runtime.chat.tools.use import ToolUse
 from runtime.config import ToolLimits
 from runtime.engine.constraints import Constraint, ConstraintCompiler, GrammarMatcher, Matcher
@@ -21,7 +23,7 @@ COMPILER = ConstraintCompiler(ByteTokenizer())
 
 
 def matcher(use: ToolUse, dialect: str, answer: Constraint | None = None) -> Matcher:
-    return COMPILER.compile(use.constraint(DIALECTS[dialect], answer))
+    return COMPILER.compile(constraint_of(use, DIALECTS[dialect], answer))
 
 
 def allows(found: Matcher, text: str) -> bool:
@@ -97,10 +99,10 @@ def test_a_call_or_an_answer_in_a_form_are_both_possible() -> None:
     assert not allows(matcher(ToolUse(TOOLS, "required"), "hermes", form), '{"ok"')
     for source in ("{", "3"):
         with pytest.raises(InvalidRequest, match="no JSON schema"):
-            ToolUse(TOOLS).constraint(DIALECTS["hermes"], Constraint("json_schema", source))
+            constraint_of(ToolUse(TOOLS), DIALECTS["hermes"], Constraint("json_schema", source))
     assert allows(matcher(ToolUse((UNKNOWN,)), "hermes", form), write("hermes", "odd", b=1))
     with pytest.raises(InvalidRequest, match="exclude each other"):
-        ToolUse(TOOLS).constraint(DIALECTS["hermes"], Constraint("regex", "a"))
+        constraint_of(ToolUse(TOOLS), DIALECTS["hermes"], Constraint("regex", "a"))
 
 
 def test_mistrals_calls_may_have_the_ids_of_its_eleventh_tokenizer() -> None:
@@ -113,7 +115,7 @@ def test_mistrals_calls_may_have_the_ids_of_its_eleventh_tokenizer() -> None:
 def test_without_tools_or_a_choice_of_none_nothing_is_called() -> None:
     for use in (ToolUse(), ToolUse(TOOLS, "none")):
         assert use.allowed == use.told == ()
-        assert use.parser(DIALECTS["hermes"]) is None
+        assert parser_of(use, DIALECTS["hermes"]) is None
 
 
 UNKNOWN = Tool("odd", "", {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}})

@@ -1,0 +1,112 @@
+"""An endpoint of OpenAI's shape as what answers a conversation, with tools or without."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from runtime.chat.reasoning import Piece
+from runtime.chat.template import Message
+from runtime.chat.tools.call import Change, Tool, ToolCall
+from runtime.chat.tools.normalise import normalise_call
+from runtime.chat.tools.use import ToolUse
+from runtime.config import RunConfig
+from tui.client import ChatClient
+from tui.events import AnswerFailed, AnswerFinished
+from tui.shapes import CallDelta, body_of
+
+# An answer that ends with calls has come to its own end.
+_OWN_ENDS = {"stop", "tool_calls", "function_call"}
+
+
+class HttpAnswers:
+    """`runtime.chat.tools.loop.Answers` of an endpoint."""
+
+    def __init__(self, client: ChatClient, config: RunConfig) -> None:
+        self._client = client
+        self._config = config
+
+    async def answer(
+        self, messages: Sequence[Message], tools: ToolUse
+    ) -> AsyncGenerator[Piece | ToolCall | AnswerFinished]:
+        """See `Answers.answer`. Closing the generator takes the request back.
+
+        Raises:
+            AnswerFailed: the request was refused, the answer broke off, or a call in it cannot be read.
+        """
+        started = time.perf_counter()
+        first: float | None = None
+        num_characters, num_tokens, reason = 0, 0, ""
+        calls = _Calls()
+        async with aclosing(self._client.chunks(body_of(messages, tools, self._config))) as chunks:
+            async for chunk in chunks:
+                for choice in chunk.choices:
+                    delta = choice.delta
+                    if first is None and (delta.content or delta.tool_calls):
+                        first = time.perf_counter()
+                    if delta.content:
+                        num_characters += len(delta.content)
+                        yield Piece("content", delta.content)
+                    for call in delta.tool_calls or ():
+                        calls.push(call)
+                    reason = choice.finish_reason or reason
+                if chunk.usage is not None:
+                    num_tokens = chunk.usage.completion_tokens
+        ended = time.perf_counter()
+        first = first if first is not None else ended
+        if reason in _OWN_ENDS:
+            reason = "stop"
+            for found in calls.read(tools.allowed):
+                yield found
+        yield AnswerFinished(reason, num_tokens, num_characters, first - started, ended - first)
+
+
+@dataclass
+class _Call:
+    """A call that comes in pieces."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    changes: tuple[Change, ...] = ()
+
+
+class _Calls:
+    """Puts the calls of an answer together."""
+
+    def __init__(self) -> None:
+        self._calls: list[_Call] = []
+        self._at: dict[int, _Call] = {}
+
+    def push(self, delta: CallDelta) -> None:
+        """Take the next piece. Some endpoints number no calls, but each has an id of its own."""
+        call = self._at.get(delta.index)
+        if call is None or (delta.id and call.id and delta.id != call.id):
+            call = self._at[delta.index] = _Call()
+            self._calls.append(call)
+        call.id = delta.id or call.id
+        call.name = call.name or delta.function.name or ""
+        call.arguments += delta.function.arguments or ""
+        if delta.demotic is not None:
+            call.changes = tuple(change.to_change() for change in delta.demotic.changes)
+
+    def read(self, tools: Sequence[Tool]) -> list[ToolCall]:
+        """The calls, normalised where the endpoint has not done so; none where there are no `tools` to call.
+
+        Raises:
+            AnswerFailed: the arguments of one are no JSON object.
+        """
+        return [_read(call, tools) for call in self._calls] if tools else []
+
+
+def _read(call: _Call, tools: Sequence[Tool]) -> ToolCall:
+    call_id = call.id or f"call_{uuid.uuid4().hex[:24]}"
+    try:
+        found = ToolCall.checked(call_id, call.name, call.arguments, call.changes)
+    except ValueError as fault:
+        raise AnswerFailed(f"The answer cannot be read: {fault}.") from None
+    mended = normalise_call(found, tools)
+    return found if mended is found else replace(mended, changes=found.changes + mended.changes)

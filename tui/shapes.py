@@ -1,0 +1,124 @@
+"""OpenAI's shapes, as far as the chat speaks them: what it sends, and what it reads of what comes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from runtime.chat.template import Message
+from runtime.chat.tools.call import Change, Rule
+from runtime.chat.tools.dialects.writing import openai_tool
+from runtime.chat.tools.use import ToolUse
+from runtime.config import RunConfig
+
+
+class FunctionDelta(msgspec.Struct):
+    """What a chunk adds to a call."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ChangeBody(msgspec.Struct, rename={"before": "from", "after": "to"}):
+    """A value that demotic's server has normalised."""
+
+    path: str
+    before: Any
+    after: Any
+    rule: Rule
+
+    def to_change(self) -> Change:
+        """The same as the chat layer knows it."""
+        return Change(self.path, self.before, self.after, self.rule)
+
+
+class CallReport(msgspec.Struct):
+    """What demotic's server says of a call beside OpenAI's fields."""
+
+    changes: list[ChangeBody] = []  # msgspec copies it
+
+
+class CallDelta(msgspec.Struct):
+    """What a chunk says of the call `index`; its first has the id and the name."""
+
+    index: int = 0
+    id: str | None = None
+    function: FunctionDelta = msgspec.field(default_factory=FunctionDelta)
+    demotic: CallReport | None = None
+
+
+class Delta(msgspec.Struct):
+    """What a chunk adds to an answer."""
+
+    content: str | None = None
+    tool_calls: list[CallDelta] | None = None
+
+
+class Choice(msgspec.Struct):
+    """A chunk's piece of an answer."""
+
+    delta: Delta
+    finish_reason: str | None = None
+
+
+class Usage(msgspec.Struct):
+    """Tokens of an answer."""
+
+    completion_tokens: int
+
+
+class Error(msgspec.Struct):
+    """A fault, in the place of an answer or in the middle of one."""
+
+    message: str
+    code: str | None = None
+
+
+class Chunk(msgspec.Struct):
+    """One event of a streamed answer, or the body of an error."""
+
+    choices: list[Choice] = []  # msgspec copies it
+    usage: Usage | None = None
+    error: Error | None = None
+
+
+class Model(msgspec.Struct):
+    """A model that the endpoint has."""
+
+    id: str
+
+
+class ModelList(msgspec.Struct):
+    """All of them."""
+
+    data: list[Model]
+
+
+def body_of(messages: Sequence[Message], tools: ToolUse, config: RunConfig) -> dict[str, Any]:
+    """The request for an answer to a conversation, streamed."""
+    body: dict[str, Any] = {
+        "messages": [_message(message) for message in messages],
+        "max_tokens": config.max_tokens,
+        "temperature": config.temperature,
+        "top_p": config.top_p,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if tools.tools:
+        choice = tools.choice if tools.named is None else {"type": "function", "function": {"name": tools.named}}
+        body |= {"tools": [openai_tool(tool) for tool in tools.tools], "tool_choice": choice}
+    return body
+
+
+def _message(message: Message) -> dict[str, Any]:
+    told: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        told["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        told["tool_call_id"] = message.tool_call_id
+    return told
