@@ -73,7 +73,7 @@ def read_tokenizer(checkpoint: Checkpoint, num_rows: int) -> Tokenizer:
     if not path.is_file():
         raise ConversionRefused(
             f"{checkpoint.folder} has no tokenizer: {TOKENIZER_FILE} is missing.",
-            remedy="Get it, or save it with transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...).",
+            remedy="Get it from where the checkpoint was published.",
         )
     text = path.read_text(encoding="utf-8")
     try:

@@ -21,6 +21,7 @@ from runtime.models.encoding import encoding_of
 from runtime.models.files import NoProgress, Progress
 from runtime.models.inspect import check_loadable, read_header
 from runtime.models.name import MODEL_SUFFIX
+from runtime.models.seq2seq import SEQ2SEQ
 
 NUM_GREEDY = 20
 
@@ -131,7 +132,9 @@ def open_model(name: str, progress: Progress | None = None) -> Computed:
         header = read_header(Path(name))
         check_loadable(header)
         if (encoding := encoding_of(header)) is not None:
-            raise UnsupportedArchitecture(f"{name} {encoding.purpose}; models that give text are compared.")
+            raise UnsupportedArchitecture(f"{name} {encoding.purpose}; decoders, which give text, are compared.")
+        if header.architecture in SEQ2SEQ:  # llama.cpp would abort where nothing was encoded before
+            raise UnsupportedArchitecture(f"{name} is an encoder-decoder; decoders are compared.")
         return GgufModel(Path(name))
     from converters.source import SourceModel
 

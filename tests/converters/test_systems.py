@@ -25,6 +25,7 @@ from tests.tiny.checkpoints import (
     tiny_gpt_neox,
     tiny_llama,
     tiny_qwen2,
+    tiny_t5,
 )
 
 INDIC = ("ben_Beng", "hin_Deva", "ory_Orya", "tam_Taml", "tel_Telu")
@@ -164,3 +165,15 @@ def test_marco_qwen2_with_a_head_of_its_own_and_without(is_tied: bool, tmp_path:
     done = convert(Request(str(folder), tmp_path / "a.gguf", "f32"))
     assert_same(done.path, model, within=EXACT)
     assert ("output.weight" in read_header(done.path).tensors) != is_tied
+
+
+def test_p5_items_that_are_tokens_of_their_own_stay_one_token(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizers.unigram()
+    tokenizer.add_tokens(["<A1>", "<A9>", "<2es>"])
+    folder = save_checkpoint(tmp_path / "p5", tiny_t5(tokenizer.get_vocab_size()), tokenizer)
+    done = convert(Request(str(folder), tmp_path / "a.gguf", "f32"))
+    text = "<2es> the user bought <A1><A9>"
+    with open_vocabulary(done.path) as vocabulary:
+        tokens = vocabulary.encode(text, parse_special=False)
+    for item in ("<A1>", "<A9>", "<2es>"):
+        assert tokens.count(tokenizer.token_to_id(item) or 0) == 1

@@ -17,7 +17,10 @@ from converters.verify import NUM_GREEDY, kl_divergences, verify
 from runtime.errors import ConversionRefused, ModelFileInvalid, ModelNotFound, UnsupportedArchitecture
 from tests.converters.families import Families
 from tests.tiny.checkpoints import save_checkpoint, tiny_llama
-from tests.tiny.encoders import tiny_bert, write_encoder
+from tests.tiny.checkpoints import tiny_t5 as tiny_t5_checkpoint
+from tests.tiny.encoders import tiny_bert, tiny_xlm_roberta, write_encoder
+from tests.tiny.seq2seq import tiny_t5, write_seq2seq
+from tests.tiny.tokenizers import unigram
 
 SOME = {language: LINES[language] for language in ("bul_Cyrl", "jpn_Jpan", "hin_Deva")}
 
@@ -80,6 +83,25 @@ def test_models_of_vectors_are_not_compared(families: Families, tmp_path: Path) 
     path = write_encoder(tmp_path / "bert.gguf", tiny_bert(), pooling="mean")
     with pytest.raises(UnsupportedArchitecture, match="gives vectors"):
         verify(str(path), str(path))
+
+
+def test_encoder_decoders_are_not_compared(tmp_path: Path) -> None:
+    path = write_seq2seq(tmp_path / "t5.gguf", tiny_t5())
+    with pytest.raises(UnsupportedArchitecture, match="is an encoder-decoder"):
+        verify(str(path), str(path))
+
+
+@pytest.mark.parametrize("kind", ["t5", "bert"])
+def test_a_conversion_whose_result_cannot_be_compared_is_refused_before_it_is_written(
+    kind: str, tmp_path: Path
+) -> None:
+    tokenizer = unigram()
+    size = tokenizer.get_vocab_size()
+    model = tiny_t5_checkpoint(size) if kind == "t5" else tiny_xlm_roberta()
+    folder = save_checkpoint(tmp_path / "tiny", model, tokenizer)
+    with pytest.raises(ConversionRefused, match="is no decoder that gives text"):
+        convert(Request(str(folder), tmp_path / "a.gguf", verify=True))
+    assert not list(tmp_path.glob("*a.gguf*"))
 
 
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:

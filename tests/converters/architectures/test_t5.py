@@ -17,10 +17,12 @@ from converters.architectures.registry import architecture_of
 from converters.architectures.t5 import T5
 from converters.bytes import decode_bytes
 from converters.checkpoint import open_checkpoint
-from converters.probes import PROBES
+from converters.convert import Request, convert
+from converters.probes import LINES, PROBES
 from converters.tokenizers import read_tokenizer
 from converters.verify import kl_divergences
 from runtime.errors import ConversionRefused
+from runtime.model import load
 from runtime.models.inspect import read_header
 from tests.converters.seq2seq import Computed, wanted_logits, written
 from tests.tiny.checkpoints import save_checkpoint, tiny_byt5, tiny_mt5, tiny_t5
@@ -68,6 +70,29 @@ def test_logits_and_greedy_text_are_those_of_the_source(kind: str, within: float
         assert texts[0] == texts[1]
     finally:
         ours.close()
+
+
+@pytest.mark.parametrize("kind", ["t5", "mt5"])
+def test_the_runtime_answers_as_the_source(kind: str, tmp_path: Path) -> None:
+    folder, model = saved(kind, tmp_path / "tiny")
+    done = convert(Request(str(folder), tmp_path / "a.gguf", "f32"))
+    text = LINES["bul_Cyrl"]
+    tokenizer = read_tokenizer(open_checkpoint(str(folder)), model.config.vocab_size)
+    source, wanted = tokenizer.encode(text), [0]
+    while len(wanted) < 9 and wanted[-1] != 1:
+        wanted.append(int(wanted_logits(model, source, wanted)[-1].argmax()))
+    with load(str(done.path)) as opened:
+        answer = opened.complete(text, max_tokens=8, temperature=0)
+    assert answer.text.strip() == tokenizer.decode(wanted).strip()
+
+
+def test_bytes_are_converted_whole(tmp_path: Path) -> None:
+    folder, _ = saved("byt5", tmp_path / "tiny")
+    done = convert(Request(str(folder), tmp_path / "a.gguf", "f32"))
+    assert done.manifest.tokenizer["kind"] == "rwkv"
+    assert done.manifest.tokenizer["different"] == 0
+    header = read_header(done.path)
+    assert (header.metadata["t5.block_count"], header.metadata["t5.decoder_block_count"]) == (4, 2)
 
 
 def norm_not_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
