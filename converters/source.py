@@ -18,6 +18,8 @@ class SourceModel:
         import torch
         import transformers
 
+        # Its bar would stand among what is told, also where that is JSON.
+        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         auto: Any = transformers.AutoModelForCausalLM
         try:
             self._model: Any = auto.from_pretrained(checkpoint.folder, dtype=torch.float32, trust_remote_code=False)

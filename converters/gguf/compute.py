@@ -12,6 +12,7 @@ import numpy as np
 from converters.tensors import FloatArray
 from runtime.backends.llama import library
 from runtime.backends.llama.model import LlamaModel
+from runtime.backends.llama.threads import ThreadGovernor
 from runtime.errors import InferenceFailed, ModelLoadFailed
 
 # More would be of little use for the few tokens at a time that are compared.
@@ -27,7 +28,9 @@ class GgufModel:
         self.vocabulary_size = self.tokenizer.vocabulary_size
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = params.n_batch = params.n_ubatch = context_length
-        params.n_threads = params.n_threads_batch = min(_MOST_THREADS, os.cpu_count() or 1)
+        threads = min(_MOST_THREADS, os.cpu_count() or 1)
+        params.n_threads = params.n_threads_batch = threads
+        self._governor = ThreadGovernor(threads)
         params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.type_k = params.type_v = llama_cpp.GGML_TYPE_F32
         params.swa_full = True
@@ -74,6 +77,8 @@ class GgufModel:
             batch.seq_id[offset][0] = 0
             batch.logits[offset] = 1
         batch.n_tokens = len(tokens)
+        threads = self._governor.threads()
+        llama_cpp.llama_set_n_threads(self._context, threads, threads)
         status = llama_cpp.llama_decode(self._context, batch)
         if status != 0:
             raise InferenceFailed(f"llama.cpp failed (status {status}): {library.take_error() or 'no reason given'}.")
