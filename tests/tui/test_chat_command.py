@@ -84,9 +84,11 @@ def test_ctrl_c_without_a_terminal_stops_the_answer_and_the_server() -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
+    while not (servers := psutil.Process(process.pid).children()):
+        time.sleep(0.05)
+    (server,) = servers
     assert process.stdout is not None
     assert process.stdout.read(1)
-    (server,) = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
