@@ -79,7 +79,7 @@ def convert(request: Request, progress: Progress | None = None) -> Converted:
     require_free(path, force=request.force)
     architecture = architecture_of(checkpoint, request.options)
     hyperparameters = architecture.hyperparameters()
-    if request.verify and (architecture.name in {"t5", "bert"} or "pooling_type" in hyperparameters):
+    if request.verify and (not architecture.is_decoder or "pooling_type" in hyperparameters):
         raise ConversionRefused(
             f"{request.source} is no decoder that gives text; only these are computed to compare them.",
             remedy="Leave out --verify.",

@@ -55,6 +55,8 @@ class Architecture(ABC):
     embedding: ClassVar[str] = "model.embed_tokens.weight"
     head: ClassVar[str] = "lm_head.weight"
     is_tied_by_default: ClassVar[bool] = False
+    tells_whether_tied: ClassVar[bool] = True  # whether `tie_word_embeddings` in its configs means what it says
+    is_decoder: ClassVar[bool] = True  # and nothing besides
     # Of the names that checkpoints hold beside the weights: buffers that are computed anew.
     ignored: ClassVar[tuple[str, ...]] = ("rotary_emb.inv_freq",)
 
@@ -88,17 +90,44 @@ class Architecture(ABC):
         return self.config.integer("vocab_size")
 
     @property
-    @abstractmethod
     def num_blocks(self) -> int:
         """How many blocks the name map has to know."""
+        return self.config.integer("num_hidden_layers", "n_layer")
+
+    @property
+    def width(self) -> int:
+        """Numbers in a token's hidden state."""
+        return self.config.integer("hidden_size", "n_embd", "n_embed")
+
+    @property
+    def width_ff(self) -> int:
+        """Numbers in the feed-forward network."""
+        return self.config.integer("intermediate_size")
+
+    @property
+    def heads(self) -> int:
+        """Attention heads."""
+        return self.config.integer("num_attention_heads", "n_head")
+
+    @property
+    def context_length(self) -> int:
+        """The longest sequence."""
+        return self.config.integer("max_position_embeddings")
 
     @abstractmethod
     def shapes(self) -> dict[str, Shape]:
         """Every tensor that the checkpoint must hold, rows first, but for the head."""
 
-    @abstractmethod
     def hyperparameters(self) -> dict[str, Value]:
-        """Metadata under the architecture's own name: "context_length", "attention.head_count", ..."""
+        """Metadata under the architecture's own name; each family adds to what all have."""
+        return {
+            "vocab_size": self.vocabulary_size,
+            "context_length": self.context_length,
+            "embedding_length": self.width,
+            "block_count": self.num_blocks,
+            "feed_forward_length": self.width_ff,
+            "attention.head_count": self.heads,
+        }
 
     def pooling_entries(self, default: str | None = None) -> dict[str, Value]:
         """The entry that makes a model of vectors or scores of it, where one is wanted."""
@@ -123,7 +152,8 @@ class Architecture(ABC):
         head = found.get(self.head)
         if not self.is_tied or head is None or _are_equal(head, found[self.embedding]):
             return None if self.is_tied else head
-        self.notes.append(f"{self.head} is written: it differs from the embedding, although the config ties them.")
+        if self.tells_whether_tied:
+            self.notes.append(f"{self.head} is written: it differs from the embedding, although the config ties them.")
         return head
 
     def outputs(self) -> list[Output]:
@@ -134,7 +164,7 @@ class Architecture(ABC):
         """
         wanted = self.shapes()
         found = self._found(wanted)
-        outputs = [self._output(name, self.changed(name, found[name])) for name in wanted if name != self.head]
+        outputs = [self._output(name, self.changed(name, found[name])) for name in wanted]
         head = self.head_of(found)
         if head is not None:
             outputs.append(Output("output.weight", head, stays_f32=False))
@@ -144,15 +174,14 @@ class Architecture(ABC):
         """The checkpoint's tensors by the names of `wanted`, held against its shapes."""
         found: dict[str, Tensor] = {}
         unexpected = []
-        optional = {self.head: (self.vocabulary_size, wanted[self.embedding][1])} if self.is_tied else {}
-        expected = {**wanted, **optional}
+        expected = {**wanted, self.head: (self.vocabulary_size, self.width)}
         for stored, tensor in self.checkpoint.tensors.items():
             name = self.canonical(stored)
             if name in expected and name not in found:
                 found[name] = tensor
             elif not any(part in stored for part in self.ignored):
                 unexpected.append(stored)
-        missing = [name for name in wanted if name not in found]
+        missing = [name for name in expected if name not in found and not (name == self.head and self.is_tied)]
         wrong = [
             f"{name} ({_size(tensor.shape)} instead of {_size(expected[name])})"
             for name, tensor in found.items()

@@ -10,14 +10,7 @@ from converters.architectures.joined import GELUS
 from converters.tensors import Tensor, rows_of
 from runtime.errors import ConversionRefused
 
-_MODULES = {
-    "attention.self.query": ("width", "width"),
-    "attention.self.key": ("width", "width"),
-    "attention.self.value": ("width", "width"),
-    "attention.output.dense": ("width", "width"),
-    "intermediate.dense": ("width_ff", "width"),
-    "output.dense": ("width", "width_ff"),
-}
+_ATTENTION = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
 _NORMS = ("attention.output.LayerNorm", "output.LayerNorm")
 
 
@@ -30,6 +23,7 @@ class Bert(Architecture):
     prefix = "bert."
     embedding = "embeddings.word_embeddings.weight"
     is_tied_by_default = True
+    is_decoder = False
     ignored = ("position_ids", "cls.", "pooler.")
     # The two matrices of a classification head, as transformers calls them; the first one may be left out.
     dense: ClassVar[str] = "pooler.dense"
@@ -39,11 +33,6 @@ class Bert(Architecture):
         super().__post_init__()
         if (kind := self.config.text("position_embedding_type", default="absolute")) != "absolute":
             raise ConversionRefused(f"{self.config.where} has positions of the kind '{kind}', which are not converted.")
-
-    @property
-    def num_blocks(self) -> int:
-        """See `Architecture.num_blocks`."""
-        return self.config.integer("num_hidden_layers")
 
     @property
     def is_tied(self) -> bool:
@@ -61,24 +50,25 @@ class Bert(Architecture):
         return 0
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """Width of the hidden states and of the feed-forward network."""
-        return {"width": self.config.integer("hidden_size"), "width_ff": self.config.integer("intermediate_size")}
+    def context_length(self) -> int:
+        """See `Architecture.context_length`."""
+        return super().context_length - self.offset
 
     def shapes(self) -> dict[str, Shape]:
         """See `Architecture.shapes`."""
-        width = self.sizes["width"]
+        width, width_ff = self.width, self.width_ff
         shapes: dict[str, Shape] = {
             self.embedding: (self.vocabulary_size, width),
-            "embeddings.position_embeddings.weight": (self.config.integer("max_position_embeddings"), width),
+            "embeddings.position_embeddings.weight": (self.context_length + self.offset, width),
             "embeddings.token_type_embeddings.weight": (self._token_types, width),
         }
         shapes |= {f"embeddings.LayerNorm.{part}": (width,) for part in ("weight", "bias")}
+        matrices = dict.fromkeys(_ATTENTION, (width, width))
+        matrices |= {"intermediate.dense": (width_ff, width), "output.dense": (width, width_ff)}
         for block in range(self.num_blocks):
             above = f"encoder.layer.{block}"
-            for name, (rows, columns) in _MODULES.items():
-                shapes[f"{above}.{name}.weight"] = (self.sizes[rows], self.sizes[columns])
-                shapes[f"{above}.{name}.bias"] = (self.sizes[rows],)
+            for name, shape in matrices.items():
+                shapes |= {f"{above}.{name}.weight": shape, f"{above}.{name}.bias": shape[:1]}
             shapes |= {f"{above}.{name}.{part}": (width,) for name in _NORMS for part in ("weight", "bias")}
         if self.has_labels:
             shapes |= {f"{self.dense}.weight": (width, width), f"{self.dense}.bias": (width,)}
@@ -122,13 +112,7 @@ class Bert(Architecture):
         labels: dict[str, Value] = {}
         if self.has_labels and len(self._labels) > 1:
             labels["classifier.output_labels"] = self._labels
-        return {
-            "vocab_size": self.vocabulary_size,
-            "context_length": self.config.integer("max_position_embeddings") - self.offset,
-            "embedding_length": self.sizes["width"],
-            "block_count": self.num_blocks,
-            "feed_forward_length": self.sizes["width_ff"],
-            "attention.head_count": self.config.integer("num_attention_heads"),
+        return super().hyperparameters() | {
             "attention.layer_norm_epsilon": self.config.number("layer_norm_eps"),
             "attention.causal": False,
             **self.pooling_entries("rank" if self.has_labels else None),

@@ -26,23 +26,13 @@ class Bloom(JoinedDecoder):
             raise ConversionRefused(f"{self.config.where} adds residuals after the norm, which llama.cpp does not.")
 
     @property
-    def num_blocks(self) -> int:
-        """See `Architecture.num_blocks`."""
-        return self.config.integer("n_layer", "num_hidden_layers")
-
-    @property
-    def width(self) -> int:
-        """See `JoinedDecoder.width`."""
-        return self.config.integer("hidden_size", "n_embed")
-
-    @property
-    def heads(self) -> int:
-        """See `JoinedDecoder.heads`."""
-        return self.config.integer("n_head", "num_attention_heads")
+    def width_ff(self) -> int:
+        """See `Architecture.width_ff`; its configs do not say it."""
+        return 4 * self.width
 
     @property
     def context_length(self) -> int:
-        """See `JoinedDecoder.context_length`."""
+        """See `Architecture.context_length`."""
         return self.config.integer("seq_length", default=_CONTEXT)
 
     def shapes(self) -> dict[str, Shape]:
@@ -57,8 +47,7 @@ class Bloom(JoinedDecoder):
         shapes |= {f"transformer.word_embeddings_layernorm.{part}": shape for part, shape in norm.items()}
         for index in range(self.num_blocks):
             shapes |= {f"transformer.h.{index}.{name}": shape for name, shape in block.items()}
-        shapes |= {f"transformer.ln_f.{part}": shape for part, shape in norm.items()}
-        return shapes if self.is_tied else shapes | {self.head: (self.vocabulary_size, self.width)}
+        return shapes | {f"transformer.ln_f.{part}": shape for part, shape in norm.items()}
 
     def target(self, name: str) -> str:
         """The gguf package knows these names without their prefix."""

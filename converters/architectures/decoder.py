@@ -19,21 +19,6 @@ class Decoder(Architecture):
     norms: ClassVar[tuple[str, ...]] = ("input_layernorm", "post_attention_layernorm")
 
     @property
-    def num_blocks(self) -> int:
-        """Layers of the model."""
-        return self.config.integer("num_hidden_layers")
-
-    @property
-    def width(self) -> int:
-        """Numbers in a token's hidden state."""
-        return self.config.integer("hidden_size")
-
-    @property
-    def heads(self) -> int:
-        """Attention heads."""
-        return self.config.integer("num_attention_heads")
-
-    @property
     def heads_kv(self) -> int:
         """Heads of keys and values."""
         return self.config.integer("num_key_value_heads", default=self.heads)
@@ -51,7 +36,7 @@ class Decoder(Architecture):
     @property
     def context_length(self) -> int:
         """Positions that llama.cpp computes as the source does: not beyond a window that it does not know."""
-        length = self.config.integer("max_position_embeddings")
+        length = super().context_length
         window = self.window
         if window is None or window >= length:
             return length
@@ -71,14 +56,11 @@ class Decoder(Architecture):
         for block in range(self.num_blocks):
             for name, shape in self.block_shapes().items():
                 shapes[f"model.layers.{block}.{name}"] = shape
-        shapes["model.norm.weight"] = (self.width,)
-        if not self.is_tied:
-            shapes[self.head] = (self.vocabulary_size, self.width)
-        return shapes
+        return shapes | {"model.norm.weight": (self.width,)}
 
     def block_shapes(self) -> dict[str, Shape]:
         """Shapes of one block's tensors."""
-        width, width_ff = self.width, self.config.integer("intermediate_size")
+        width, width_ff = self.width, self.width_ff
         width_q, width_kv = self.heads * self.head_size, self.heads_kv * self.head_size
         shapes: dict[str, Shape] = {f"{name}.weight": (width,) for name in self.norms}
         for name, rows in (("q_proj", width_q), ("k_proj", width_kv), ("v_proj", width_kv)):
@@ -109,13 +91,7 @@ class Decoder(Architecture):
         """See `Architecture.hyperparameters`."""
         if self.heads_kv == 0 or self.heads % self.heads_kv:
             raise ConversionRefused(f"{self.config.where} divides {self.heads} heads among {self.heads_kv}.")
-        return {
-            "vocab_size": self.vocabulary_size,
-            "context_length": self.context_length,
-            "embedding_length": self.width,
-            "block_count": self.num_blocks,
-            "feed_forward_length": self.config.integer("intermediate_size"),
-            "attention.head_count": self.heads,
+        return super().hyperparameters() | {
             "attention.head_count_kv": self.heads_kv,
             "attention.key_length": self.head_size,
             "attention.value_length": self.head_size,

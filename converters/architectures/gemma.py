@@ -26,6 +26,7 @@ class Gemma(Decoder):
     activations = frozenset({"gelu_pytorch_tanh", "gelu"})
     activation_keys = ("hidden_activation", "hidden_act")
     is_tied_by_default = True
+    may_have_head: ClassVar[bool] = False  # in llama.cpp
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,14 +38,14 @@ class Gemma(Decoder):
         return changed(tensor, lambda rows: rows + 1) if "norm" in name else tensor
 
     def head_of(self, found: Mapping[str, Tensor]) -> Tensor | None:
-        """llama.cpp has no head of its own for this family."""
+        """See `Architecture.head_of`."""
         head = super().head_of(found)
-        if head is not None:
+        if head is not None and not self.may_have_head:
             raise ConversionRefused(
                 f"{self.checkpoint.folder} has a head that differs from its embedding, which llama.cpp's {self.name} "
                 "cannot have."
             )
-        return None
+        return head
 
 
 class Gemma2(Gemma):
@@ -104,6 +105,7 @@ class Gemma3(Gemma2):
     name = "gemma3"
     classes = ("Gemma3ForCausalLM", "Gemma3TextModel")
     has_qk_norm = True
+    may_have_head = True
     pattern = 6
     depth_of_27b = 62
 
@@ -118,7 +120,3 @@ class Gemma3(Gemma2):
             raise ConversionRefused(f"{self.config.where} caps attention, which llama.cpp's gemma3 does not.")
         cap = self.config.number("final_logit_softcapping", default=0.0)
         return {"final_logit_softcapping": cap} if cap else {}
-
-    def head_of(self, found: Mapping[str, Tensor]) -> Tensor | None:
-        """This one may have a head of its own."""
-        return Decoder.head_of(self, found)

@@ -28,23 +28,8 @@ class Gpt2(JoinedDecoder):
             raise ConversionRefused(f"{self.config.where} scales attention in a way that llama.cpp's gpt2 does not.")
 
     @property
-    def num_blocks(self) -> int:
-        """See `Architecture.num_blocks`."""
-        return self.config.integer("n_layer")
-
-    @property
-    def width(self) -> int:
-        """See `JoinedDecoder.width`."""
-        return self.config.integer("n_embd")
-
-    @property
-    def heads(self) -> int:
-        """See `JoinedDecoder.heads`."""
-        return self.config.integer("n_head")
-
-    @property
     def width_ff(self) -> int:
-        """See `JoinedDecoder.width_ff`."""
+        """See `Architecture.width_ff`."""
         return self.config.integer("n_inner", default=4 * self.width)
 
     @property
@@ -63,8 +48,7 @@ class Gpt2(JoinedDecoder):
             for name, shape in block.items():
                 stored = shape[::-1] if f".{name}".endswith(_TRANSPOSED) else shape
                 shapes[f"transformer.h.{index}.{name}"] = stored
-        shapes |= {f"transformer.ln_f.{part}": (self.width,) for part in ("weight", "bias")}
-        return shapes if self.is_tied else shapes | {self.head: (self.vocabulary_size, self.width)}
+        return shapes | {f"transformer.ln_f.{part}": (self.width,) for part in ("weight", "bias")}
 
     def changed(self, name: str, tensor: Tensor) -> Tensor:
         """See `Architecture.changed`."""

@@ -24,31 +24,6 @@ class GptNeoX(JoinedDecoder):
     ignored = (".attention.bias", ".attention.masked_bias", "rotary_emb.inv_freq")
 
     @property
-    def num_blocks(self) -> int:
-        """See `Architecture.num_blocks`."""
-        return self.config.integer("num_hidden_layers")
-
-    @property
-    def width(self) -> int:
-        """See `JoinedDecoder.width`."""
-        return self.config.integer("hidden_size")
-
-    @property
-    def heads(self) -> int:
-        """See `JoinedDecoder.heads`."""
-        return self.config.integer("num_attention_heads")
-
-    @property
-    def width_ff(self) -> int:
-        """See `JoinedDecoder.width_ff`."""
-        return self.config.integer("intermediate_size")
-
-    @property
-    def context_length(self) -> int:
-        """See `JoinedDecoder.context_length`."""
-        return self.config.integer("max_position_embeddings")
-
-    @property
     def _has_bias(self) -> bool:
         return self.config.flag("attention_bias", default=True)
 
@@ -63,8 +38,7 @@ class GptNeoX(JoinedDecoder):
             block = {name: shape for name, shape in block.items() if name not in {f"{each}.bias" for each in attention}}
         for index in range(self.num_blocks):
             shapes |= {f"gpt_neox.layers.{index}.{name}": shape for name, shape in block.items()}
-        shapes |= {f"gpt_neox.final_layer_norm.{part}": (self.width,) for part in ("weight", "bias")}
-        return shapes if self.is_tied else shapes | {self.head: (self.vocabulary_size, self.width)}
+        return shapes | {f"gpt_neox.final_layer_norm.{part}": (self.width,) for part in ("weight", "bias")}
 
     def canonical(self, name: str) -> str:
         """See `Architecture.canonical`; newer ones call the head `lm_head`."""

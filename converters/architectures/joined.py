@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 import numpy as np
 
 from converters.architectures.base import Architecture, Shape, Value
@@ -17,26 +15,6 @@ class JoinedDecoder(Architecture):
 
     activations = GELUS
     is_tied_by_default = True
-
-    @property
-    @abstractmethod
-    def width(self) -> int:
-        """Numbers in a token's hidden state."""
-
-    @property
-    @abstractmethod
-    def heads(self) -> int:
-        """Attention heads."""
-
-    @property
-    @abstractmethod
-    def context_length(self) -> int:
-        """The longest sequence."""
-
-    @property
-    def width_ff(self) -> int:
-        """Numbers in the feed-forward network."""
-        return 4 * self.width
 
     def layer(self, norms: tuple[str, str], attention: tuple[str, str], mlp: tuple[str, str]) -> dict[str, Shape]:
         """Shapes of a block by its two norms, its two matrices of attention and the two of its network."""
@@ -56,13 +34,7 @@ class JoinedDecoder(Architecture):
 
     def hyperparameters(self) -> dict[str, Value]:
         """See `Architecture.hyperparameters`."""
-        return {
-            "vocab_size": self.vocabulary_size,
-            "context_length": self.context_length,
-            "embedding_length": self.width,
-            "block_count": self.num_blocks,
-            "feed_forward_length": self.width_ff,
-            "attention.head_count": self.heads,
+        return super().hyperparameters() | {
             "attention.layer_norm_epsilon": self.config.number("layer_norm_epsilon", "layer_norm_eps", default=1e-5),
         }
 

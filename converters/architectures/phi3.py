@@ -28,7 +28,7 @@ class Phi3(Decoder):
 
     def block_shapes(self) -> dict[str, Shape]:
         """See `Decoder.block_shapes`."""
-        width, width_ff = self.width, self.config.integer("intermediate_size")
+        width, width_ff = self.width, self.width_ff
         rows = (self.heads + 2 * self.heads_kv) * self.head_size
         return {
             **{f"{name}.weight": (width,) for name in self.norms},

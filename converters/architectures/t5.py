@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from converters.architectures.base import Architecture, Shape, Value
@@ -27,6 +25,8 @@ class T5(Architecture):
     activation_keys = ("feed_forward_proj",)
     embedding = "shared.weight"
     is_tied_by_default = True
+    tells_whether_tied = False  # newer versions of transformers say so of all heads, and write those that are not
+    is_decoder = False
     # The embedding again, and a table of old checkpoints that transformers does not use either.
     ignored = ("coder.embed_tokens.", ".EncDecAttention.relative_attention_bias.")
 
@@ -54,13 +54,29 @@ class T5(Architecture):
 
     @property
     def num_blocks(self) -> int:
-        """See `Architecture.num_blocks`."""
-        return max(self.depths.values())
+        """See `Architecture.num_blocks`: the encoder is the deeper one."""
+        return self.depths["encoder"]
 
     @property
     def width(self) -> int:
-        """Numbers in a token's hidden state."""
+        """See `Architecture.width`."""
         return self.config.integer("d_model")
+
+    @property
+    def width_ff(self) -> int:
+        """See `Architecture.width_ff`."""
+        return self.config.integer("d_ff")
+
+    @property
+    def heads(self) -> int:
+        """See `Architecture.heads`."""
+        return self.config.integer("num_heads")
+
+    @property
+    def context_length(self) -> int:
+        """See `Architecture.context_length`."""
+        default = _CONTEXT_OF_BYTES if is_of_bytes(self.checkpoint) else _CONTEXT
+        return self.config.integer("n_positions", default=default)
 
     @property
     def is_scaled(self) -> bool:
@@ -86,21 +102,21 @@ class T5(Architecture):
                 shapes |= self._feed_forward(f"{part}.block.{block}.layer.{len(parts)}")
             buckets = self.config.integer("relative_attention_num_buckets", default=32)
             bias = f"{part}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-            shapes[bias] = (buckets, self.config.integer("num_heads"))
+            shapes[bias] = (buckets, self.heads)
             shapes[f"{part}.final_layer_norm.weight"] = (self.width,)
-        return shapes if self.is_tied else shapes | {self.head: (self.vocabulary_size, self.width)}
+        return shapes
 
     def _attention(self, layer: str, name: str) -> dict[str, Shape]:
-        width_heads = self.config.integer("num_heads") * self.config.integer("d_kv")
+        width_heads = self.heads * self.config.integer("d_kv")
         shapes: dict[str, Shape] = {f"{layer}.{name}.{each}.weight": (width_heads, self.width) for each in "qkv"}
         shapes[f"{layer}.{name}.o.weight"] = (self.width, width_heads)
         return shapes | {f"{layer}.layer_norm.weight": (self.width,)}
 
     def _feed_forward(self, layer: str) -> dict[str, Shape]:
-        width_ff = self.config.integer("d_ff")
         inner = ("wi_0", "wi_1") if self.config.text("feed_forward_proj") == "gated-gelu" else ("wi",)
-        shapes: dict[str, Shape] = {f"{layer}.DenseReluDense.{each}.weight": (width_ff, self.width) for each in inner}
-        shapes[f"{layer}.DenseReluDense.wo.weight"] = (self.width, width_ff)
+        shape = (self.width_ff, self.width)
+        shapes: dict[str, Shape] = {f"{layer}.DenseReluDense.{each}.weight": shape for each in inner}
+        shapes[f"{layer}.DenseReluDense.wo.weight"] = shape[::-1]
         return shapes | {f"{layer}.layer_norm.weight": (self.width,)}
 
     def changed(self, name: str, tensor: Tensor) -> Tensor:
@@ -110,24 +126,10 @@ class T5(Architecture):
             return changed(tensor, lambda rows: rows * scale)
         return tensor
 
-    def head_of(self, found: Mapping[str, Tensor]) -> Tensor | None:
-        """Newer versions of transformers say that all heads are tied, and write those that are not."""
-        num_notes = len(self.notes)
-        head = super().head_of(found)
-        del self.notes[num_notes:]
-        return head
-
     def hyperparameters(self) -> dict[str, Value]:
         """See `Architecture.hyperparameters`."""
-        default = _CONTEXT_OF_BYTES if is_of_bytes(self.checkpoint) else _CONTEXT
-        return {
-            "vocab_size": self.vocabulary_size,
-            "context_length": self.config.integer("n_positions", default=default),
-            "embedding_length": self.width,
-            "block_count": self.depths["encoder"],
+        return super().hyperparameters() | {
             "decoder_block_count": self.depths["decoder"],
-            "feed_forward_length": self.config.integer("d_ff"),
-            "attention.head_count": self.config.integer("num_heads"),
             "attention.key_length": self.config.integer("d_kv"),
             "attention.value_length": self.config.integer("d_kv"),
             "attention.layer_norm_rms_epsilon": self.config.number("layer_norm_epsilon", default=1e-6),
