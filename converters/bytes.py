@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gguf import TokenType
+
 from converters.architectures.base import Value
 from converters.checkpoint import Checkpoint
-from converters.token_types import TokenType
 from runtime.errors import ConversionRefused
 
 PAD, END, UNKNOWN = 0, 1, 2

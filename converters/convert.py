@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import gguf
+
 from converters.architectures.base import Architecture, Value
 from converters.architectures.options import Options
 from converters.architectures.registry import architecture_of
@@ -20,7 +22,6 @@ from converters.gguf.quantize import Quantization, check_request, quantize
 from converters.gguf.vocabulary import open_vocabulary
 from converters.gguf.write import (
     DIRECT_TYPES,
-    QUANTIZATION_VERSION,
     Planned,
     Written,
     file_type,
@@ -95,7 +96,7 @@ def convert(request: Request, progress: Progress | None = None) -> Converted:
         "general.type": "model",
         "general.name": checkpoint.name,
         "general.file_type": file_type(stored_type),
-        "general.quantization_version": QUANTIZATION_VERSION,
+        "general.quantization_version": gguf.GGML_QUANT_VERSION,
         **card.metadata(),
         **{f"{architecture.name}.{key}": value for key, value in hyperparameters.items()},
         **tokenizer.entries,

@@ -45,14 +45,9 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     Raises:
         ConversionRefused: the disk is full or refuses the file.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with scratch_beside(path) as temporary:
         yield temporary
         temporary.replace(path)
-    except OSError as fault:
-        raise _ours(fault, path) from fault
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -62,7 +57,7 @@ def scratch_beside(path: Path) -> Iterator[Path]:
     Raises:
         ConversionRefused: the disk is full or refuses the file.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.scratch")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield scratch
     except OSError as fault:

@@ -8,9 +8,6 @@ from converters.checkpoint import Checkpoint
 from converters.config import Config
 from runtime.errors import ConversionRefused
 
-# llama_pooling_type of llama.h.
-POOLING_TYPES = {"mean": 1, "cls": 2, "last": 3, "rank": 4}
-
 _MODULES_FILE = "modules.json"
 _MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
 _KNOWN = ("Transformer", "Pooling", "Normalize")

@@ -47,6 +47,11 @@ class Tensor:
             yield self.read(start, min(start + step, rows))
 
 
+def from_bfloat16(values: npt.NDArray[np.uint16]) -> FloatArray:
+    """Numbers whose bits are the upper half of a float32, little-endian."""
+    return (values.astype("<u4") << 16).view("<f4")
+
+
 def of_array(values: FloatArray) -> Tensor:
     """A tensor whose values are in memory."""
     return Tensor(values.shape, lambda start, stop: values[start:stop])

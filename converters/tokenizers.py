@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import tokenizers
+from gguf import TokenType
 
 from converters.architectures.base import Value
 from converters.bytes import byte_entries, decode_bytes, encode_bytes, is_of_bytes
 from converters.checkpoint import Checkpoint
 from converters.pretokenizers import pre_tokenizer_of, steps_of
 from converters.special_tokens import special_tokens
-from converters.token_types import TokenType
 from runtime.errors import ConversionRefused
 
 Kind: TypeAlias = Literal["gpt2", "llama", "t5", "bert", "rwkv"]

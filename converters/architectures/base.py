@@ -18,7 +18,7 @@ import numpy as np
 from converters.architectures.options import Options
 from converters.checkpoint import Checkpoint
 from converters.config import Config
-from converters.pooling import POOLING_TYPES, pooling_of
+from converters.pooling import pooling_of
 from converters.tensors import Tensor
 from runtime.errors import ConversionRefused
 
@@ -132,7 +132,7 @@ class Architecture(ABC):
     def pooling_entries(self, default: str | None = None) -> dict[str, Value]:
         """The entry that makes a model of vectors or scores of it, where one is wanted."""
         pooling = self.options.pooling or pooling_of(self.checkpoint) or default
-        return {"pooling_type": POOLING_TYPES[pooling]} if pooling else {}
+        return {"pooling_type": int(gguf.PoolingType[pooling.upper()])} if pooling else {}
 
     def tokenizer_entries(self) -> dict[str, Value]:
         """Metadata under `tokenizer.ggml.` that follows from the model and not from its tokenizer."""

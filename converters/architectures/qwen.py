@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
+import gguf
 import tokenizers
 
 from converters.architectures.base import Output, Value
 from converters.architectures.decoder import Decoder
-from converters.pooling import POOLING_TYPES
 from converters.tensors import Tensor, rows_of, stacked
 from runtime.errors import ConversionRefused
 
@@ -42,7 +42,7 @@ class Qwen3(Qwen2):
         """See `Architecture.hyperparameters`."""
         entries = super().hyperparameters()
         if self.options.is_reranker:
-            entries |= {"pooling_type": POOLING_TYPES["rank"], "classifier.output_labels": _ANSWERS}
+            entries |= {"pooling_type": int(gguf.PoolingType.RANK), "classifier.output_labels": _ANSWERS}
         return entries
 
     def head_of(self, found: Mapping[str, Tensor]) -> Tensor | None:

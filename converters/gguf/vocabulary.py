@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import llama_cpp
+
 from runtime.backends.llama import library
 from runtime.backends.llama.tokenizer import LlamaTokenizer
 from runtime.errors import ModelLoadFailed
@@ -18,8 +20,6 @@ def open_vocabulary(path: Path) -> Iterator[LlamaTokenizer]:
     Raises:
         ModelLoadFailed: llama.cpp refused it.
     """
-    import llama_cpp
-
     library.initialise()
     library.take_error()
     params = llama_cpp.llama_model_default_params()

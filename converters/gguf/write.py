@@ -23,7 +23,6 @@ from runtime.models.files import Progress, read_blocks
 from runtime.models.gguf_format import GGML_TYPES
 from runtime.models.header import FILE_TYPES
 
-QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION of ggml.h
 # What is written directly; every other type goes over llama.cpp's quantizer.
 DIRECT_TYPES = ("f32", "f16", "bf16", "q8_0")
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from converters.tensors import FloatArray, Tensor, transposed
+from converters.tensors import FloatArray, Tensor, from_bfloat16, transposed
 from runtime.errors import ConversionRefused
 
 _ARRAY_EXTENSION = 1
@@ -99,8 +99,6 @@ def _tensor(value: Any) -> Tensor | None:
 
     def read(first: int, last: int) -> FloatArray:
         rows = stored[first:last]
-        if is_bf16:
-            return (rows.astype("<u4") << 16).view("<f4")
-        return rows.astype(np.float32)
+        return from_bfloat16(rows) if is_bf16 else rows.astype(np.float32)
 
     return Tensor(shape, read)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.tensors import FloatArray, Tensor
+from converters.tensors import FloatArray, Tensor, from_bfloat16
 from runtime.errors import ConversionRefused
 
 MAX_HEADER_BYTES = 100 * 2**20  # the format's own limit
@@ -69,8 +69,8 @@ def _tensor(path: Path, name: str, entry: Any, data_start: int, file_size: int) 
 
     def read(first: int, last: int) -> FloatArray:
         values = np.fromfile(path, dtype, (last - first) * row, offset=place + first * row * dtype.itemsize)
-        if dtype_name == "BF16":  # the upper half of a float32
-            values = (values.astype("<u4") << 16).view("<f4")
+        if dtype_name == "BF16":
+            values = from_bfloat16(values)
         return values.astype(np.float32, copy=False).reshape(last - first, *dimensions[1:])
 
     return Tensor(dimensions, read)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import tokenizers
+from gguf import TokenType
 from tokenizers import normalizers
 
 from converters.convert import Request, convert
 from converters.gguf.vocabulary import open_vocabulary
 from converters.probes import LINES
-from converters.token_types import TokenType
 from converters.tokenizers import EMBEDDED_KEY
 from runtime.models.inspect import StringArray, read_header
 from tests.converters.families import EXACT, GELU, Families

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import tokenizers
+from gguf import TokenType
 
 from converters.checkpoint import open_checkpoint
 from converters.convert import Request, convert
 from converters.pretokenizers import _BLOOM, _GPT_4O, _LLAMA3, _QWEN2, _TEKKEN, pre_tokenizer_of
-from converters.token_types import TokenType
 from converters.tokenizers import read_tokenizer
 from runtime.errors import ConversionRefused
 from runtime.models.inspect import StringArray, read_header
