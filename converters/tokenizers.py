@@ -22,11 +22,11 @@ from converters.checkpoint import Checkpoint
 from converters.pretokenizers import pre_tokenizer_of, steps_of
 from converters.special_tokens import special_tokens
 from runtime.errors import ConversionRefused
+from runtime.models.header import EMBEDDED_KEY
 
 Kind: TypeAlias = Literal["gpt2", "llama", "t5", "bert", "rwkv"]
 
 TOKENIZER_FILE = "tokenizer.json"
-EMBEDDED_KEY = "tokenizer.huggingface.json"
 
 _SPACE = "▁"
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")

@@ -100,14 +100,9 @@ class ModelCard:
         Raises:
             ModelLoadFailed: the machine cannot hold it.
         """
-        from runtime.hardware.encoder_plan import plan_encoder
-        from runtime.hardware.plan import plan
-        from runtime.hardware.seq2seq_plan import plan_seq2seq
+        from runtime.hardware.choice import plan_for
 
-        shape = self.header.shape()
-        if self.encoding is not None:
-            return plan_encoder(machine, shape, limits, self.encoding)
-        return plan_seq2seq(machine, shape, limits) if self.has_encoder else plan(machine, shape, limits)
+        return plan_for(machine, self.header.shape(), limits, self.encoding)
 
     def instruct(self, instruction: str, text: str) -> str:
         """A query with what it is for, in the form that the embedding model was trained with.

@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from runtime.chat.tools.options import Approve, Tools, ToolsFile, wants_tools
 from runtime.config import PoolConfig, RunConfig, ServerConfig
+from runtime.tool_options import Approve, Tools, ToolsFile, wants_tools
 
 _RUN = RunConfig()
 _SERVER = ServerConfig()

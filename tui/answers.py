@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from runtime.chat.reasoning import Piece
 from runtime.chat.template import Message
-from runtime.chat.tools.call import Change, Tool, ToolCall
+from runtime.chat.tools.call import Change, Tool, ToolCall, new_id
 from runtime.chat.tools.normalise import normalise_call
 from runtime.chat.tools.use import ToolUse
 from runtime.config import RunConfig
@@ -103,9 +102,8 @@ class _Calls:
 
 
 def _read(call: _Call, tools: Sequence[Tool]) -> ToolCall:
-    call_id = call.id or f"call_{uuid.uuid4().hex[:24]}"
     try:
-        found = ToolCall.checked(call_id, call.name, call.arguments, call.changes)
+        found = ToolCall.checked(call.id or new_id(), call.name, call.arguments, call.changes)
     except ValueError as fault:
         raise AnswerFailed(f"The answer cannot be read: {fault}.") from None
     mended = normalise_call(found, tools)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from runtime.chat.tools.options import Approve, Tools, ToolsFile, wants_tools
+from runtime.tool_options import Approve, Tools, ToolsFile, wants_tools
 
 # The backslashes keep rich from reading the brackets as markup.
 _MODEL_HELP = (

@@ -14,13 +14,11 @@ from rich.text import Text
 from runtime.config import EngineConfig
 from runtime.errors import ModelLoadFailed
 from runtime.hardware.advice import Advice, advise
-from runtime.hardware.encoder_plan import plan_encoder
-from runtime.hardware.plan import Plan, plan
+from runtime.hardware.choice import plan_for
+from runtime.hardware.plan import Plan
 from runtime.hardware.probe import Machine, probe
-from runtime.hardware.seq2seq_plan import plan_seq2seq
 from runtime.models.encoding import Encoding, encoding_of
 from runtime.models.inspect import ModelShape, read_header
-from runtime.models.seq2seq import SEQ2SEQ
 
 TYPICAL_NAME = "a typical small model (Qwen3-0.6B, Q8_0)"
 TYPICAL_SHAPE = ModelShape(
@@ -73,11 +71,7 @@ def doctor(model: Path | None, *, as_json: bool, machine: Machine | None = None)
 
 def _plan(machine: Machine, shape: ModelShape, encoding: Encoding | None) -> tuple[Plan | None, str]:
     try:
-        if encoding is not None:
-            return plan_encoder(machine, shape, EngineConfig(), encoding), ""
-        if shape.architecture in SEQ2SEQ:
-            return plan_seq2seq(machine, shape, EngineConfig()), ""
-        return plan(machine, shape, EngineConfig()), ""
+        return plan_for(machine, shape, EngineConfig(), encoding), ""
     except ModelLoadFailed as refusal:
         return None, str(refusal)
 

@@ -19,6 +19,8 @@ from runtime.models.store import ModelFile, Store
 
 INTERRUPTED = 130
 _SHOWN_LANGUAGES = 3
+# What the converters' manifest says beside what the file itself does.
+_MADE = ("made_from", "revision", "made_at", "sha256")
 _ONLY_IN_FILE = dict.fromkeys(("kind", "quantization", "context_length", "vocabulary_size", "has_chat_template"))
 
 
@@ -99,10 +101,6 @@ def remove(reference: str, *, yes: bool, as_json: bool) -> None:
     _say(f"Removed {model.name} ({model.path}).")
     if model.source == "starter" and model.entry is not None:
         _say(f"Its package stays and can assemble it again; `pip uninstall {model.entry.package}` ends that.")
-
-
-# What the converters' manifest says beside what the file itself does.
-_MADE = ("made_from", "revision", "made_at", "sha256")
 
 
 def _entry_facts(entry: CatalogEntry) -> dict[str, object]:

@@ -184,7 +184,7 @@ class _Room:
 
     def most_layers(self, kv_type: KVType, context: int) -> int | None:
         """The most layers on the cards with which the model fits; None when it does not at all."""
-        cells = _round_up(context)
+        cells = round_up(context)
         counts = range(self.all_layers, -1, -1)
         most = next((n for n in counts if self.fits(n, kv_type, cells, self.least_ubatch)), None)
         if most and most < self.all_layers * MIN_GPU_SHARE and self.fits(0, kv_type, cells, self.least_ubatch):
@@ -245,7 +245,7 @@ def _choose_context(room: _Room, wanted: int) -> tuple[KVType, int, int]:
     if best is None:
         raise _does_not_fit(room, kv_type, low)
     while high - low > CELL_STEP:
-        middle = _round_up((low + high) // 2)
+        middle = round_up((low + high) // 2)
         layers = room.most_layers(kv_type, middle)
         low, high, best = (middle, high, layers) if layers is not None else (low, middle, best)
     return kv_type, low, best
@@ -253,12 +253,12 @@ def _choose_context(room: _Room, wanted: int) -> tuple[KVType, int, int]:
 
 def _choose_cells(room: _Room, kv_type: KVType, context: int, layers: int) -> int:
     """One context's cells, and up to another's where f16 fits and the KV cache keeps to its share of memory."""
-    least, most = _round_up(context), _round_up(context * min(2, room.limits.max_sequences))
+    least, most = round_up(context), round_up(context * min(2, room.limits.max_sequences))
     if kv_type != "f16":
         return least
     pool = sum(room.card_memory) if layers and layers == room.all_layers else room.memory
     while most > least:
-        middle = _round_up((least + most + 1) // 2)
+        middle = round_up((least + most + 1) // 2)
         is_small = room.kv_bytes(kv_type, middle) <= pool * KV_SHARE
         if is_small and room.fits(layers, kv_type, middle, room.least_ubatch):
             least = middle
@@ -269,7 +269,7 @@ def _choose_cells(room: _Room, kv_type: KVType, context: int, layers: int) -> in
 
 def _does_not_fit(room: _Room, kv_type: KVType, context: int) -> ModelLoadFailed:
     demands = [
-        room.demand(layers, kv_type, _round_up(context), room.least_ubatch) for layers in range(room.all_layers + 1)
+        room.demand(layers, kv_type, round_up(context), room.least_ubatch) for layers in range(room.all_layers + 1)
     ]
     needed = min(demand.memory for demand in demands if room.has_cards_for(demand))
     return ModelLoadFailed(
@@ -313,7 +313,8 @@ def _explain_layers(machine: Machine, room: _Room, layers: int) -> str:
     return f"{layers} of {room.all_layers} fit on {names}; the processor computes the rest."
 
 
-def _round_up(context: int) -> int:
+def round_up(context: int) -> int:
+    """The next number of cells that llama.cpp makes."""
     return -(-context // CELL_STEP) * CELL_STEP
 
 

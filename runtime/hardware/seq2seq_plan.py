@@ -11,7 +11,7 @@ import dataclasses
 
 from runtime.config import EngineConfig
 from runtime.errors import ModelLoadFailed
-from runtime.hardware.plan import CELL_STEP, MIN_CONTEXT, Plan, plan, sized, usable_cards
+from runtime.hardware.plan import CELL_STEP, MIN_CONTEXT, Plan, plan, round_up, sized, usable_cards
 from runtime.hardware.probe import Machine
 from runtime.models.header import ModelShape
 
@@ -60,7 +60,7 @@ def plan_seq2seq(machine: Machine, shape: ModelShape, limits: EngineConfig) -> P
     while batch < most and _bytes(shape, min(batch + CELL_STEP, most), most) < room * _SHARE:
         batch = min(batch + CELL_STEP, most)
     # llama.cpp takes no batch that is longer than the KV cache. How an answer begins is no part of its context.
-    cells = _round_up(max(batch, min(most, 2 * context)) + _MAX_START)
+    cells = round_up(max(batch, min(most, 2 * context)) + _MAX_START)
     taken = _bytes(shape, batch, cells)
     longest = "The model was trained with so many." if context == shape.context_length else "The limit."
     return dataclasses.replace(
@@ -119,7 +119,3 @@ def _card_room(machine: Machine, shape: ModelShape) -> int:
 
 def _without_cards(machine: Machine) -> Machine:
     return dataclasses.replace(machine, llama=dataclasses.replace(machine.llama, devices=()))
-
-
-def _round_up(tokens: int) -> int:
-    return -(-tokens // CELL_STEP) * CELL_STEP

@@ -24,6 +24,8 @@ FILE_TYPES = {
     29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4", 39: "NVFP4", 40: "Q1_0",
 }  # fmt: skip
 
+# Where a file carries the tokenizer.json that its vocabulary was made from.
+EMBEDDED_KEY = "tokenizer.huggingface.json"
 MAX_BLOCKS = 512  # LLAMA_MAX_LAYERS
 MAX_CONTEXT = 2**24
 MAX_WIDTH = 2**20  # of embeddings and of heads

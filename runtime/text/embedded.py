@@ -13,10 +13,7 @@ import threading
 import tokenizers
 
 from runtime.errors import InvalidRequest, ModelLoadFailed
-from runtime.text.tokenizer import Tokenizer, frame_of, to_utf8
-
-# A character that no vocabulary joins to others.
-_STAND_IN = "\x02"
+from runtime.text.tokenizer import STAND_IN, Tokenizer, frame_of, to_utf8
 
 
 class EmbeddedTokenizer:
@@ -62,8 +59,8 @@ class EmbeddedTokenizer:
         """
         if self._is_unigram:
             return self._read(text, parse_special=parse_special).ids
-        read = self._read(_STAND_IN + text, parse_special=parse_special)
-        return [token for token, (start, _) in zip(read.ids, read.offsets, strict=True) if start >= len(_STAND_IN)]
+        read = self._read(STAND_IN + text, parse_special=parse_special)
+        return [token for token, (start, _) in zip(read.ids, read.offsets, strict=True) if start >= len(STAND_IN)]
 
     def _read(self, text: str, *, parse_special: bool) -> tokenizers.Encoding:
         with self._lock:

@@ -6,6 +6,9 @@ from typing import Protocol
 
 from runtime.errors import InvalidRequest
 
+# A character that no vocabulary joins to others.
+STAND_IN = "\x02"
+
 
 class Tokenizer(Protocol):
     """Text to token ids and back to bytes."""

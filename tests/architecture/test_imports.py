@@ -14,7 +14,7 @@ PACKAGES = ("runtime", "converters", "tui", "benchmarks")
 # What the chat may use to run tools in its own process; none of it knows an engine.
 TOOLS = (
     *("runtime.chat.tools", "runtime.chat.reasoning", "runtime.chat.said", "runtime.chat.template"),
-    "runtime.text.stream",
+    *("runtime.text.stream", "runtime.tool_options"),
 )
 # What each package may import of the others; `runtime.errors` and `runtime.config` are everybody's.
 ALLOWED: dict[str, tuple[str, ...]] = {

@@ -22,9 +22,9 @@ import demotic
 from converters import commands
 from converters.convert import Request, convert
 from converters.files import require_space
-from converters.tokenizers import EMBEDDED_KEY
 from runtime.errors import ConfigurationInvalid, ConversionRefused
 from runtime.models.files import NoProgress
+from runtime.models.header import EMBEDDED_KEY
 from runtime.models.inspect import StringArray, check_loadable, read_header
 from tests.converters.families import Families
 from tests.converters.parity import measure

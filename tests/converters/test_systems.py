@@ -14,7 +14,7 @@ from tokenizers import normalizers
 from converters.convert import Request, convert
 from converters.gguf.vocabulary import open_vocabulary
 from converters.probes import LINES
-from converters.tokenizers import EMBEDDED_KEY
+from runtime.models.header import EMBEDDED_KEY
 from runtime.models.inspect import StringArray, read_header
 from tests.converters.families import EXACT, GELU, Families
 from tests.converters.parity import assert_same

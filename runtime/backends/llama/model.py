@@ -11,6 +11,7 @@ import llama_cpp
 from runtime.backends.llama import library
 from runtime.backends.llama.tokenizer import tokenizer_of
 from runtime.errors import Cancelled, ModelLoadFailed
+from runtime.models.header import EMBEDDED_KEY
 
 
 class LlamaModel:
@@ -50,7 +51,7 @@ class LlamaModel:
         vocabulary = llama_cpp.llama_model_get_vocab(self.handle)
         try:
             self.tokenizer = tokenizer_of(
-                vocabulary, has_encoder=self.has_encoder, embedded=self.metadata("tokenizer.huggingface.json")
+                vocabulary, has_encoder=self.has_encoder, embedded=self.metadata(EMBEDDED_KEY)
             )
         except BaseException:
             self.close()

@@ -9,10 +9,7 @@ import llama_cpp
 from runtime.errors import InvalidRequest
 from runtime.text.bytes import ByteTokenizer
 from runtime.text.sentinels import with_sentinels
-from runtime.text.tokenizer import Tokenizer, to_utf8
-
-# A character that no vocabulary joins to others.
-_STAND_IN = "\x02"
+from runtime.text.tokenizer import STAND_IN, Tokenizer, to_utf8
 
 
 def tokenizer_of(vocabulary: int, *, has_encoder: bool, embedded: str = "") -> Tokenizer:
@@ -61,9 +58,9 @@ class LlamaTokenizer:
         """See `Tokenizer.encode`."""
         if not is_beginning and not self._is_unigram:
             # Some vocabularies put a space before the first word: here that is before a character that is cut off.
-            tokens = self._tokenize(_STAND_IN + text, parse_special=parse_special, add_special=False)
+            tokens = self._tokenize(STAND_IN + text, parse_special=parse_special, add_special=False)
             before = b""
-            while not before.endswith(_STAND_IN.encode()):
+            while not before.endswith(STAND_IN.encode()):
                 before += self.token_bytes(tokens.pop(0))
             return tokens
         if not is_beginning:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -32,6 +33,11 @@ class Change:
     before: Any
     after: Any
     rule: Rule
+
+
+def new_id() -> str:
+    """An id for a call, in OpenAI's form."""
+    return f"call_{uuid.uuid4().hex[:24]}"
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,13 @@ White space next to calls belongs to neither.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
 
 from runtime.chat.reasoning import Piece
-from runtime.chat.tools.call import Tool, ToolCall
+from runtime.chat.tools.call import Tool, ToolCall, new_id
 from runtime.chat.tools.dialects.base import Dialect, ReadCall, Unfinished
 from runtime.chat.tools.normalise import normalise_call
 from runtime.chat.tools.use import ToolUse
-
-
-def new_id() -> str:
-    """An id for a call."""
-    return f"call_{uuid.uuid4().hex[:24]}"
 
 
 def parser_of(use: ToolUse, dialect: Dialect) -> CallParser | None:

@@ -1,0 +1,24 @@
+"""Which of the three kinds of plan a model needs."""
+
+from __future__ import annotations
+
+from runtime.config import EngineConfig
+from runtime.hardware.encoder_plan import plan_encoder
+from runtime.hardware.plan import Plan, plan
+from runtime.hardware.probe import Machine
+from runtime.hardware.seq2seq_plan import plan_seq2seq
+from runtime.models.encoding import Encoding
+from runtime.models.header import ModelShape
+from runtime.models.seq2seq import SEQ2SEQ
+
+
+def plan_for(machine: Machine, shape: ModelShape, limits: EngineConfig, encoding: Encoding | None) -> Plan:
+    """Decide how to run a model of this shape, which makes vectors where it has an `encoding`.
+
+    Raises:
+        ConfigurationInvalid: a limit that nothing can keep.
+        ModelLoadFailed: the machine cannot hold the model.
+    """
+    if encoding is not None:
+        return plan_encoder(machine, shape, limits, encoding)
+    return plan_seq2seq(machine, shape, limits) if shape.architecture in SEQ2SEQ else plan(machine, shape, limits)
