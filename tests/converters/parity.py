@@ -11,6 +11,7 @@ import torch
 
 from converters.convert import Request, convert
 from converters.gguf.compute import GgufModel
+from converters.verify import kl_divergences
 
 NUM_TOKENS = 48
 NUM_GREEDY = 40
@@ -38,7 +39,10 @@ def measure(gguf: Path, model: Any, *, num_tokens: int = NUM_TOKENS, seed: int =
         ours.close()
     wanted = _logits(model, tokens)
     return Parity(
-        float(np.abs(logits - wanted).max()), _kl(wanted, logits), greedy, _greedy(model, tokens[:8], NUM_GREEDY)
+        float(np.abs(logits - wanted).max()),
+        float(kl_divergences(wanted, logits).max()),
+        greedy,
+        _greedy(model, tokens[:8], NUM_GREEDY),
     )
 
 
@@ -65,13 +69,3 @@ def _greedy(model: Any, tokens: list[int], count: int) -> list[int]:
     for _ in range(count):
         found.append(int(_logits(model, found)[-1].argmax()))
     return found[len(tokens) :]
-
-
-def _kl(wanted: Any, found: Any) -> float:
-    def log_softmax(rows: Any) -> Any:
-        rows = rows.astype(np.float64)
-        rows = rows - rows.max(axis=1, keepdims=True)
-        return rows - np.log(np.exp(rows).sum(axis=1, keepdims=True))
-
-    p, q = log_softmax(wanted), log_softmax(found)
-    return float((np.exp(p) * (p - q)).sum(axis=1).max())

@@ -11,6 +11,8 @@ import tokenizers
 import torch
 import transformers
 
+from tests.tiny.t5_weights import fill_t5, untie
+
 transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 WIDTH, HEADS, LAYERS, FEED_FORWARD, CONTEXT = 64, 4, 2, 96, 128
@@ -171,19 +173,6 @@ def _t5(config_class: Any, model_class: Any, vocabulary: int, changes: Mapping[s
     sizes = {"d_model": WIDTH, "d_kv": 24, "d_ff": FEED_FORWARD, "num_layers": LAYERS, "num_heads": HEADS}
     config = config_class(vocab_size=vocabulary, decoder_start_token_id=0, **{**sizes, **changes})
     model = model_class(config).eval().float()
-    if not getattr(config, "scale_decoder_outputs", False):
-        # transformers 5 ties what it makes, and unties what it loads from a checkpoint that has both.
-        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            noise = torch.randn(weight.shape, generator=generator)
-            if weight.ndim == 1:
-                weight.copy_(1 + 0.3 * noise)
-            elif name.endswith(("shared.weight", "relative_attention_bias.weight")):
-                weight.copy_(noise)
-            else:
-                # T5 does not divide the scores of its attention by the root of the heads' size.
-                width = weight.shape[1] * (24 if name.endswith(".q.weight") else 1)
-                weight.copy_(1.3 * width**-0.5 * noise)
+    untie(model)
+    fill_t5(model, seed=0, gain=1.3)
     return model

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import gguf
 import numpy as np
-import torch
 import transformers
 
 from tests.tiny.gguf import _kept, _write
+from tests.tiny.t5_weights import fill_t5, untie
 
 WIDTH, HEADS, HEAD_SIZE, FEED_FORWARD = 64, 4, 24, 96
 CONTEXT = 128
@@ -69,27 +69,9 @@ def _randomised(config: Any, seed: int) -> Any:
     is_mt5 = config.model_type == "mt5"
     kind: Any = transformers.MT5ForConditionalGeneration if is_mt5 else transformers.T5ForConditionalGeneration
     model = kind(config).eval()
-    if not _is_tied(config):
-        # transformers 5 ties what it makes, and unties what it loads from a checkpoint that has both.
-        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            noise = torch.randn(weight.shape, generator=generator)
-            if weight.ndim == 1:
-                weight.copy_(1 + 0.3 * noise)
-            elif name.endswith(("shared.weight", "relative_attention_bias.weight")):
-                weight.copy_(noise)
-            else:
-                # T5 does not divide the scores of its attention by the root of the heads' size.
-                scale = (weight.shape[1] * HEAD_SIZE) ** -0.5 if name.endswith(".q.weight") else weight.shape[1] ** -0.5
-                weight.copy_(1.5 * scale * noise)
+    untie(model)
+    fill_t5(model, seed=seed, gain=1.5)
     return model
-
-
-def _is_tied(config: Any) -> bool:
-    """Whether the output is the embedding: only then is what goes into it scaled."""
-    return bool(getattr(config, "scale_decoder_outputs", False))
 
 
 def write_seq2seq(
@@ -108,7 +90,7 @@ def write_seq2seq(
         if renamed is None:
             continue  # the embedding again, under the names of encoder and decoder
         weights[renamed] = weight.numpy()
-    if _is_tied(config):
+    if getattr(config, "scale_decoder_outputs", False):
         # transformers scales the decoder's output before a tied head, and llama.cpp does not.
         weights["output.weight"] = weights["token_embd.weight"] * np.float32(config.d_model**-0.5)
     entries: dict[str, Any] = {

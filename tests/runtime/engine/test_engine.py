@@ -7,19 +7,20 @@ import math
 import pytest
 
 from runtime.engine.engine import Engine
-from runtime.engine.messages import Abort, Delta, Event, Failed, Finished, Generate
+from runtime.engine.messages import Abort, Generate
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import ContextOverflow, InferenceFailed, InvalidRequest, QueueFull
 from tests.fakes.decoder import END, ByteTokenizer, ScriptedDecoder, answer_with
+from tests.fakes.listener import Listener
 
 GREEDY = SamplingParams(temperature=0)
 
 
-class Desk:
+class Desk(Listener):
     """An engine and what it has said, by request."""
 
     def __init__(self, decoder: ScriptedDecoder, max_waiting: int = 8, max_answer: int | None = None) -> None:
-        self.events: list[Event] = []
+        super().__init__()
         self.engine = Engine(
             decoder, ByteTokenizer(), max_waiting=max_waiting, max_answer=max_answer, emit=self.events.append
         )
@@ -30,17 +31,6 @@ class Desk:
     def run(self) -> None:
         while self.engine.has_work:
             self.engine.step()
-
-    def text(self, name: str) -> str:
-        return "".join(event.text for event in self.events if isinstance(event, Delta) and event.request_id == name)
-
-    def last(self, name: str) -> Finished:
-        (event,) = [event for event in self.events if isinstance(event, Finished) and event.request_id == name]
-        return event
-
-    def error(self, name: str) -> Exception:
-        (event,) = [event for event in self.events if isinstance(event, Failed) and event.request_id == name]
-        return event.error
 
 
 def echo_next(tokens: list[int]) -> int:

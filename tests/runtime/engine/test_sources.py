@@ -8,11 +8,12 @@ import pytest
 
 from runtime.backends.base import SourceEncoder
 from runtime.engine.engine import Engine
-from runtime.engine.messages import Abort, Delta, Event, Failed, Finished, Generate
+from runtime.engine.messages import Abort, Generate
 from runtime.engine.sampling import SamplingParams
 from runtime.engine.sources import SourceBatch
 from runtime.errors import ContextOverflow, InferenceFailed, InvalidRequest
 from tests.fakes.decoder import END, START, ByteTokenizer, ScriptedSeq2Seq
+from tests.fakes.listener import Listener
 
 GREEDY = SamplingParams(temperature=0)
 
@@ -27,13 +28,13 @@ class Clock:
         return self.now
 
 
-class Desk:
+class Desk(Listener):
     """An engine over an encoder-decoder that copies its source, and what it has said."""
 
     def __init__(self, decoder: ScriptedSeq2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = Clock()
         monkeypatch.setattr("runtime.engine.scheduler.SourceBatch", self._make_batch)
-        self.events: list[Event] = []
+        super().__init__()
         self.decoder = decoder
         self.engine = Engine(decoder, ByteTokenizer(), max_waiting=16, max_draft=8, emit=self.events.append)
 
@@ -47,17 +48,6 @@ class Desk:
         while self.engine.has_work:
             self.engine.step()
             self.clock.now += 1.0
-
-    def text(self, name: str) -> str:
-        return "".join(event.text for event in self.events if isinstance(event, Delta) and event.request_id == name)
-
-    def last(self, name: str) -> Finished:
-        (event,) = [event for event in self.events if isinstance(event, Finished) and event.request_id == name]
-        return event
-
-    def error(self, name: str) -> Exception:
-        (event,) = [event for event in self.events if isinstance(event, Failed) and event.request_id == name]
-        return event.error
 
     @property
     def sizes(self) -> list[list[int]]:
