@@ -1,79 +1,39 @@
-"""Tools through the real clients of OpenAI and Anthropic: a scripted model that calls freely, and real ones that must."""
+"""Tools through the real clients of OpenAI and Anthropic: a scripted model that calls freely."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import jsonschema
 import pytest
 from anthropic import AsyncAnthropic
 from anthropic.types import Message as AnthropicMessage
-from openai import AsyncOpenAI, BadRequestError, OpenAI
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response, ResponseFunctionToolCall, ResponseStreamEvent
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
-from runtime.api.app import create_app
-from runtime.api.server import DrainingServer
 from runtime.chat.template import ChatTemplate, Message
 from runtime.chat.tools.call import Tool
-from runtime.config import ServerConfig
-from runtime.engine.pool import ModelPool
-from tests.fakes.scripted import TEMPLATE, ScriptedLoader
-
-CHAT = "smollm2-135m-instruct"
-BASE = "gemma-3-270m"
-WEATHER: dict[str, Any] = {
-    "type": "object",
-    "properties": {"city": {"type": "string", "maxLength": 20}, "unit": {"type": "string", "enum": ["C", "F"]}},
-    "required": ["city", "unit"],
-    "additionalProperties": False,
-}
-TIME: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
-SCHEMAS = {"get_weather": WEATHER, "get_time": TIME}
-TOOLS: Any = [
-    {"type": "function", "function": {"name": "get_weather", "description": "Weather.", "parameters": WEATHER}},
-    {"type": "function", "function": {"name": "get_time", "parameters": TIME}},
-]
-FLAT: Any = [{"type": "function", "strict": False, **tool["function"]} for tool in TOOLS]
-CLAUDE: Any = [{"name": name, "input_schema": schema} for name, schema in SCHEMAS.items()]
-QUESTION: Any = [{"role": "user", "content": "Времето в София?"}]
-SOFIA = '{"city": "София", "unit": "C"}'
-ONE = f'<tool_call>\n{{"name": "get_weather", "arguments": {SOFIA}}}\n</tool_call>'
-TWO = f'Ще проверя.\n{ONE}\n<tool_call>\n{{"name": "get_time", "arguments": {{}}}}\n</tool_call>'
-THINKING = TEMPLATE.replace("<|assistant|>{% endif %}", "<|assistant|>{% endif %}{# </think> #}")
-
-
-@asynccontextmanager
-async def saying(
-    folder: Path, *answers: str, template: str = TEMPLATE, dialect: str | None = None
-) -> AsyncIterator[str]:
-    """The address of an endpoint whose model says `answers`, one a turn."""
-    pool = ModelPool(["scripted"], ScriptedLoader(folder, answers, template=template, tool_dialect=dialect))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = DrainingServer(create_app(pool, ServerConfig(), ()), pool, drain_seconds=0.5)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await serving
-            await pool.close()
-
-
-def openai_at(url: str) -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
-
-
-def calls_of(message: Any) -> list[tuple[str, str]]:
-    return [(call.function.name, call.function.arguments) for call in message.tool_calls or ()]
+from tests.fakes.scripted import TEMPLATE
+from tests.runtime.api.weather import (
+    CLAUDE,
+    FLAT,
+    ONE,
+    QUESTION,
+    SOFIA,
+    THINKING,
+    TIME,
+    TOOLS,
+    TWO,
+    WEATHER,
+    calls_of,
+    events_of,
+    openai_at,
+    saying,
+)
 
 
 async def test_a_model_calls_tools_and_is_told_what_became_of_them(tmp_path: Path) -> None:
@@ -370,231 +330,3 @@ async def test_anthropics_stream_has_each_call_as_a_block(claude: AsyncAnthropic
 async def test_anthropics_choice_is_kept(claude: AsyncAnthropic, choice: Any, blocks: list[str]) -> None:
     answer = await claude.messages.create(tool_choice=choice, **OPTIONS)
     assert [block.type for block in answer.content] == blocks
-
-
-PROMPTS = ["What is the weather in Sofia?", "Какво е времето в София?", "パリの天気は?", "xyzzy"]
-
-
-@pytest.mark.parametrize("model", [CHAT, BASE])
-@pytest.mark.parametrize("prompt", PROMPTS)
-@pytest.mark.parametrize("temperature", [0, 1])
-def test_a_call_that_must_be_always_parses_and_validates(
-    client: OpenAI, model: str, prompt: str, temperature: float
-) -> None:
-    create: Any = client.chat.completions.create
-    for choice in ("required", {"type": "function", "function": {"name": "get_weather"}}):
-        answer = create(
-            model=model,
-            messages=[{"role": "user", "content": prompt}],
-            tools=TOOLS,
-            tool_choice=choice,
-            parallel_tool_calls=False,
-            temperature=temperature,
-            seed=1,
-            max_completion_tokens=200,
-        )
-        (made,) = answer.choices
-        assert made.finish_reason == "tool_calls"
-        assert made.message.content is None
-        ((name, arguments),) = calls_of(made.message)
-        jsonschema.validate(json.loads(arguments), SCHEMAS[name])
-        assert choice == "required" or name == "get_weather"
-        assert "\\u" not in arguments
-
-
-def test_only_the_tools_that_are_allowed_are_called(client: OpenAI) -> None:
-    create: Any = client.chat.completions.create
-    chat = {"model": CHAT, "messages": [{"role": "user", "content": PROMPTS[0]}], "tools": TOOLS, "temperature": 0}
-    listed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "get_time"}}]}
-    answer = create(**chat, tool_choice={"type": "allowed_tools", "allowed_tools": listed}, parallel_tool_calls=False)
-    assert calls_of(answer.choices[0].message) == [("get_time", "{}")]
-    flat: Any = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "get_time"}]}
-    response = client.responses.create(
-        model=CHAT, input=PROMPTS[0], tools=FLAT, tool_choice=flat, parallel_tool_calls=False, temperature=0
-    )
-    (item,) = response.output
-    assert isinstance(item, ResponseFunctionToolCall)
-    assert (item.name, item.arguments) == ("get_time", "{}")
-    listed = {"mode": "auto", "tools": [{"type": "function", "function": {"name": "get_money"}}]}
-    with pytest.raises(BadRequestError, match="no tool named 'get_money'"):
-        create(**chat, tool_choice={"type": "allowed_tools", "allowed_tools": listed})
-
-
-def test_the_old_names_of_tools_are_refused_by_name(client: OpenAI) -> None:
-    create: Any = client.chat.completions.create
-    chat = {"model": CHAT, "messages": [{"role": "user", "content": PROMPTS[0]}], "max_tokens": 1}
-    for old in ({"functions": [TOOLS[0]["function"]]}, {"function_call": "auto"}):
-        with pytest.raises(BadRequestError) as refused:
-            create(**chat, **old)
-        assert refused.value.param == next(iter(old))
-
-
-def test_a_stream_of_a_call_is_the_same_call(client: OpenAI) -> None:
-    options: Any = {
-        "model": CHAT,
-        "messages": [{"role": "user", "content": PROMPTS[0]}],
-        "tools": TOOLS,
-        "tool_choice": "required",
-        "parallel_tool_calls": False,
-        "temperature": 0,
-    }
-    whole = client.chat.completions.create(**options)
-    with client.chat.completions.stream(**options) as stream:
-        streamed = stream.until_done().get_final_completion()
-    assert calls_of(streamed.choices[0].message) == calls_of(whole.choices[0].message)
-    assert streamed.choices[0].finish_reason == whole.choices[0].finish_reason == "tool_calls"
-
-
-class Weather(BaseModel):
-    """A tool of pydantic's."""
-
-    city: str
-    unit: str
-
-
-def test_the_clients_own_helpers_parse_strict_tools(client: OpenAI) -> None:
-    from openai import pydantic_function_tool
-
-    tool: Any = pydantic_function_tool(Weather, name="get_weather")
-    tool["function"]["parameters"]["properties"]["city"]["maxLength"] = 20
-    tool["function"]["parameters"]["properties"]["unit"]["maxLength"] = 20
-    answer = client.chat.completions.parse(
-        model=CHAT,
-        messages=[{"role": "user", "content": PROMPTS[0]}],
-        tools=[tool],
-        tool_choice="required",
-        parallel_tool_calls=False,
-        temperature=0,
-    )
-    (call,) = list(answer.choices[0].message.tool_calls or ())
-    assert isinstance(call.function.parsed_arguments, Weather)
-
-
-def test_other_shapes_have_a_real_model_call_too(client: OpenAI, http: httpx.Client) -> None:
-    flat = client.responses.create(
-        model=CHAT,
-        input=PROMPTS[0],
-        tools=FLAT,
-        tool_choice={"type": "function", "name": "get_weather"},
-        temperature=0,
-    )
-    (item,) = flat.output
-    assert isinstance(item, ResponseFunctionToolCall)
-    jsonschema.validate(json.loads(item.arguments), WEATHER)
-    kept = client.responses.create(
-        model=CHAT,
-        previous_response_id=flat.id,
-        input=[{"type": "function_call_output", "call_id": item.call_id, "output": "18 °C"}],
-        max_output_tokens=5,
-    )
-    assert kept.usage is not None
-    for choice, names in (({"type": "tool", "name": "get_time"}, {"get_time"}), ({"type": "any"}, set(SCHEMAS))):
-        body = {
-            "model": CHAT,
-            "messages": [{"role": "user", "content": PROMPTS[0]}],
-            "max_tokens": 100,
-            "temperature": 0,
-            "tools": CLAUDE,
-            "tool_choice": {**choice, "disable_parallel_tool_use": True},
-        }
-        answer = AnthropicMessage.model_validate(http.post("/v1/messages", json=body).json())
-        (block,) = answer.content
-        assert block.type == "tool_use"
-        assert block.name in names
-        jsonschema.validate(block.input, SCHEMAS[block.name])
-        assert answer.stop_reason == "tool_use"
-
-
-def test_a_call_or_an_answer_in_json_are_both_possible(client: OpenAI) -> None:
-    answer = client.chat.completions.create(
-        model=CHAT,
-        messages=[{"role": "user", "content": PROMPTS[0]}],
-        tools=TOOLS,
-        response_format={
-            "type": "json_schema",
-            "json_schema": {"name": "a", "schema": {"type": "object", "properties": {"ok": {"type": "boolean"}}}},
-        },
-        temperature=0,
-        max_completion_tokens=200,
-    )
-    message = answer.choices[0].message
-    assert message.tool_calls or isinstance(json.loads(message.content or ""), dict)
-
-
-BOOKING: dict[str, Any] = {
-    "type": "object",
-    "properties": {"people": {"type": "integer"}, "day": {"type": "string", "format": "date"}},
-    "required": ["people", "day"],
-    # No grammar can hold this, so that the model is free in its arguments.
-    "not": {"required": ["nothing"]},
-}
-WRITTEN = '{"people": "٤", "day": "1 رمضان 1445 هـ"}'
-NORMAL = '{"people": 4, "day": "2024-03-11"}'
-CHANGES = [
-    {"path": "/people", "from": "٤", "to": 4, "rule": "number"},
-    {"path": "/day", "from": "1 رمضان 1445 هـ", "to": "2024-03-11", "rule": "hijri"},
-]
-BOOK = f'<tool_call>\n{{"name": "book", "arguments": {WRITTEN}}}\n</tool_call>'
-BOOKS: Any = [{"type": "function", "function": {"name": "book", "parameters": BOOKING}}]
-
-
-async def test_arguments_are_normalised_and_every_change_is_told(tmp_path: Path) -> None:
-    async with saying(tmp_path, BOOK, "تم الحجز.") as url, openai_at(url) as client:
-        whole = await client.chat.completions.create(model="scripted", messages=QUESTION, tools=BOOKS)
-        ChatCompletion.model_validate_json(whole.model_dump_json(), strict=True)
-        message = whole.choices[0].message
-        assert calls_of(message) == [("book", NORMAL)]
-        (call,) = list(message.tool_calls or ())
-        assert call.model_extra == {"demotic": {"changes": CHANGES}}
-        turns = [*QUESTION, message, {"role": "tool", "tool_call_id": call.id, "content": "ok"}]
-        after = await client.chat.completions.create(model="scripted", messages=turns, tools=BOOKS)
-        assert after.choices[0].message.content == "تم الحجز."
-
-
-async def test_a_stream_has_only_the_normalised_arguments_and_their_changes_with_the_last(tmp_path: Path) -> None:
-    async with saying(tmp_path, BOOK) as url, openai_at(url) as client:
-        stream = await client.chat.completions.create(model="scripted", messages=QUESTION, tools=BOOKS, stream=True)
-        deltas = [call async for chunk in stream for call in chunk.choices[0].delta.tool_calls or ()]
-        assert "".join(call.function.arguments or "" for call in deltas if call.function) == NORMAL
-        assert [call.model_extra for call in deltas] == [{}, {"demotic": {"changes": CHANGES}}]
-
-
-async def test_the_other_apis_tell_changes_too(tmp_path: Path) -> None:
-    flat = [{"type": "function", "name": "book", "parameters": BOOKING}]
-    claude = [{"name": "book", "input_schema": BOOKING}]
-    async with saying(tmp_path, BOOK) as url, httpx.AsyncClient(base_url=url) as http:
-        response = {"input": "?", "tools": flat}
-        (item,) = (await http.post("/v1/responses", json=response)).json()["output"]
-        events = events_of((await http.post("/v1/responses", json={**response, "stream": True})).text)
-        for told in (item, events[-1]["response"]["output"][0]):
-            assert (told["arguments"], told["demotic"]) == (NORMAL, {"changes": CHANGES})
-        message = {"messages": QUESTION, "max_tokens": 200, "tools": claude}
-        (block,) = (await http.post("/v1/messages", json=message)).json()["content"]
-        assert (block["input"], block["demotic"]) == (json.loads(NORMAL), {"changes": CHANGES})
-        events = events_of((await http.post("/v1/messages", json={**message, "stream": True})).text)
-        assert [event["content_block"]["demotic"] for event in events if "content_block" in event] == [
-            {"changes": CHANGES}
-        ]
-        assert NORMAL in [event["delta"].get("partial_json") for event in events if "delta" in event]
-
-
-def events_of(stream: str) -> list[Any]:
-    """The objects of a stream's events."""
-    lines = [line.removeprefix("data: ") for line in stream.splitlines() if line.startswith("data: {")]
-    return [json.loads(line) for line in lines]
-
-
-async def test_arguments_stay_as_they_are_where_normalisation_is_off(tmp_path: Path) -> None:
-    async with saying(tmp_path, BOOK) as url, openai_at(url) as client:
-        answer = await client.chat.completions.create(
-            model="scripted", messages=QUESTION, tools=BOOKS, extra_body={"normalize": False}
-        )
-        assert calls_of(answer.choices[0].message) == [("book", WRITTEN)]
-        assert [call.model_extra for call in answer.choices[0].message.tool_calls or ()] == [{}]
-
-
-async def test_a_call_that_needs_no_change_says_nothing_of_changes(tmp_path: Path) -> None:
-    async with saying(tmp_path, ONE) as url, httpx.AsyncClient(base_url=url) as http:
-        answer = await http.post("/v1/chat/completions", json={"messages": QUESTION, "tools": TOOLS})
-        (call,) = answer.json()["choices"][0]["message"]["tool_calls"]
-        assert set(call) == {"id", "type", "function"}
