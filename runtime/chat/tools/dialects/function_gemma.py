@@ -65,7 +65,7 @@ class FunctionGemma(Dialect):
             "TEXT: /[^<]*/",
             "PLAIN: /[^<{}]+/",
             "INTEGER: /-?(0|[1-9][0-9]{0,14})/",
-            "NUMBER: /-?(0|[1-9][0-9]{0,14})(\\.[0-9]{1,15})?/",
+            "NUMBER: /-?(0|[1-9][0-9]{0,14})(\\.[0-9]{1,9})?/",
         ]
         for index, tool in enumerate(tools):
             values = "free" if is_free(tool) else _object_of(tool, dict(tool.parameters))

@@ -15,10 +15,10 @@ _FORM = {
     "key_separator": ": ",
     "json_allowed_escapes": 'bfnrt"\\',
 }
-# Whole numbers beyond these are not the same in every program (RFC 8259, section 6), and a small model may add digits
-# for ever.
+# A small model may add digits for ever. Numbers beyond these are not the same in every program (RFC 8259, section 6).
 _MOST = 10**15 - 1
-_NUMBER_KEYS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "enum", "const")
+_LEAST_STEP = 1e-9  # a finer one is more than llguidance can count
+_CHOICES = ("enum", "const")
 # Beside these a schema says itself which properties there may be.
 _OPENERS = ("additionalProperties", "patternProperties", "unevaluatedProperties", "$ref", "allOf", "anyOf", "oneOf")
 
@@ -85,19 +85,36 @@ def closed(tool: Tool) -> dict[str, Any]:
 
 
 def bounded(schema: Any) -> Any:
-    """The schema with bounds on the numbers that have none."""
+    """The schema with as many digits as bounds allow, where it leaves out some of them: 15 before the point, 9 after it."""
     match schema:
         case list():
             return [bounded(value) for value in schema]
-        case {"type": "integer" | "number"} if not any(key in schema for key in _NUMBER_KEYS):
-            return {**schema, "minimum": -_MOST, "maximum": _MOST}
+        case {"type": kind} if not any(key in schema for key in _CHOICES) and (bounds := _bounds(schema, kind)):
+            return {**_bounded_parts(schema), **bounds}
         case dict():
-            return {
-                key: value if key in {"enum", "const", "default", "examples"} else bounded(value)
-                for key, value in schema.items()
-            }
+            return _bounded_parts(schema)
         case _:
             return schema
+
+
+def _bounded_parts(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value if key in {*_CHOICES, "default", "examples"} else bounded(value) for key, value in schema.items()
+    }
+
+
+def _bounds(schema: Mapping[str, Any], kind: object) -> dict[str, Any]:
+    """Those that a schema of this `type` lacks, if it allows numbers. One that lies beyond ours is left alone."""
+    kinds = kind if isinstance(kind, list) else [kind]
+    if not {"integer", "number"} & {each for each in kinds if isinstance(each, str)}:
+        return {}
+    stated = [schema[key] for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum") if key in schema]
+    if any(not isinstance(value, int | float) or abs(value) > _MOST for value in stated):
+        return {}
+    lower = {} if {"minimum", "exclusiveMinimum"} & schema.keys() else {"minimum": -_MOST}
+    upper = {} if {"maximum", "exclusiveMaximum"} & schema.keys() else {"maximum": _MOST}
+    step = {} if "multipleOf" in schema or "number" not in kinds else {"multipleOf": _LEAST_STEP}
+    return {**lower, **upper, **step}
 
 
 def lines(texts: Iterable[str]) -> str:
