@@ -123,7 +123,8 @@ _VERIFY_HELP = """Compare two artefacts of the same model: GGUF files, or checkp
 
 On a line of text in each of 41 languages: whether the token ids are the same, how far the logits differ (the largest
 difference, KL divergence, share of positions with the same likeliest token), and how long greedy continuations agree.
-A checkpoint is computed by transformers, in float32 and in this process.
+Of models that give vectors or scores, how far these differ. A checkpoint is computed by transformers, in float32 and in
+this process.
 
 Examples:
 

@@ -6,14 +6,10 @@ import importlib.util
 import json
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from converters.architectures.options import Options
 from runtime.commands.progress import progress_for
@@ -48,7 +44,9 @@ def convert(
     if done.manifest.license is None:
         _tell("Note: the checkpoint names no licence, so the file names none.")
     if done.manifest.parity is not None:
-        _tell(_parity_line(done.manifest.parity))
+        from converters.shown import parity_line
+
+        _tell(parity_line(done.manifest.parity))
     print(f"{done.path} ({done.manifest.size / 1e6:,.1f} MB, {done.manifest.type})")  # noqa: T201
 
 
@@ -105,35 +103,14 @@ def _override(text: str) -> tuple[str, str]:
 def verify(first: str, second: str, *, as_json: bool) -> None:
     """Compare two artefacts and show the figures by language."""
     _require_extra()
-    from converters.verify import NUM_GREEDY
+    from converters.shown import print_report
     from converters.verify import verify as run
 
     report = run(first, second, progress_for(as_json=as_json))
     if as_json:
         _print_json(report.as_dict())
         return
-    table = Table("language", "tokens", "ids", "max difference", "mean KL", "max KL", "top 1", "greedy")
-    for line in report.lines:
-        table.add_row(
-            line.language,
-            str(line.num_tokens),
-            "same" if line.has_same_ids else "differ",
-            f"{line.max_difference:.2g}",
-            f"{line.mean_kl:.2g}",
-            f"{line.max_kl:.2g}",
-            f"{line.top_1:.1%}",
-            f"{line.num_greedy} of {NUM_GREEDY}",
-        )
-    Console().print(table)
-    print(_parity_line(report.summary()))  # noqa: T201
-
-
-def _parity_line(figures: Mapping[str, Any]) -> str:
-    return (
-        f"Over {figures['tokens']} tokens in {figures['languages']} languages: the same ids in {figures['same_ids']}, "
-        f"largest difference of logits {figures['max_difference']:.2g}, mean KL {figures['mean_kl']:.2g}, the same "
-        f"likeliest token at {figures['top_1']:.1%}, the same greedy text in {figures['same_greedy']}."
-    )
+    print_report(report)
 
 
 def _require_extra() -> None:

@@ -80,11 +80,6 @@ def convert(request: Request, progress: Progress | None = None) -> Converted:
     require_free(path, force=request.force)
     architecture = architecture_of(checkpoint, request.options)
     hyperparameters = architecture.hyperparameters()
-    if request.verify and (not architecture.is_decoder or "pooling_type" in hyperparameters):
-        raise ConversionRefused(
-            f"{request.source} is no decoder that gives text; only these are computed to compare them.",
-            remedy="Leave out --verify.",
-        )
     outputs = architecture.outputs()
     tokenizer = read_tokenizer(checkpoint, architecture.vocabulary_size)
     notes = [*architecture.notes, *tokenizer.notes]

@@ -12,22 +12,12 @@ from runtime.errors import ConversionRefused
 
 
 class SourceModel:
-    """A decoder in a checkpoint. Its weights take four bytes each in memory until it is closed."""
+    """A decoder, or an encoder-decoder, in a checkpoint. Its weights take four bytes each until it is closed."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        import torch
-        import transformers
-
-        # Its bar would stand among what is told, also where that is JSON.
-        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        auto: Any = transformers.AutoModelForCausalLM
-        try:
-            self._model: Any = auto.from_pretrained(checkpoint.folder, dtype=torch.float32, trust_remote_code=False)
-        except (OSError, ValueError) as fault:
-            raise ConversionRefused(
-                f"transformers cannot read {checkpoint.folder}: {str(fault).partition(chr(10))[0].rstrip('.')}."
-            ) from fault
-        self._model.eval()
+        has_encoder = checkpoint.config.flag("is_encoder_decoder", default=False)
+        self._model = load_with("AutoModelForSeq2SeqLM" if has_encoder else "AutoModelForCausalLM", checkpoint)
+        self._start: int | None = int(self._model.config.decoder_start_token_id) if has_encoder else None
         self.vocabulary_size: int = int(self._model.get_input_embeddings().weight.shape[0])
         self._tokenizer = read_tokenizer(checkpoint, self.vocabulary_size)
 
@@ -40,22 +30,33 @@ class SourceModel:
         return self._tokenizer.decode(tokens)
 
     def logits(self, tokens: Sequence[int]) -> FloatArray:
-        """Logits after each of the tokens of one sequence: shape (len(tokens), vocabulary)."""
+        """Logits for each of the tokens of one sequence, as `GgufModel.logits`: shape (len(tokens), vocabulary)."""
         import torch
 
+        read = torch.tensor([list(tokens)])
         with torch.no_grad():
-            found: FloatArray = self._model(input_ids=torch.tensor([list(tokens)])).logits[0].numpy()
+            if self._start is None:
+                out = self._model(input_ids=read)
+            else:
+                out = self._model(input_ids=read, decoder_input_ids=torch.tensor([[self._start, *tokens[:-1]]]))
+        found: FloatArray = out.logits[0].numpy()
         return found
 
     def greedy(self, tokens: Sequence[int], count: int) -> list[int]:
-        """The `count` likeliest tokens that follow, one after the other."""
+        """The `count` likeliest tokens that follow, or of an encoder-decoder answer, one after the other."""
         import torch
 
         found: list[int] = []
-        state, fed = None, list(tokens)
+        read = torch.tensor([list(tokens)])
         with torch.no_grad():
+            if self._start is None:
+                name, fed, fixed = "input_ids", list(tokens), {}
+            else:
+                name, fed = "decoder_input_ids", [self._start]
+                fixed = {"encoder_outputs": self._model.get_encoder()(input_ids=read)}
+            state = None
             while len(found) < count:
-                out = self._model(input_ids=torch.tensor([fed]), past_key_values=state, use_cache=True)
+                out = self._model(**{name: torch.tensor([fed])}, **fixed, past_key_values=state, use_cache=True)
                 state, fed = out.past_key_values, [int(out.logits[0, -1].argmax())]
                 found += fed
         return found
@@ -63,3 +64,24 @@ class SourceModel:
     def close(self) -> None:
         """Let go of the weights."""
         self._model = None
+
+
+def load_with(auto_class: str, checkpoint: Checkpoint) -> Any:
+    """The model as that class of transformers loads it, in float32.
+
+    Raises:
+        ConversionRefused: it cannot.
+    """
+    import torch
+    import transformers
+
+    # Its bar would stand among what is told, also where that is JSON.
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    auto: Any = getattr(transformers, auto_class)
+    try:
+        model = auto.from_pretrained(checkpoint.folder, dtype=torch.float32, trust_remote_code=False)
+    except (OSError, ValueError) as fault:
+        raise ConversionRefused(
+            f"transformers cannot read {checkpoint.folder}: {str(fault).partition(chr(10))[0].rstrip('.')}."
+        ) from fault
+    return model.eval()

@@ -1,27 +1,31 @@
 """Two artefacts of the same model held against each other, language by language.
 
 Each is a GGUF, computed by llama.cpp, or a checkpoint, computed by transformers, both in float32. The ids of the first
-are given to both, so that logits can be compared where the tokenizers differ.
+are given to both, so that logits can be compared where the tokenizers differ. What gives vectors or scores instead of
+text is compared by `verify_vectors.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from converters.architectures.registry import gives_text
 from converters.checkpoint import open_checkpoint
 from converters.probes import LINES
 from converters.tensors import FloatArray
-from runtime.errors import ConversionRefused, UnsupportedArchitecture
-from runtime.models.encoding import encoding_of
+from converters.verify_vectors import Pooled, VectorReport, compare
+from runtime.errors import ConversionRefused
+from runtime.models.encoding import Encoding, encoding_of
 from runtime.models.files import NoProgress, Progress
+from runtime.models.header import Header
 from runtime.models.inspect import check_loadable, read_header
 from runtime.models.name import MODEL_SUFFIX
-from runtime.models.seq2seq import SEQ2SEQ
 
 NUM_GREEDY = 20
 
@@ -96,49 +100,73 @@ class Report:
         return {"first": self.first, "second": self.second, **self.summary(), "lines": [asdict(x) for x in self.lines]}
 
 
-def verify(first: str, second: str, progress: Progress | None = None, lines: Mapping[str, str] | None = None) -> Report:
+def verify(
+    first: str, second: str, progress: Progress | None = None, lines: Mapping[str, str] | None = None
+) -> Report | VectorReport:
     """Compare two artefacts on a line of text a language: `LINES`, or others.
 
     Raises:
         ModelNotFound, ModelFileInvalid, ConversionRefused: one of them cannot be read.
-        UnsupportedArchitecture: one of them gives vectors, no text.
-        ConversionRefused: they have vocabularies of different sizes.
+        ConversionRefused: they are not the same model, or two checkpoints of which none says how vectors are made.
     """
-    opened: list[Computed] = []
-    try:
-        opened.extend(open_model(name, progress) for name in (first, second))
-        one, other = opened
+    names, texts = (first, second), LINES if lines is None else lines
+    encodings = [encoding_of(header) for header in map(_header_of, names) if header is not None]
+    encoding = encodings[0] if encodings else None
+    if any((each is None) != (encoding is None) for each in encodings):
+        raise ConversionRefused(f"{first} and {second} are not the same model: one gives text, one does not.")
+    with ExitStack() as stack:
+        if encoding is not None:
+            left, right = [stack.enter_context(closing(_open_pooled(name, encoding, progress))) for name in names]
+            return compare(first, second, left, right, texts)
+        one, other = [stack.enter_context(closing(open_model(name, progress))) for name in names]
         if one.vocabulary_size != other.vocabulary_size:
             raise ConversionRefused(
                 f"{first} has a vocabulary of {one.vocabulary_size} tokens, {second} of {other.vocabulary_size}: they "
                 "are not the same model."
             )
-        texts = (LINES if lines is None else lines).items()
-        return Report(first, second, tuple(_line(language, text, one, other) for language, text in texts))
-    finally:
-        for model in opened:
-            model.close()
+        return Report(first, second, tuple(_line(language, text, one, other) for language, text in texts.items()))
+
+
+def _header_of(name: str) -> Header | None:
+    """The checked header of a GGUF; None for a checkpoint."""
+    if not name.casefold().endswith(MODEL_SUFFIX):
+        return None
+    header = read_header(Path(name))
+    check_loadable(header)
+    return header
 
 
 def open_model(name: str, progress: Progress | None = None) -> Computed:
-    """A GGUF by its path, or a checkpoint by its folder or name on the hub.
+    """A GGUF by its path, or a checkpoint by its folder or name on the hub, of a model that gives text.
 
     Raises:
         ModelNotFound, ModelFileInvalid, ConversionRefused, UnsupportedArchitecture: as `verify`.
     """
-    if name.casefold().endswith(MODEL_SUFFIX):
+    header = _header_of(name)
+    if header is not None:
         from converters.gguf.compute import GgufModel
 
-        header = read_header(Path(name))
-        check_loadable(header)
-        if (encoding := encoding_of(header)) is not None:
-            raise UnsupportedArchitecture(f"{name} {encoding.purpose}; decoders, which give text, are compared.")
-        if header.architecture in SEQ2SEQ:  # llama.cpp would abort where nothing was encoded before
-            raise UnsupportedArchitecture(f"{name} is an encoder-decoder; decoders are compared.")
-        return GgufModel(Path(name))
+        return GgufModel(header.path)
     from converters.source import SourceModel
 
-    return SourceModel(open_checkpoint(name, progress or NoProgress()))
+    checkpoint = open_checkpoint(name, progress or NoProgress())
+    if not gives_text(checkpoint):
+        raise ConversionRefused(
+            f"{name} gives vectors or scores, and does not say enough of how.", remedy="Compare a GGUF of it with it."
+        )
+    return SourceModel(checkpoint)
+
+
+def _open_pooled(name: str, encoding: Encoding, progress: Progress | None) -> Pooled:
+    """The same of a model that gives vectors or scores: a checkpoint as `encoding` has it."""
+    header = _header_of(name)
+    if header is not None:
+        from converters.gguf.vectors import GgufVectors
+
+        return GgufVectors(header.path, encoding_of(header) or encoding)
+    from converters.source_vectors import SourceVectors
+
+    return SourceVectors(open_checkpoint(name, progress or NoProgress()), encoding)
 
 
 def _line(language: str, text: str, one: Computed, other: Computed) -> LineParity:

@@ -14,7 +14,7 @@ from converters.tensors import Tensor, rows_of, stacked
 from runtime.errors import ConversionRefused
 
 # What Qwen3-Reranker answers, and the order of its scores.
-_ANSWERS = ("yes", "no")
+ANSWERS = ("yes", "no")
 
 
 class Qwen2(Decoder):
@@ -42,7 +42,7 @@ class Qwen3(Qwen2):
         """See `Architecture.hyperparameters`."""
         entries = super().hyperparameters()
         if self.options.is_reranker:
-            entries |= {"pooling_type": int(gguf.PoolingType.RANK), "classifier.output_labels": _ANSWERS}
+            entries |= {"pooling_type": int(gguf.PoolingType.RANK), "classifier.output_labels": ANSWERS}
         return entries
 
     def head_of(self, found: Mapping[str, Tensor]) -> Tensor | None:
@@ -56,9 +56,9 @@ class Qwen3(Qwen2):
         yield from super().added()
         if self.options.is_reranker:
             library = tokenizers.Tokenizer.from_file(str(self.checkpoint.folder / "tokenizer.json"))
-            ids = [library.token_to_id(answer) for answer in _ANSWERS]
+            ids = [library.token_to_id(answer) for answer in ANSWERS]
             rows = [row for row in ids if row is not None]
-            if len(rows) < len(_ANSWERS):
+            if len(rows) < len(ANSWERS):
                 raise ConversionRefused(f"{self.checkpoint.folder} has no tokens 'yes' and 'no', so it is no reranker.")
             head = stacked([rows_of(self._whole_head, row, row + 1) for row in rows])
             yield Output("cls.output.weight", head, stays_f32=False)

@@ -22,6 +22,15 @@ FAMILIES: tuple[type[Architecture], ...] = (
 )  # fmt: skip
 
 
+_BY_CLASS = {name: family for family in FAMILIES for name in family.classes}
+
+
+def gives_text(checkpoint: Checkpoint) -> bool:
+    """Whether the checkpoint is a decoder or an encoder-decoder, as far as its class is known."""
+    families = [_BY_CLASS[name] for name in checkpoint.config.texts("architectures") if name in _BY_CLASS]
+    return not families or families[0].is_decoder or families[0] is T5
+
+
 def architecture_of(checkpoint: Checkpoint, options: Options) -> Architecture:
     """Read the checkpoint as one of its family.
 
@@ -37,11 +46,10 @@ def architecture_of(checkpoint: Checkpoint, options: Options) -> Architecture:
             remedy="Get the checkpoint that it was made from.",
         )
     classes = config.texts("architectures")
-    by_class = {name: family for family in FAMILIES for name in family.classes}
     for name in classes:
-        if name not in by_class:
+        if name not in _BY_CLASS:
             continue
-        family = by_class[name](checkpoint, options)
+        family = _BY_CLASS[name](checkpoint, options)
         if options.is_reranker and not isinstance(family, Qwen3):
             raise UnsupportedArchitecture(
                 f"{checkpoint.folder} is a {name}; llama.cpp computes the head of a reranker for Qwen3 only.",
@@ -49,6 +57,6 @@ def architecture_of(checkpoint: Checkpoint, options: Options) -> Architecture:
             )
         return family
     shown = " and ".join(classes) or config.text("model_type", default="unknown")
-    near = nearest_names(shown, by_class, limit=1)
-    hint = f"The nearest that is: {near[0]}." if near else f"Those that are: {', '.join(sorted(by_class))}."
+    near = nearest_names(shown, _BY_CLASS, limit=1)
+    hint = f"The nearest that is: {near[0]}." if near else f"Those that are: {', '.join(sorted(_BY_CLASS))}."
     raise UnsupportedArchitecture(f"{checkpoint.folder} is a {shown}, which is not converted.", remedy=hint)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from converters.tensors import FloatArray
-from runtime.backends.base import Chunk
+from runtime.backends.base import Chunk, Source
 from runtime.backends.llama.decoder import LlamaDecoder
 from runtime.backends.llama.model import LlamaModel
+from runtime.backends.llama.seq2seq import LlamaEncoderDecoder
 from runtime.errors import InferenceFailed
 from runtime.hardware.plan import Plan
 from runtime.hardware.probe import probe
@@ -19,14 +20,15 @@ _SLOT = 0
 
 
 class GgufModel:
-    """A decoder in a GGUF whose header has been checked. It must be closed."""
+    """A decoder, or an encoder-decoder, in a GGUF whose header has been checked. It must be closed."""
 
     def __init__(self, path: Path, *, context_length: int = 512) -> None:
         self._model = LlamaModel(path)
         self.tokenizer = self._model.tokenizer
         self.vocabulary_size = self.tokenizer.vocabulary_size
+        make = LlamaEncoderDecoder if self._model.has_encoder else LlamaDecoder
         try:
-            self._decoder = LlamaDecoder(self._model, _exact_plan(context_length))
+            self._decoder: LlamaDecoder = make(self._model, exact_plan(context_length))
         except BaseException:
             self._model.close()
             raise
@@ -40,18 +42,32 @@ class GgufModel:
         return b"".join(self.tokenizer.token_bytes(token) for token in tokens).decode("utf-8", "replace")
 
     def logits(self, tokens: Sequence[int]) -> FloatArray:
-        """Logits after each of the tokens of one sequence: shape (len(tokens), vocabulary)."""
-        self._decoder.forget(_SLOT)
-        return self._decode(tokens, 0)
+        """Logits for each token of one sequence: shape (len(tokens), vocabulary).
+
+        Of a decoder those after the token; of an encoder-decoder, which reads the sequence and is to write it again,
+        those before it.
+        """
+        start = self._read(tokens)
+        return self._decode(tokens if start is None else [*start, *tokens][: len(tokens)], 0)
 
     def greedy(self, tokens: Sequence[int], count: int) -> list[int]:
-        """The `count` likeliest tokens that follow, one after the other."""
-        row = self.logits(tokens)[-1]
+        """The `count` likeliest tokens that follow, or of an encoder-decoder answer, one after the other."""
+        start = self._read(tokens)
+        begun = tokens if start is None else start
+        row = self._decode(begun, 0)[-1]
         found = [int(row.argmax())]
         while len(found) < count:
-            row = self._decode(found[-1:], len(tokens) + len(found) - 1)[-1]
+            row = self._decode(found[-1:], len(begun) + len(found) - 1)[-1]
             found.append(int(row.argmax()))
         return found
+
+    def _read(self, tokens: Sequence[int]) -> Sequence[int] | None:
+        """Forget what was before; have the encoder read `tokens` and return what its answers begin with, if any."""
+        self._decoder.forget(_SLOT)
+        if self._decoder.sources is None:
+            return None
+        self._decoder.sources.encode([Source(tokens, [_SLOT])])
+        return self._decoder.sources.start
 
     def _decode(self, tokens: Sequence[int], position: int) -> FloatArray:
         most = self._decoder.context_length
@@ -65,7 +81,8 @@ class GgufModel:
         self._model.close()
 
 
-def _exact_plan(context_length: int) -> Plan:
+def exact_plan(context_length: int) -> Plan:
+    """One sequence at a time, in float32 wherever llama.cpp lets it be chosen."""
     threads = min(_MOST_THREADS, probe().usable_cores)
     return Plan(
         threads=threads,

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import demotic
+from converters.architectures.options import Options
 from converters.convert import Request, convert
 from converters.probes import LINES
-from converters.verify import NUM_GREEDY, kl_divergences, verify
-from runtime.errors import ConversionRefused, ModelFileInvalid, ModelNotFound, UnsupportedArchitecture
+from converters.verify import NUM_GREEDY, Report, kl_divergences, verify
+from runtime.errors import ConversionRefused, ModelFileInvalid, ModelNotFound
+from tests.converters.architectures.test_encoders import saved as saved_encoder
+from tests.converters.architectures.test_t5 import saved as saved_t5
 from tests.converters.families import Families
 from tests.tiny.checkpoints import save_checkpoint, tiny_llama
-from tests.tiny.checkpoints import tiny_t5 as tiny_t5_checkpoint
-from tests.tiny.encoders import tiny_bert, tiny_xlm_roberta, write_encoder
-from tests.tiny.seq2seq import tiny_t5, write_seq2seq
-from tests.tiny.tokenizers import unigram
+from tests.tiny.encoders import tiny_bert, tiny_qwen3, tiny_xlm_roberta, write_encoder
 
 SOME = {language: LINES[language] for language in ("bul_Cyrl", "jpn_Jpan", "hin_Deva")}
 
@@ -29,9 +32,15 @@ def run(*arguments: str) -> Any:
     return CliRunner().invoke(demotic.make_app(), list(arguments))
 
 
+def compared(first: Path, second: Path) -> Report:
+    report = verify(str(first), str(second), lines=SOME)
+    assert isinstance(report, Report)
+    return report
+
+
 def test_a_file_is_its_source_in_every_language(families: Families) -> None:
     family = families["llama"]
-    report = verify(str(family.folder), str(family.converted.path), lines=SOME)
+    report = compared(family.folder, family.converted.path)
     assert [line.language for line in report.lines] == list(SOME)
     for line in report.lines:
         assert line.has_same_ids
@@ -69,7 +78,7 @@ def test_other_ids_are_told(families: Families, llama: Path, tmp_path: Path) -> 
     spec["normalizer"]["normalizers"].pop(0)  # the space in front
     (llama / "tokenizer.json").write_text(json.dumps(spec), encoding="utf-8")
     other = convert(Request(str(llama), tmp_path / "a.gguf", "f32")).path
-    report = verify(str(families["llama"].folder), str(other), lines=SOME)
+    report = compared(families["llama"].folder, other)
     assert [line.has_same_ids for line in report.lines] == [False] * 3
     assert report.summary()["max_difference"] < 1e-4  # of the same tokens
 
@@ -79,29 +88,71 @@ def test_models_of_different_vocabularies_are_not_compared(families: Families) -
         verify(str(families["llama"].converted.path), str(families["qwen2"].converted.path), lines=SOME)
 
 
-def test_models_of_vectors_are_not_compared(families: Families, tmp_path: Path) -> None:
-    path = write_encoder(tmp_path / "bert.gguf", tiny_bert(), pooling="mean")
-    with pytest.raises(UnsupportedArchitecture, match="gives vectors"):
-        verify(str(path), str(path))
+@pytest.mark.parametrize("kind", ["t5", "mt5", "byt5"])
+def test_encoder_decoders_are_compared_with_their_source(kind: str, tmp_path: Path) -> None:
+    folder, _ = saved_t5(kind, tmp_path / "tiny")
+    converted = convert(Request(str(folder), tmp_path / "a.gguf", "f32")).path
+    report = compared(folder, converted)
+    for line in report.lines:
+        assert line.has_same_ids
+        assert line.max_difference < (1e-4 if kind == "t5" else 0.1)
+        assert line.max_kl < 1e-3
+        assert (line.top_1, line.num_greedy) == (1.0, NUM_GREEDY)
 
 
-def test_encoder_decoders_are_not_compared(tmp_path: Path) -> None:
-    path = write_seq2seq(tmp_path / "t5.gguf", tiny_t5())
-    with pytest.raises(UnsupportedArchitecture, match="is an encoder-decoder"):
-        verify(str(path), str(path))
+def test_an_encoder_decoder_with_other_weights_is_told_apart(tmp_path: Path) -> None:
+    folder, model = saved_t5("t5", tmp_path / "tiny")
+    converted = convert(Request(str(folder), tmp_path / "a.gguf", "f32")).path
+    # Only the encoder: what it reads must count.
+    with torch.no_grad():
+        model.encoder.block[0].layer[0].SelfAttention.v.weight.mul_(-1)
+    model.save_pretrained(folder)
+    summary = verify(str(folder), str(converted), lines=SOME).summary()
+    assert summary["mean_kl"] > 1e-3
 
 
-@pytest.mark.parametrize("kind", ["t5", "bert"])
-def test_a_conversion_whose_result_cannot_be_compared_is_refused_before_it_is_written(
-    kind: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("kind", "make", "options"),
+    [
+        ("bert", tiny_bert, Options(pooling="mean")),
+        ("xlm-roberta", tiny_xlm_roberta, Options(pooling="cls")),
+        ("qwen3", tiny_qwen3, Options(pooling="last")),
+        ("bert", partial(tiny_bert, labels=3), Options()),
+        ("qwen3", partial(tiny_qwen3, with_head=True), Options(is_reranker=True)),
+    ],
+)
+def test_vectors_and_scores_are_compared_with_their_source(
+    kind: str, make: Callable[[], Any], options: Options, tmp_path: Path
 ) -> None:
-    tokenizer = unigram()
-    size = tokenizer.get_vocab_size()
-    model = tiny_t5_checkpoint(size) if kind == "t5" else tiny_xlm_roberta()
-    folder = save_checkpoint(tmp_path / "tiny", model, tokenizer)
-    with pytest.raises(ConversionRefused, match="is no decoder that gives text"):
-        convert(Request(str(folder), tmp_path / "a.gguf", verify=True))
-    assert not list(tmp_path.glob("*a.gguf*"))
+    folder = saved_encoder(tmp_path / "tiny", kind, make())
+    request = Request(str(folder), tmp_path / "a.gguf", "f32", verify=True, options=options)
+    parity = convert(request).manifest.parity
+    assert parity is not None
+    assert parity["same_ids"] == parity["languages"] == len(LINES)
+    assert parity["min_cosine"] > 0.9999
+    assert parity["max_difference"] < 1e-2
+
+
+def test_vectors_of_another_model_are_told(tmp_path: Path) -> None:
+    folder = saved_encoder(tmp_path / "tiny", "bert", tiny_bert())
+    path = convert(Request(str(folder), tmp_path / "a.gguf", "f32", options=Options(pooling="mean"))).path
+    other = convert(Request(str(folder), tmp_path / "b.gguf", "f32", options=Options(pooling="cls"))).path
+    report = verify(str(path), str(other), lines=SOME)
+    assert report.summary()["min_cosine"] < 0.99
+    shown = run("verify", str(path), str(other))
+    assert "smallest cosine" in shown.stdout
+
+
+def test_text_and_vectors_are_not_compared(families: Families, tmp_path: Path) -> None:
+    path = write_encoder(tmp_path / "bert.gguf", tiny_bert(), pooling="mean")
+    with pytest.raises(ConversionRefused, match="one gives text, one does not"):
+        verify(str(path), str(families["llama"].converted.path), lines=SOME)
+
+
+def test_two_checkpoints_of_vectors_are_not_compared(tmp_path: Path) -> None:
+    folder = saved_encoder(tmp_path / "tiny", "bert", tiny_bert())
+    with pytest.raises(ConversionRefused, match="does not say enough of how"):
+        verify(str(folder), str(folder), lines=SOME)
 
 
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def closed(tool: Tool) -> dict[str, Any]:
 
 
 def bounded(schema: Any) -> Any:
-    """The schema with as many digits as bounds allow, where it leaves out some of them: 15 before the point, 9 after it."""
+    """The schema with the bounds that its numbers lack: 15 digits before the point, 9 after it."""
     match schema:
         case list():
             return [bounded(value) for value in schema]

@@ -1,0 +1,62 @@
+"""What comparisons say on a terminal: a table by language, and a sentence over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from converters.verify import NUM_GREEDY, Report
+from converters.verify_vectors import VectorReport
+
+
+def print_report(report: Report | VectorReport) -> None:
+    """Print both on standard output."""
+    Console().print(_text_table(report) if isinstance(report, Report) else _vector_table(report))
+    print(parity_line(report.summary()))  # noqa: T201
+
+
+def parity_line(figures: Mapping[str, Any]) -> str:
+    """The sentence of a report's summary, or of what a manifest keeps of it."""
+    begun = (
+        f"Over {figures['tokens']} tokens in {figures['languages']} languages: the same ids in {figures['same_ids']}, "
+    )
+    if "min_cosine" in figures:
+        return (
+            f"{begun}largest difference of numbers {figures['max_difference']:.2g}, smallest cosine "
+            f"{figures['min_cosine']:.6f}."
+        )
+    return (
+        f"{begun}largest difference of logits {figures['max_difference']:.2g}, mean KL {figures['mean_kl']:.2g}, the "
+        f"same likeliest token at {figures['top_1']:.1%}, the same greedy text in {figures['same_greedy']}."
+    )
+
+
+def _text_table(report: Report) -> Table:
+    table = Table("language", "tokens", "ids", "max difference", "mean KL", "max KL", "top 1", "greedy")
+    for line in report.lines:
+        table.add_row(
+            line.language,
+            str(line.num_tokens),
+            _ids(has_same=line.has_same_ids),
+            f"{line.max_difference:.2g}",
+            f"{line.mean_kl:.2g}",
+            f"{line.max_kl:.2g}",
+            f"{line.top_1:.1%}",
+            f"{line.num_greedy} of {NUM_GREEDY}",
+        )
+    return table
+
+
+def _vector_table(report: VectorReport) -> Table:
+    table = Table("language", "tokens", "ids", "max difference", "cosine")
+    for line in report.lines:
+        ids = _ids(has_same=line.has_same_ids)
+        table.add_row(line.language, str(line.num_tokens), ids, f"{line.max_difference:.2g}", f"{line.cosine:.6f}")
+    return table
+
+
+def _ids(*, has_same: bool) -> str:
+    return "same" if has_same else "differ"
