@@ -13,12 +13,9 @@ from typing import Any
 
 import gguf
 import numpy as np
-import numpy.typing as npt
-from gguf import quants
 
 from converters.architectures.base import Output, Value
-from converters.tensors import FloatArray
-from runtime.errors import ConversionRefused
+from converters.gguf.encode import encoded
 from runtime.models.files import Progress, read_blocks
 from runtime.models.gguf_format import GGML_TYPES
 from runtime.models.header import FILE_TYPES
@@ -95,7 +92,7 @@ def write_gguf(
                 file.write(padding)
                 digest.update(padding)
                 for values in each.output.tensor.blocks():
-                    data = _encoded(values, each).data.cast("B")
+                    data = encoded(values, each.type, each.output.name).data.cast("B")
                     file.write(data)
                     digest.update(data)
                     progress.advance(len(data))
@@ -130,26 +127,6 @@ def _write_header(path: Path, architecture: str, metadata: Mapping[str, Value], 
         writer.write_ti_data_to_file()
     finally:
         writer.close()
-
-
-def _encoded(values: FloatArray, each: Planned) -> npt.NDArray[Any]:
-    name = each.output.name
-    if not np.isfinite(values).all():
-        raise ConversionRefused(
-            f"The checkpoint has values in '{name}' that are no finite numbers.", remedy="Get the checkpoint again."
-        )
-    if each.type == gguf.GGMLQuantizationType.F32:
-        return np.ascontiguousarray(values)
-    if each.type == gguf.GGMLQuantizationType.F16:
-        with np.errstate(over="ignore"):
-            halves = np.ascontiguousarray(values.astype(np.float16))
-        if not np.isfinite(halves).all():
-            raise ConversionRefused(
-                f"The checkpoint has values in '{name}' above 65504, the most that float16 holds.",
-                remedy="Choose --type bf16 or f32.",
-            )
-        return halves
-    return np.ascontiguousarray(quants.quantize(values, each.type))
 
 
 def _typed(value: Value) -> tuple[Any, ...]:

@@ -100,7 +100,7 @@ def parse_features(info: str) -> tuple[str, ...]:
 
 def _read_devices() -> tuple[GgmlDevice, ...]:
     try:
-        library = _load_ggml()
+        library = load_ggml()
         count = _function(library, "ggml_backend_dev_count", ctypes.c_size_t)
         get = _function(library, "ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
         return tuple(_read_device(library, get(index)) for index in range(count()))
@@ -108,7 +108,12 @@ def _read_devices() -> tuple[GgmlDevice, ...]:
         return ()
 
 
-def _load_ggml() -> ctypes.CDLL:
+def load_ggml() -> ctypes.CDLL:
+    """The ggml library that llama-cpp-python brings.
+
+    Raises:
+        ImportError, OSError: there is none.
+    """
     try:
         from llama_cpp._ggml import libggml
     except ImportError:  # it calls itself internal, so it may go: load the library that lies beside the package
