@@ -40,16 +40,19 @@ class Tensor:
 
     def blocks(self) -> Iterator[FloatArray]:
         """Its rows in order, in pieces of at most `BLOCK_BYTES` where it is divisible and one row is not more."""
+        return (self.read(start, stop) for start, stop in self.spans())
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """The first row and the end of each of these pieces."""
         rows = self.shape[0]
         row_bytes = 4 * self.num_elements // rows
         step = max(1, BLOCK_BYTES // row_bytes) if self.is_divisible else rows
-        for start in range(0, rows, step):
-            yield self.read(start, min(start + step, rows))
+        return ((start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 def from_bfloat16(values: npt.NDArray[np.uint16]) -> FloatArray:
     """Numbers whose bits are the upper half of a float32, little-endian."""
-    return (values.astype("<u4") << 16).view("<f4")
+    return np.left_shift(values, 16, dtype="<u4").view("<f4")
 
 
 def of_array(values: FloatArray) -> Tensor:

@@ -6,7 +6,9 @@ The header is the `gguf` package's; the values are written here, so that no tens
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from runtime.models.header import FILE_TYPES
 # What is written directly; every other type goes over llama.cpp's quantizer.
 DIRECT_TYPES = ("f32", "f16", "bf16", "q8_0")
 
+# Reading, encoding, hashing and writing all let other threads run; more would take more memory, and wait for the disk.
+_WORKERS = 2
 _ALIGNMENT = gguf.GGUF_DEFAULT_ALIGNMENT
 # Small, and read in float32 by llama.cpp's graphs.
 _ALWAYS_F32 = ("position_embd", "token_types", "attn_rel_b", "rope_")
@@ -86,13 +90,12 @@ def write_gguf(
         digest.update(block)
     progress.start(f"Writing {title}", sum(each.num_bytes for each in planned))
     try:
-        with path.open("ab") as file:
+        with path.open("ab") as file, ThreadPoolExecutor(_WORKERS) as pool:
             for each in planned:
                 padding = b"\0" * (-file.tell() % _ALIGNMENT)
                 file.write(padding)
                 digest.update(padding)
-                for values in each.output.tensor.blocks():
-                    data = encoded(values, each.type, each.output.name).data.cast("B")
+                for data in _encoded(each, pool):
                     file.write(data)
                     digest.update(data)
                     progress.advance(len(data))
@@ -102,6 +105,22 @@ def write_gguf(
     finally:
         progress.finish()
     return Written(path.stat().st_size, digest.hexdigest())
+
+
+def _encoded(planned: Planned, pool: Executor) -> Iterator[memoryview]:
+    """The bytes of a tensor, piece by piece; the next ones are read and encoded while one is written."""
+    tensor = planned.output.tensor
+
+    def piece(start: int, stop: int) -> memoryview:
+        return encoded(tensor.read(start, stop), planned.type, planned.output.name).data.cast("B")
+
+    ahead: deque[Future[memoryview]] = deque()
+    for span in tensor.spans():
+        ahead.append(pool.submit(piece, *span))
+        if len(ahead) > _WORKERS:
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
 
 
 def file_type(type_name: str) -> int:
