@@ -17,6 +17,7 @@ from runtime.models.gguf_format import TensorInfo, invalid, parse
 from runtime.models.header import Header
 
 _A, _B = ".lora_a", ".lora_b"
+_EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
 _TYPES = frozenset({"F32", "F16", "BF16", "Q8_0"})
 _OTHER_BASE = "Give the adapter that was made for this very model."
 
@@ -58,7 +59,7 @@ def check_adapter(path: Path, base: Header) -> None:
     adapter = Header(path, file.version, file.alignment, file.metadata, file.tensors, file.file_size)
     kind, method = adapter.text("general.type"), adapter.text("adapter.type")
     if kind != "adapter" or method != "lora":
-        raise invalid(path, "is no LoRA adapter", "Make one with llama.cpp's convert_lora_to_gguf.py.")
+        raise invalid(path, "is no LoRA adapter", "Make one of what PEFT saved: demotic convert ADAPTER.")
     if adapter.architecture != base.architecture:
         fault = f"is for the architecture '{adapter.architecture:.40}', but {base.path.name} is '{base.architecture}'"
         raise invalid(path, fault, _OTHER_BASE)
@@ -82,6 +83,10 @@ def _check_pair(adapter: Header, base: Header, name: str) -> None:
         raise invalid(adapter.path, fault, _OTHER_BASE)
     if a is None or b is None:
         raise adapter.fault(f"has only one of the two matrices for '{name}'")
+    if name == _EMBEDDING and _HEAD not in base.tensors:
+        # llama.cpp would multiply by it in the head too, where its matrices do not fit, and abort.
+        fault = f"changes the embedding, with which {base.path.name} computes its answers too"
+        raise invalid(adapter.path, fault, "Merge it into the model: demotic convert BASE --adapter ADAPTER.")
     if not _fits(a, b, target):
         shapes = f"{list(a.shape)} and {list(b.shape)} to '{name}' of shape {list(target.shape)}"
         raise invalid(adapter.path, f"adds matrices of shapes {shapes}, which they do not fit", _OTHER_BASE)
@@ -94,7 +99,7 @@ def _fits(a: TensorInfo, b: TensorInfo, target: TensorInfo) -> bool:
     if not len(a.shape) == len(b.shape) == len(target.shape) >= 2 or not a.shape[2:] == b.shape[2:] == target.shape[2:]:
         return False
     columns, rows = target.shape[:2]
-    if target.name == "token_embd.weight":
+    if target.name == _EMBEDDING:
         # Rows of this one are looked up, so both matrices lie the other way.
         return a.shape[0] == b.shape[0] and (a.shape[1], b.shape[1]) == (rows, columns)
     return a.shape[1] == b.shape[0] and (a.shape[0], b.shape[1]) == (columns, rows)

@@ -59,6 +59,19 @@ def test_an_adapter_of_the_embeddings_lies_the_other_way(tmp_path: Path, base_pa
         check_adapter(write_tiny_lora(tmp_path / "bad.gguf", base_path, targets=(), tensors=matrices), base)
 
 
+def test_an_embedding_that_is_the_head_too_takes_no_adapter(tmp_path: Path) -> None:
+    base_path = write_tiny_gguf(tmp_path / "tied.gguf", tensors={"output.weight": REMOVED})
+    base = read_header(base_path)
+    name, rank = "token_embd.weight", 4
+    columns, rows = base.tensors[name].shape
+    matrices = {f"{name}.lora_a": zeros(rows, rank), f"{name}.lora_b": zeros(columns, rank)}
+    path = write_tiny_lora(tmp_path / "lora.gguf", base_path, targets=(), tensors=matrices)
+    with pytest.raises(
+        ModelFileInvalid, match=r"changes the embedding, with which tied\.gguf computes its answers too"
+    ):
+        check_adapter(path, base)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
