@@ -8,8 +8,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from runtime.models.files import NoProgress
 from runtime.models.header import EMBEDDED_KEY
 from runtime.models.inspect import StringArray, check_loadable, read_header
 from tests.converters.families import Families
+from tests.converters.memory import bytes_for, enlarge
 from tests.converters.parity import measure
 from tests.tiny.checkpoints import save_checkpoint, tiny_llama
 from tests.tiny.tokenizers import sentencepiece
@@ -265,42 +264,8 @@ def test_without_the_extra_the_command_says_how_to_install_it(monkeypatch: pytes
 # Memory
 
 
-_MEASURED = """
-import resource, sys
-from pathlib import Path
-from converters.convert import Request, convert
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-convert(Request(sys.argv[1], Path(sys.argv[3]) / "a.gguf", "q8_0"))
-before = peak()
-convert(Request(sys.argv[2], Path(sys.argv[3]) / "b.gguf", "q8_0"))
-print((peak() - before) * 1024)
-"""
-
-
 def test_a_large_checkpoint_takes_a_bounded_memory(families: Families, llama: Path, tmp_path: Path) -> None:
-    # Matrices of 134 MB as float32, in a file of zeros that takes no room.
-    rows, width, size = 2**19, 64, 0
-    config = json.loads((llama / "config.json").read_text())
-    (llama / "config.json").write_text(json.dumps(config | {"intermediate_size": rows, "num_hidden_layers": 1}))
-    table: dict[str, Any] = {}
-    for name, tensor in families["llama"].model.state_dict().items():
-        if "layers.1." in name:
-            continue
-        shape = {"gate_proj": [rows, width], "up_proj": [rows, width], "down_proj": [width, rows]}.get(
-            name.split(".")[-2], list(tensor.shape)
-        )
-        num_bytes = 2 * int(np.prod(shape))
-        table[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [size, size + num_bytes]}
-        size += num_bytes
-    header = json.dumps(table).encode()
-    with (llama / "model.safetensors").open("wb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
-        file.truncate(8 + len(header) + size)
-    done = subprocess.run(
-        [sys.executable, "-c", _MEASURED, str(families["llama"].folder), str(llama), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    enlarge(llama, families["llama"].model)
+    small = (str(families["llama"].folder), str(tmp_path / "a.gguf"), "q8_0")
+    assert bytes_for((str(llama), str(tmp_path / "b.gguf"), "q8_0"), after=small) < 100e6
     assert (tmp_path / "b.gguf").stat().st_size > 100e6
-    assert int(done.stdout) < 100e6
