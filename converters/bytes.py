@@ -28,7 +28,7 @@ def is_of_bytes(checkpoint: Checkpoint) -> bool:
     if named is not None:
         return bool(named == "ByT5Tokenizer")
     is_of_its_size = config.values.get("model_type") == "t5" and config.values.get("vocab_size") == ROWS
-    return is_of_its_size and not any((checkpoint.folder / name).is_file() for name in _TOKENIZER_FILES)
+    return is_of_its_size and not any(checkpoint.path(name).is_file() for name in _TOKENIZER_FILES)
 
 
 def byte_entries(num_rows: int, *, adds_end: bool) -> dict[str, Value]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.architectures.base import Value
-from converters.checkpoint import Checkpoint
+from converters.checkpoint import Origin
 
 CARD_FILE = "README.md"
 
@@ -39,12 +39,12 @@ class Card:
         return entries
 
 
-def read_card(checkpoint: Checkpoint) -> Card:
-    """The card of a checkpoint; without one, what the hub says of the licence."""
-    values = _front_matter(checkpoint.folder / CARD_FILE)
+def read_card(folder: Path, origin: Origin) -> Card:
+    """The card in a folder; without one, what the hub says of the licence."""
+    values = _front_matter(folder / CARD_FILE)
     license_text = values.get("license")
     return Card(
-        license=str(license_text) if isinstance(license_text, str) else checkpoint.origin.license,
+        license=str(license_text) if isinstance(license_text, str) else origin.license,
         license_name=_text(values.get("license_name")),
         license_link=_text(values.get("license_link")),
         languages=_texts(values.get("language")),

@@ -18,6 +18,14 @@ from runtime.models.files import NoProgress, Progress
 from runtime.models.name import HUB_PREFIX, HubFile, is_hub_repository, parse_reference
 
 CONFIG_FILE = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")  # the better first
+# What a tokenizer is kept in, beside the weights or beside an adapter that brings its own.
+TOKENIZER_FILE = "tokenizer.json"
+TOKENIZER_FILES = (
+    TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
+    "chat_template.json",
+)  # fmt: skip
 
 # What weights are called, the best first: of one file, and of the table of several.
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "flax_model.msgpack")
@@ -33,25 +41,42 @@ class Origin:
     revision: str | None = None
     license: str | None = None
 
+    @property
+    def name(self) -> str:
+        """A name for what comes from there: the repository's, else the folder's."""
+        return self.source.removeprefix(HUB_PREFIX).rstrip("/").rsplit("/", 1)[-1].partition("@")[0] or "model"
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose files are on this machine."""
+    """A checkpoint whose files are on this machine.
+
+    tokenizer_folder: where its tokenizer lies, where that is another folder.
+    is_merged: its tensors are those of the files with an adapter's changes.
+    """
 
     folder: Path
     origin: Origin
     config: Config
     weight_files: tuple[Path, ...]
     tensors: dict[str, Tensor]
+    tokenizer_folder: Path | None = None
+    is_merged: bool = False
 
     @property
     def name(self) -> str:
-        """A name for the model: the repository's, else the folder's."""
-        return self.origin.source.removeprefix(HUB_PREFIX).rstrip("/").rsplit("/", 1)[-1].partition("@")[0] or "model"
+        """A name for the model."""
+        return self.origin.name
+
+    def path(self, file: str) -> Path:
+        """Where one of its files is, or would be."""
+        folder = self.tokenizer_folder if file in TOKENIZER_FILES else None
+        return (folder or self.folder) / file
 
     def json(self, file: str) -> dict[str, Any]:
-        """The object in one of the folder's JSON files; an empty one where there is no such file."""
-        return read_json(self.folder / file) if (self.folder / file).is_file() else {}
+        """The object in one of its JSON files; an empty one where there is no such file."""
+        path = self.path(file)
+        return read_json(path) if path.is_file() else {}
 
 
 def open_checkpoint(source: str, progress: Progress | None = None) -> Checkpoint:
@@ -62,15 +87,30 @@ def open_checkpoint(source: str, progress: Progress | None = None) -> Checkpoint
         ConversionRefused: a file is missing, damaged, or wants to run code.
         DownloadFailed, ConfigurationInvalid: the hub or the cache fails.
     """
-    folder, origin = _locate(source, progress or NoProgress())
-    if not (folder / CONFIG_FILE).is_file():
-        raise ConversionRefused(
-            f"{folder} has no {CONFIG_FILE}, so it is no checkpoint.",
-            remedy="Give the folder that holds config.json, the weights and the tokenizer.",
-        )
-    config = Config(read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE))
+    return read_checkpoint(*locate(source, progress))
+
+
+def read_checkpoint(folder: Path, origin: Origin) -> Checkpoint:
+    """The checkpoint in a folder; raises as `open_checkpoint`."""
+    config = _config(folder)
     files, tensors = _weights(folder)
     return Checkpoint(folder, origin, config, files, tensors)
+
+
+def open_base(source: str, progress: Progress | None = None) -> Checkpoint:
+    """A checkpoint without its weights: what an adapter of it has to fit is in its config.
+
+    So it does not matter whether they are quantized. Raises as `open_checkpoint`.
+    """
+    folder, origin = locate(source, progress, is_base=True)
+    config = _config(folder)
+    values = {key: value for key, value in config.values.items() if key != "quantization_config"}
+    return Checkpoint(folder, origin, Config(values, config.where), (), {})
+
+
+def is_adapter(names: set[str]) -> bool:
+    """Whether a folder's files are those of an adapter, without a whole model beside it."""
+    return ADAPTER_CONFIG in names and choose_weights(names) is None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -111,7 +151,12 @@ def shards_of(index: dict[str, Any], where: str) -> dict[str, list[str]]:
     return shards
 
 
-def _locate(source: str, progress: Progress) -> tuple[Path, Origin]:
+def locate(source: str, progress: Progress | None = None, *, is_base: bool = False) -> tuple[Path, Origin]:
+    """The folder of a checkpoint or an adapter, fetched where it is on the hub; of a base without its weights.
+
+    Raises:
+        ModelNotFound, InvalidRequest, ConversionRefused, DownloadFailed, ConfigurationInvalid: as `open_checkpoint`.
+    """
     if source[: len(HUB_PREFIX)].casefold() == HUB_PREFIX:
         wanted = parse_reference(source, ())
         if not isinstance(wanted, HubFile) or wanted.file or wanted.quantization:
@@ -121,13 +166,22 @@ def _locate(source: str, progress: Progress) -> tuple[Path, Origin]:
             )
         from converters.fetch import fetch
 
-        folder, repository = fetch(wanted, progress)
+        folder, repository = fetch(wanted, progress or NoProgress(), is_base=is_base)
         return folder, Origin(f"{HUB_PREFIX}{repository.repo}", repository.commit, repository.license)
     folder = Path(source).expanduser()
     if not folder.is_dir():
         hint = f"For a checkpoint of the hub write {HUB_PREFIX}{source}." if is_hub_repository(source) else ""
         raise ModelNotFound(source, remedy=hint or "Give the folder of a checkpoint, or hf:org/repo.")
     return folder, Origin(folder.resolve().name)
+
+
+def _config(folder: Path) -> Config:
+    if not (folder / CONFIG_FILE).is_file():
+        raise ConversionRefused(
+            f"{folder} has no {CONFIG_FILE}, so it is no checkpoint.",
+            remedy="Give the folder that holds config.json, the weights and the tokenizer.",
+        )
+    return Config(read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE))
 
 
 def _weights(folder: Path) -> tuple[tuple[Path, ...], dict[str, Tensor]]:
@@ -139,7 +193,7 @@ def _weights(folder: Path) -> tuple[tuple[Path, ...], dict[str, Tensor]]:
         )
     if not chosen.endswith(_INDEX_SUFFIX):
         path = folder / chosen
-        return (path,), _reader(chosen)(path)
+        return (path,), reader_of(chosen)(path)
     shards = shards_of(read_json(folder / chosen), str(folder / chosen))
     if missing := sorted(file for file in shards if not (folder / file).is_file()):
         raise ConversionRefused(
@@ -148,7 +202,7 @@ def _weights(folder: Path) -> tuple[tuple[Path, ...], dict[str, Tensor]]:
         )
     tensors: dict[str, Tensor] = {}
     for file, names in sorted(shards.items()):
-        found = _reader(file)(folder / file)
+        found = reader_of(file)(folder / file)
         tensors |= found
         if absent := [name for name in names if name not in found] if not file.endswith(".msgpack") else []:
             raise ConversionRefused(
@@ -157,7 +211,8 @@ def _weights(folder: Path) -> tuple[tuple[Path, ...], dict[str, Tensor]]:
     return tuple(folder / file for file in sorted(shards)), tensors
 
 
-def _reader(file: str) -> Callable[[Path], dict[str, Tensor]]:
+def reader_of(file: str) -> Callable[[Path], dict[str, Tensor]]:
+    """What reads a file of weights, by its name."""
     if file.endswith(".safetensors"):
         from converters.weights.safetensors import read_safetensors
 

@@ -22,11 +22,14 @@ def register(app: typer.Typer) -> None:
     app.command("verify", help=_VERIFY_HELP)(_verify)
 
 
-_CONVERT_HELP = """Make a GGUF of a checkpoint, with its tokenizer inside.
+_CONVERT_HELP = """Make a GGUF of a checkpoint, with its tokenizer inside, or of an adapter.
 
 The checkpoint is a folder with config.json, weights (safetensors, PyTorch's .bin, Flax's msgpack) and tokenizer.json,
 or a repository of the hub. What cannot be converted is refused before anything is written. A manifest beside the file
 tells what it was made from; `demotic show FILE` reads it.
+
+An adapter (LoRA, DoRA) is a folder or a repository that PEFT saved. With --adapter it is merged into the weights.
+As SOURCE it becomes a LoRA of its own, for `--adapter` of `demotic run` and `demotic serve`.
 
 Examples:
 
@@ -37,12 +40,16 @@ Examples:
   demotic convert hf:intfloat/multilingual-e5-small
 
   demotic convert hf:Qwen/Qwen3-Reranker-0.6B --reranker
+
+  demotic convert hf:Qwen/Qwen3-0.6B --adapter ./legal-bg --type q8_0
+
+  demotic convert ./legal-bg --base hf:Qwen/Qwen3-0.6B -o legal-bg.gguf
 """
 
 
 def _convert(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help=r"A checkpoint's folder, or hf:org/repo\[@revision].")
+        str, typer.Argument(metavar="SOURCE", help=r"A checkpoint's or adapter's folder, or hf:org/repo\[@revision].")
     ],
     output: Annotated[
         Path | None,
@@ -50,11 +57,21 @@ def _convert(
     ] = None,
     to: Annotated[Literal["gguf"], typer.Option(help="The format.")] = "gguf",
     type_name: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--type", metavar="TYPE", help="What the weights are stored in: f32, f16, bf16, q8_0, q4_k_m and so on."
+            "--type",
+            metavar="TYPE",
+            help="What the weights are stored in: f32, f16, bf16, q8_0, q4_k_m and so on; else f16, an adapter f32.",
         ),
-    ] = "f16",
+    ] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option(metavar="ADAPTER", help="Merge this adapter of PEFT into the weights: a folder, or hf:org/repo."),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="BASE", help="The model of the adapter that is SOURCE; else the one that it names."),
+    ] = None,
     pooling: Annotated[
         Literal["mean", "cls", "last"] | None,
         typer.Option(help="How a model of vectors makes them; else as the checkpoint says."),
@@ -73,7 +90,10 @@ def _convert(
     from converters.commands import convert
 
     options = Options(pooling=pooling, is_reranker=reranker)
-    convert(source, output, type_name.lower(), options, verify=verify, force=force, as_json=as_json)
+    convert(
+        source, output, type_name.lower() if type_name else None, options, adapter, base,
+        verify=verify, force=force, as_json=as_json,
+    )  # fmt: skip
 
 
 _QUANTIZE_HELP = """Make a smaller GGUF of one in F16, BF16 or F32.

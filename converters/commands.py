@@ -21,19 +21,21 @@ _NEEDED = ("gguf", "torch", "transformers")
 def convert(
     source: str,
     output: Path | None,
-    type_name: str,
+    type_name: str | None,
     options: Options,
+    adapter: str | None,
+    base: str | None,
     *,
     verify: bool,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Make a GGUF of a checkpoint and say what came of it."""
+    """Make a GGUF of a checkpoint or an adapter and say what came of it."""
     _require_extra()
     from converters.convert import Request
     from converters.convert import convert as run
 
-    request = Request(source, output, type_name, force, verify, options)
+    request = Request(source, output, type_name, adapter, base, force, verify, options)
     with _ending_like_an_interrupt():
         done = run(request, progress_for(as_json=as_json))
     if as_json:
@@ -42,7 +44,7 @@ def convert(
     for note in done.manifest.notes:
         _tell(f"Note: {note}")
     if done.manifest.license is None:
-        _tell("Note: the checkpoint names no licence, so the file names none.")
+        _tell("Note: the source names no licence, so the file names none.")
     if done.manifest.parity is not None:
         from converters.shown import parity_line
 

@@ -1,4 +1,4 @@
-"""From a checkpoint to a GGUF: read, check, write, compare the tokenizers, rename, tell.
+"""From a checkpoint, or an adapter, to a GGUF: read, check, write, compare the tokenizers, rename, tell.
 
 Everything that can be refused is refused before the first byte is written.
 """
@@ -12,11 +12,15 @@ from typing import Any
 
 import gguf
 
+from converters.adapters.artefact import write_adapter
+from converters.adapters.merge import merged
+from converters.adapters.peft import Adapter, open_adapter, read_adapter
+from converters.adapters.provenance import card_with, facts_of
 from converters.architectures.base import Architecture, Value
 from converters.architectures.options import Options
 from converters.architectures.registry import architecture_of
 from converters.card import Card, read_card
-from converters.checkpoint import Checkpoint, open_checkpoint
+from converters.checkpoint import Checkpoint, is_adapter, locate, read_checkpoint
 from converters.files import require_free, require_space, scratch_beside, temporary_beside
 from converters.gguf.quantize import Quantization, check_request, quantize
 from converters.gguf.vocabulary import open_vocabulary
@@ -32,10 +36,11 @@ from converters.manifest import Manifest, sha256_of, source_files, tools, write_
 from converters.probes import PROBES
 from converters.tokenizers import Tokenizer, read_tokenizer
 from converters.verify import verify
-from runtime.errors import ConversionRefused, DemoticError
+from runtime.errors import ConversionRefused, DemoticError, InvalidRequest
 from runtime.models.files import NoProgress, Progress
 from runtime.models.inspect import check_loadable, read_header
 
+_TYPE, _ADAPTER_TYPE = "f16", "f32"
 _SHOWN_TEXTS = 3
 # By what a config says that the weights are in.
 _WHOLE = {"bfloat16": "bf16", "float16": "f16"}
@@ -45,12 +50,17 @@ _WHOLE = {"bfloat16": "bf16", "float16": "f16"}
 class Request:
     """What is to be converted: `source` as a person names it, `output` None for a name made from the source's.
 
+    type: None for F16, of an adapter for F32.
+    adapter: what to merge into the weights before.
+    base: the model of an adapter that is the source, where that does not name it.
     verify: compute both when it is done, and write into the manifest how near they are.
     """
 
     source: str
     output: Path | None = None
-    type: str = "f16"
+    type: str | None = None
+    adapter: str | None = None
+    base: str | None = None
     force: bool = False
     verify: bool = False
     options: Options = field(default_factory=Options)
@@ -66,30 +76,42 @@ class Converted:
 
 
 def convert(request: Request, progress: Progress | None = None) -> Converted:
-    """Make a GGUF of a checkpoint.
+    """Make a GGUF of a checkpoint, perhaps with an adapter merged into it, or of an adapter.
 
     Raises:
         ModelNotFound: there is no such checkpoint.
+        InvalidRequest: something is asked for that this source cannot have.
         UnsupportedArchitecture: its family is not converted.
         ConversionRefused: something about it cannot be converted, or the disk refuses the file.
         DownloadFailed, ConfigurationInvalid: the hub or the cache fails.
     """
     progress = progress or NoProgress()
-    checkpoint = open_checkpoint(request.source, progress)
-    path = request.output or Path(f"{checkpoint.name}-{request.type.upper()}.gguf")
+    folder, origin = locate(request.source, progress)
+    if is_adapter({each.name for each in folder.iterdir()}):
+        return _convert_adapter(request, read_adapter(folder, origin), progress)
+    if request.base is not None:
+        raise InvalidRequest(f"{request.source} is no adapter, so it has no base.", remedy="Leave out --base.")
+    checkpoint, type_name, notes = read_checkpoint(folder, origin), request.type or _TYPE, list[str]()
+    adapter = open_adapter(request.adapter, progress) if request.adapter is not None else None
+    name = f"{checkpoint.name}-{adapter.origin.name}" if adapter is not None else checkpoint.name
+    path = request.output or Path(f"{name}-{type_name.upper()}.gguf")
     require_free(path, force=request.force)
+    if adapter is not None:
+        checkpoint = merged(checkpoint, adapter, notes)
     architecture = architecture_of(checkpoint, request.options)
     hyperparameters = architecture.hyperparameters()
     outputs = architecture.outputs()
     tokenizer = read_tokenizer(checkpoint, architecture.vocabulary_size)
-    notes = [*architecture.notes, *tokenizer.notes]
-    stored_type = _stored_type(checkpoint, request.type)
+    notes += [*architecture.notes, *tokenizer.notes]
+    stored_type = _stored_type(checkpoint, type_name)
     planned = plan(outputs, stored_type, notes)
     require_space(path, sum(each.num_bytes for each in planned))
-    card = read_card(checkpoint)
+    card = read_card(checkpoint.folder, checkpoint.origin)
+    if adapter is not None:
+        card = card_with(card, adapter, checkpoint, notes)
     metadata: dict[str, Value] = {
         "general.type": "model",
-        "general.name": checkpoint.name,
+        "general.name": name,
         "general.file_type": file_type(stored_type),
         "general.quantization_version": gguf.GGML_QUANT_VERSION,
         **card.metadata(),
@@ -98,16 +120,37 @@ def convert(request: Request, progress: Progress | None = None) -> Converted:
         **architecture.tokenizer_entries(),
     }
     with temporary_beside(path) as temporary:
-        if stored_type == request.type:
+        if stored_type == type_name:
             written = write_gguf(temporary, architecture.name, metadata, planned, progress, title=path.name)
         else:
             written = _quantized(
-                temporary, architecture.name, metadata, planned, progress, request.type, notes, title=path.name
+                temporary, architecture.name, metadata, planned, progress, type_name, notes, title=path.name
             )
         tokens = _check(temporary, path, tokenizer, notes)
-    manifest = _manifest(checkpoint, architecture, card, written, path, request.type, tokens, notes)
+    manifest = _manifest(checkpoint, architecture, card, written, path, type_name, tokens, notes)
+    if adapter is not None:
+        manifest = replace(manifest, adapter=facts_of(adapter))
     if request.verify:
-        manifest = replace(manifest, parity=verify(request.source, str(path), progress).as_dict())
+        manifest = replace(manifest, parity=verify(checkpoint, str(path), progress).as_dict())
+    return Converted(path, write_manifest(path, manifest), manifest)
+
+
+def _convert_adapter(request: Request, adapter: Adapter, progress: Progress) -> Converted:
+    asked = {
+        "--adapter": request.adapter is not None,
+        "--verify": request.verify,
+        "--pooling": request.options.pooling is not None,
+        "--reranker": request.options.is_reranker,
+    }
+    if wrong := [option for option, is_asked in asked.items() if is_asked]:
+        raise InvalidRequest(
+            f"{request.source} is an adapter, for which there is no {wrong[0]}.",
+            remedy=f"To make a whole model: demotic convert BASE --adapter {request.source}.",
+        )
+    type_name = request.type or _ADAPTER_TYPE
+    path = request.output or Path(f"{adapter.origin.name}-{type_name.upper()}.gguf")
+    require_free(path, force=request.force)
+    manifest = write_adapter(adapter, request.base, path, type_name, progress)
     return Converted(path, write_manifest(path, manifest), manifest)
 
 
@@ -187,7 +230,7 @@ def _manifest(
         base_models=card.base_models,
         architecture=architecture.name,
         type=type_name.upper(),
-        source_files=source_files(checkpoint),
+        source_files=source_files(checkpoint.folder, checkpoint.weight_files),
         tools=tools(),
         notes=tuple(notes),
         tokenizer=tokens,

@@ -1,4 +1,4 @@
-"""A checkpoint of the hub on this machine: the files that conversion needs, each resumed and checked by SHA-256.
+"""A checkpoint or an adapter of the hub on this machine: what conversion needs, resumed and checked by SHA-256.
 
 They lie under `cache_dir()/checkpoints/<org>--<repo>/<commit>/`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from converters.checkpoint import CONFIG_FILE, choose_weights, shards_of
+from converters.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG_FILE, choose_weights, is_adapter, shards_of
 from runtime.config import cache_dir
 from runtime.errors import ConversionRefused
 from runtime.models import hub
@@ -18,35 +18,40 @@ from runtime.models.hub import RemoteFile, Repository
 from runtime.models.name import HubFile
 
 _NEEDED = {
-    CONFIG_FILE, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt", "vocab.json",
-    "merges.txt", "chat_template.jinja", "chat_template.json", "modules.json", "1_Pooling/config.json",
-    "README.md",
+    CONFIG_FILE, ADAPTER_CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+    "vocab.txt", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json", "modules.json",
+    "1_Pooling/config.json", "README.md",
 }  # fmt: skip
 
 
-def fetch(wanted: HubFile, progress: Progress) -> tuple[Path, Repository]:
-    """Bring a checkpoint here; files that are here already are not fetched again.
+def fetch(wanted: HubFile, progress: Progress, *, is_base: bool = False) -> tuple[Path, Repository]:
+    """Bring a checkpoint or an adapter here; files that are here already are not fetched again.
+
+    is_base: an adapter's base, of which the weights are not needed.
 
     Raises:
         ModelNotFound, DownloadFailed, ConfigurationInvalid: as `hub.look_up` and `download.download`.
-        ConversionRefused: the repository has no config.json or no weights.
+        ConversionRefused: the repository has no config.json or no weights, and is no adapter.
     """
     if hub.is_offline():
         raise hub.offline(str(wanted))
     repository = hub.look_up(wanted.repo, wanted.revision)
     files = {file.path: file for file in repository.files}
-    chosen = choose_weights(set(files))
-    if CONFIG_FILE not in files or chosen is None:
+    names = set(files)
+    chosen = choose_weights(names)
+    if is_adapter(names):
+        chosen = next((name for name in ADAPTER_WEIGHTS if name in names), None)
+    elif CONFIG_FILE not in files or chosen is None:
         raise ConversionRefused(
             f"{wanted} holds no checkpoint: it lacks {'weights' if CONFIG_FILE in files else CONFIG_FILE}.",
-            remedy="Choose the repository of the model itself, not of its GGUF files or adapter.",
+            remedy="Choose the repository of the model itself, not of its GGUF files.",
         )
     folder = cache_dir() / "checkpoints" / repository.repo.replace("/", "--") / repository.commit
     with locked(folder / ".lock"):
-        for name in sorted((_NEEDED & set(files)) | {chosen}):
+        for name in sorted((_NEEDED & names) | ({chosen} if chosen and not is_base else set())):
             _bring(repository, files[name], folder, progress)
-        if chosen.endswith(".json"):
+        if chosen and chosen.endswith(".json") and not is_base:
             index = json.loads((folder / chosen).read_text(encoding="utf-8"))
             for name in sorted(shards_of(index, chosen)):
                 if name not in files:

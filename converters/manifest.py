@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from converters.checkpoint import Checkpoint
 from runtime.models.files import read_blocks, write_atomically
 from runtime.models.inspect import read_header
 from runtime.models.provenance import provenance_path, read_provenance
@@ -32,7 +31,10 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One artefact. `tokenizer` and `parity` hold figures; `notes` what the artefact does otherwise than its source."""
+    """One artefact. `tokenizer` and `parity` hold figures; `notes` what the artefact does otherwise than its source.
+
+    adapter: what was merged into the weights, if anything: the facts that there are here of the source.
+    """
 
     file: str
     size: int
@@ -47,6 +49,7 @@ class Manifest:
     source_files: tuple[SourceFile, ...]
     tools: dict[str, str]
     notes: tuple[str, ...]
+    adapter: dict[str, Any] | None = None
     tokenizer: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] | None = None
     made_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -76,14 +79,15 @@ def quantized(source: Path, target: Path, type_name: str, notes: Sequence[str]) 
         source_files=(SourceFile(source.name, source.stat().st_size, _hash(source)),),
         tools=tools(),
         notes=(*(before.get("notes") or ()), *notes),
+        adapter=before.get("adapter"),
         tokenizer=before.get("tokenizer") or {},
     )
 
 
-def source_files(checkpoint: Checkpoint) -> tuple[SourceFile, ...]:
+def source_files(folder: Path, weights: Iterable[Path]) -> tuple[SourceFile, ...]:
     """The files that were read."""
-    others = sorted(path for path in checkpoint.folder.iterdir() if path.suffix in {".json", ".model", ".txt"})
-    paths = [*checkpoint.weight_files, *(path for path in others if path.is_file())]
+    others = sorted(path for path in folder.iterdir() if path.suffix in {".json", ".model", ".txt"})
+    paths = [*weights, *(path for path in others if path.is_file())]
     return tuple(SourceFile(path.name, path.stat().st_size, _hash(path)) for path in paths)
 
 

@@ -10,6 +10,14 @@ from converters.tensors import FloatArray
 from converters.tokenizers import read_tokenizer
 from runtime.errors import ConversionRefused
 
+# What maps configs to classes, as the classes that choose themselves do.
+_MAPPINGS = {
+    "AutoModelForCausalLM": "MODEL_FOR_CAUSAL_LM_MAPPING",
+    "AutoModelForSeq2SeqLM": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING",
+    "AutoModelForSequenceClassification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING",
+    "AutoModel": "MODEL_MAPPING",
+}
+
 
 class SourceModel:
     """A decoder, or an encoder-decoder, in a checkpoint. Its weights take four bytes each until it is closed."""
@@ -67,7 +75,7 @@ class SourceModel:
 
 
 def load_with(auto_class: str, checkpoint: Checkpoint) -> Any:
-    """The model as that class of transformers loads it, in float32.
+    """The model as that class of transformers loads it, in float32, with the adapter that was merged into it, if any.
 
     Raises:
         ConversionRefused: it cannot.
@@ -79,9 +87,27 @@ def load_with(auto_class: str, checkpoint: Checkpoint) -> Any:
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     auto: Any = getattr(transformers, auto_class)
     try:
-        model = auto.from_pretrained(checkpoint.folder, dtype=torch.float32, trust_remote_code=False)
+        model = (
+            _of_tensors(getattr(transformers, _MAPPINGS[auto_class]), checkpoint)
+            if checkpoint.is_merged
+            else auto.from_pretrained(checkpoint.folder, dtype=torch.float32, trust_remote_code=False)
+        )
     except (OSError, ValueError) as fault:
         raise ConversionRefused(
             f"transformers cannot read {checkpoint.folder}: {str(fault).partition(chr(10))[0].rstrip('.')}."
         ) from fault
     return model.eval()
+
+
+def _of_tensors(mapping: Any, checkpoint: Checkpoint) -> Any:
+    """The class of the checkpoint's config over its tensors, which are not those of its files.
+
+    A head that differs from the embedding stays so where the config ties them, which transformers warns of.
+    """
+    import torch
+    import transformers
+
+    config: Any = transformers.AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
+    config.vocab_size = checkpoint.config.integer("vocab_size")
+    values = {name: torch.tensor(tensor.whole()) for name, tensor in checkpoint.tensors.items()}
+    return mapping[type(config)].from_pretrained(None, config=config, state_dict=values, dtype=torch.float32)

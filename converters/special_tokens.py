@@ -84,7 +84,7 @@ def _ends(checkpoint: Checkpoint) -> list[int]:
 
 
 def _templates(checkpoint: Checkpoint) -> dict[str, Value]:
-    path = checkpoint.folder / "chat_template.jinja"
+    path = checkpoint.path("chat_template.jinja")
     template: Any = path.read_text(encoding="utf-8") if path.is_file() else None
     for file in ("chat_template.json", "tokenizer_config.json"):
         template = template or checkpoint.json(file).get("chat_template")

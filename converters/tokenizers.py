@@ -18,15 +18,13 @@ from gguf import TokenType
 
 from converters.architectures.base import Value
 from converters.bytes import byte_entries, decode_bytes, encode_bytes, is_of_bytes
-from converters.checkpoint import Checkpoint
+from converters.checkpoint import TOKENIZER_FILE, Checkpoint
 from converters.pretokenizers import pre_tokenizer_of, steps_of
 from converters.special_tokens import special_tokens
 from runtime.errors import ConversionRefused
 from runtime.models.header import EMBEDDED_KEY
 
 Kind: TypeAlias = Literal["gpt2", "llama", "t5", "bert", "rwkv"]
-
-TOKENIZER_FILE = "tokenizer.json"
 
 _SPACE = "▁"
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -69,7 +67,7 @@ def read_tokenizer(checkpoint: Checkpoint, num_rows: int) -> Tokenizer:
     if is_of_bytes(checkpoint):
         is_decoder = not checkpoint.config.flag("is_encoder_decoder", default=False)
         return Tokenizer("rwkv", byte_entries(num_rows, adds_end=not is_decoder), [])
-    path = checkpoint.folder / TOKENIZER_FILE
+    path = checkpoint.path(TOKENIZER_FILE)
     if not path.is_file():
         raise ConversionRefused(
             f"{checkpoint.folder} has no tokenizer: {TOKENIZER_FILE} is missing.",

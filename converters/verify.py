@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from converters.architectures.registry import gives_text
-from converters.checkpoint import open_checkpoint
+from converters.checkpoint import Checkpoint, open_checkpoint
 from converters.probes import LINES
 from converters.tensors import FloatArray
 from converters.verify_vectors import Pooled, VectorReport, compare
@@ -101,7 +101,7 @@ class Report:
 
 
 def verify(
-    first: str, second: str, progress: Progress | None = None, lines: Mapping[str, str] | None = None
+    first: str | Checkpoint, second: str, progress: Progress | None = None, lines: Mapping[str, str] | None = None
 ) -> Report | VectorReport:
     """Compare two artefacts on a line of text a language: `LINES`, or others.
 
@@ -110,6 +110,7 @@ def verify(
         ConversionRefused: they are not the same model, or two checkpoints of which none says how vectors are made.
     """
     names, texts = (first, second), LINES if lines is None else lines
+    first = first.origin.source if isinstance(first, Checkpoint) else first
     encodings = [encoding_of(header) for header in map(_header_of, names) if header is not None]
     encoding = encodings[0] if encodings else None
     if any((each is None) != (encoding is None) for each in encodings):
@@ -127,16 +128,16 @@ def verify(
         return Report(first, second, tuple(_line(language, text, one, other) for language, text in texts.items()))
 
 
-def _header_of(name: str) -> Header | None:
+def _header_of(name: str | Checkpoint) -> Header | None:
     """The checked header of a GGUF; None for a checkpoint."""
-    if not name.casefold().endswith(MODEL_SUFFIX):
+    if isinstance(name, Checkpoint) or not name.casefold().endswith(MODEL_SUFFIX):
         return None
     header = read_header(Path(name))
     check_loadable(header)
     return header
 
 
-def open_model(name: str, progress: Progress | None = None) -> Computed:
+def open_model(name: str | Checkpoint, progress: Progress | None = None) -> Computed:
     """A GGUF by its path, or a checkpoint by its folder or name on the hub, of a model that gives text.
 
     Raises:
@@ -149,15 +150,16 @@ def open_model(name: str, progress: Progress | None = None) -> Computed:
         return GgufModel(header.path)
     from converters.source import SourceModel
 
-    checkpoint = open_checkpoint(name, progress or NoProgress())
+    checkpoint = _checkpoint(name, progress)
     if not gives_text(checkpoint):
         raise ConversionRefused(
-            f"{name} gives vectors or scores, and does not say enough of how.", remedy="Compare a GGUF of it with it."
+            f"{checkpoint.folder} gives vectors or scores, and does not say enough of how.",
+            remedy="Compare a GGUF of it with it.",
         )
     return SourceModel(checkpoint)
 
 
-def _open_pooled(name: str, encoding: Encoding, progress: Progress | None) -> Pooled:
+def _open_pooled(name: str | Checkpoint, encoding: Encoding, progress: Progress | None) -> Pooled:
     """The same of a model that gives vectors or scores: a checkpoint as `encoding` has it."""
     header = _header_of(name)
     if header is not None:
@@ -166,7 +168,11 @@ def _open_pooled(name: str, encoding: Encoding, progress: Progress | None) -> Po
         return GgufVectors(header.path, encoding_of(header) or encoding)
     from converters.source_vectors import SourceVectors
 
-    return SourceVectors(open_checkpoint(name, progress or NoProgress()), encoding)
+    return SourceVectors(_checkpoint(name, progress), encoding)
+
+
+def _checkpoint(name: str | Checkpoint, progress: Progress | None) -> Checkpoint:
+    return name if isinstance(name, Checkpoint) else open_checkpoint(name, progress or NoProgress())
 
 
 def _line(language: str, text: str, one: Computed, other: Computed) -> LineParity:

@@ -57,6 +57,8 @@ class Architecture(ABC):
     is_tied_by_default: ClassVar[bool] = False
     tells_whether_tied: ClassVar[bool] = True  # whether `tie_word_embeddings` in its configs means what it says
     is_decoder: ClassVar[bool] = True  # and nothing besides
+    has_head: ClassVar[bool] = True  # over the vocabulary, of its own or the embedding
+    has_one_embedding: ClassVar[bool] = True  # in transformers: one module that an adapter can change
     # Of the names that checkpoints hold beside the weights: buffers that are computed anew.
     ignored: ClassVar[tuple[str, ...]] = ("rotary_emb.inv_freq",)
 
@@ -143,6 +145,11 @@ class Architecture(ABC):
         del name
         return tensor
 
+    def is_transposed(self, name: str) -> bool:
+        """Whether the checkpoint has a row for each input of this matrix, where llama.cpp has one for each output."""
+        del name
+        return False
+
     def added(self) -> Iterator[Output]:
         """Tensors that the checkpoint does not hold."""
         return iter(())
@@ -150,7 +157,7 @@ class Architecture(ABC):
     def head_of(self, found: Mapping[str, Tensor]) -> Tensor | None:
         """The output matrix to write; None where llama.cpp takes the embedding for it."""
         head = found.get(self.head)
-        if not self.is_tied or head is None or _are_equal(head, found[self.embedding]):
+        if not self.is_tied or head is None or are_equal(head, found[self.embedding]):
             return None if self.is_tied else head
         if self.tells_whether_tied:
             self.notes.append(f"{self.head} is written: it differs from the embedding, although the config ties them.")
@@ -183,15 +190,15 @@ class Architecture(ABC):
                 unexpected.append(stored)
         missing = [name for name in expected if name not in found and not (name == self.head and self.is_tied)]
         wrong = [
-            f"{name} ({_size(tensor.shape)} instead of {_size(expected[name])})"
+            f"{name} ({size_text(tensor.shape)} instead of {size_text(expected[name])})"
             for name, tensor in found.items()
             if tensor.shape != expected[name]
         ]
         faults = [("missing", missing), ("unexpected", unexpected), ("of another shape", wrong)]
         if any(names for _, names in faults):
-            listed = "; ".join(f"{len(names)} {kind}: {_listed(names)}" for kind, names in faults if names)
+            told = "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in faults if names)
             raise ConversionRefused(
-                f"{self.checkpoint.folder} is no whole {self.name} of {self.num_blocks} blocks. Tensors {listed}.",
+                f"{self.checkpoint.folder} is no whole {self.name} of {self.num_blocks} blocks. Tensors {told}.",
                 remedy="Nothing was written.",
             )
         return found
@@ -219,16 +226,19 @@ class Architecture(ABC):
         return Output(target, tensor, stays_f32=len(tensor.shape) == 1 or "norm" in target)
 
 
-def _are_equal(one: Tensor, other: Tensor) -> bool:
+def are_equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same values, read a piece at a time."""
     return one.shape == other.shape and all(
         np.array_equal(a, b) for a, b in zip(one.blocks(), other.blocks(), strict=True)
     )
 
 
-def _size(shape: Shape) -> str:
+def size_text(shape: Shape) -> str:
+    """A shape as a person writes it."""
     return " x ".join(str(size) for size in shape)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first names of a list that may be long."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

@@ -24,6 +24,7 @@ class Bert(Architecture):
     embedding = "embeddings.word_embeddings.weight"
     is_tied_by_default = True
     is_decoder = False
+    has_head = False
     ignored = ("position_ids", "cls.", "pooler.")
     # The two matrices of a classification head, as transformers calls them; the first one may be left out.
     dense: ClassVar[str] = "pooler.dense"

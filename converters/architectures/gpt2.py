@@ -46,10 +46,14 @@ class Gpt2(JoinedDecoder):
         block = self.layer(("ln_1", "ln_2"), ("attn.c_attn", "attn.c_proj"), ("mlp.c_fc", "mlp.c_proj"))
         for index in range(self.num_blocks):
             for name, shape in block.items():
-                stored = shape[::-1] if f".{name}".endswith(_TRANSPOSED) else shape
-                shapes[f"transformer.h.{index}.{name}"] = stored
+                whole = f"transformer.h.{index}.{name}"
+                shapes[whole] = shape[::-1] if self.is_transposed(whole) else shape
         return shapes | {f"transformer.ln_f.{part}": (self.width,) for part in ("weight", "bias")}
 
     def changed(self, name: str, tensor: Tensor) -> Tensor:
         """See `Architecture.changed`."""
-        return transposed(tensor) if name.endswith(_TRANSPOSED) else tensor
+        return transposed(tensor) if self.is_transposed(name) else tensor
+
+    def is_transposed(self, name: str) -> bool:
+        """See `Architecture.is_transposed`."""
+        return name.endswith(_TRANSPOSED)

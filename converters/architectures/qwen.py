@@ -10,6 +10,7 @@ import tokenizers
 
 from converters.architectures.base import Output, Value
 from converters.architectures.decoder import Decoder
+from converters.checkpoint import TOKENIZER_FILE
 from converters.tensors import Tensor, rows_of, stacked
 from runtime.errors import ConversionRefused
 
@@ -55,7 +56,7 @@ class Qwen3(Qwen2):
         """The rows of a reranker's head."""
         yield from super().added()
         if self.options.is_reranker:
-            library = tokenizers.Tokenizer.from_file(str(self.checkpoint.folder / "tokenizer.json"))
+            library = tokenizers.Tokenizer.from_file(str(self.checkpoint.path(TOKENIZER_FILE)))
             ids = [library.token_to_id(answer) for answer in ANSWERS]
             rows = [row for row in ids if row is not None]
             if len(rows) < len(ANSWERS):

@@ -27,6 +27,7 @@ class T5(Architecture):
     is_tied_by_default = True
     tells_whether_tied = False  # newer versions of transformers say so of all heads, and write those that are not
     is_decoder = False
+    has_one_embedding = False  # encoder and decoder have one each, which llama.cpp reads from one tensor
     # The embedding again, and a table of old checkpoints that transformers does not use either.
     ignored = ("coder.embed_tokens.", ".EncDecAttention.relative_attention_bias.")
 

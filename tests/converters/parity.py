@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,11 @@ import torch
 
 from converters.convert import Request, convert
 from converters.gguf.compute import GgufModel
+from converters.tensors import FloatArray
 from converters.verify import kl_divergences
+from runtime.backends.base import Chunk
+from runtime.models.adapter import check_adapter
+from runtime.models.inspect import read_header
 
 NUM_TOKENS = 48
 NUM_GREEDY = 40
@@ -27,11 +32,23 @@ class Parity:
     wanted_greedy: list[int]
 
 
-def measure(gguf: Path, model: Any, *, num_tokens: int = NUM_TOKENS, seed: int = 1) -> Parity:
+class WithLora(GgufModel):
+    """A GGUF computed with a LoRA beside it, which is checked as a server does."""
+
+    def __init__(self, path: Path, lora: Path) -> None:
+        check_adapter(lora, read_header(path))
+        super().__init__(path)
+        self._decoder.attach("lora", lora)
+
+    def _decode(self, tokens: Sequence[int], position: int) -> FloatArray:
+        return self._decoder.forward([Chunk(0, position, tokens, len(tokens))], "lora").copy()
+
+
+def measure(gguf: Path, model: Any, *, num_tokens: int = NUM_TOKENS, seed: int = 1, lora: Path | None = None) -> Parity:
     """Compute the same random tokens with both."""
     rows = model.get_input_embeddings().weight.shape[0]
     tokens = np.random.default_rng(seed).integers(3, rows, num_tokens).tolist()
-    ours = GgufModel(gguf)
+    ours = GgufModel(gguf) if lora is None else WithLora(gguf, lora)
     try:
         logits = ours.logits(tokens)
         greedy = ours.greedy(tokens[:8], NUM_GREEDY)
@@ -46,9 +63,11 @@ def measure(gguf: Path, model: Any, *, num_tokens: int = NUM_TOKENS, seed: int =
     )
 
 
-def assert_same(gguf: Path, model: Any, *, within: float, num_tokens: int = NUM_TOKENS) -> None:
+def assert_same(
+    gguf: Path, model: Any, *, within: float, num_tokens: int = NUM_TOKENS, lora: Path | None = None
+) -> None:
     """Fail unless the two agree: logits within a difference, KL under 1e-3, the same greedy text."""
-    parity = measure(gguf, model, num_tokens=num_tokens)
+    parity = measure(gguf, model, num_tokens=num_tokens, lora=lora)
     assert parity.max_difference < within
     assert parity.max_kl < 1e-3
     assert parity.greedy == parity.wanted_greedy

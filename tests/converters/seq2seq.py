@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def written(folder: Path, path: Path) -> Path:
 class Computed:
     """An encoder-decoder in llama.cpp. It must be closed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lora: Path | None = None) -> None:
         library.initialise()
         model_params = llama_cpp.llama_model_default_params()
         self._model = llama_cpp.llama_model_load_from_file(bytes(path), model_params)
@@ -50,6 +51,11 @@ class Computed:
         params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.type_k = params.type_v = llama_cpp.GGML_TYPE_F32
         self._context = llama_cpp.llama_init_from_model(self._model, params)
+        if lora is not None:
+            handles = [llama_cpp.llama_adapter_lora_init(self._model, bytes(lora))]
+            assert handles[0], library.take_error()
+            pointers = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(*handles)
+            assert llama_cpp.llama_set_adapters_lora(self._context, pointers, 1, (ctypes.c_float * 1)(1.0)) == 0
         self._batch = llama_cpp.llama_batch_init(CONTEXT, 0, 1)
         self._rows = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self._model))
 
