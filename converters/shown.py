@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from converters.verify import NUM_GREEDY, Report
 from converters.verify_vectors import VectorReport
@@ -30,12 +30,23 @@ def parity_line(figures: Mapping[str, Any]) -> str:
         )
     return (
         f"{begun}largest difference of logits {figures['max_difference']:.2g}, mean KL {figures['mean_kl']:.2g}, the "
-        f"same likeliest token at {figures['top_1']:.1%}, the same greedy text in {figures['same_greedy']}."
+        f"same likeliest token at {figures['top_1']:.1%}, {figures['bits_per_byte'][0]:.3f} -> "
+        f"{figures['bits_per_byte'][1]:.3f} bits per byte, the same greedy text in {figures['same_greedy']}."
     )
 
 
 def _text_table(report: Report) -> Table:
-    table = Table("language", "tokens", "ids", "max difference", "mean KL", "max KL", "top 1", "greedy")
+    names = (
+        "tokens",
+        "ids",
+        "max difference",
+        "mean KL",
+        "max KL",
+        "top 1",
+        Column("bits/byte", no_wrap=True),
+        "greedy",
+    )
+    table = Table(Column("language", no_wrap=True), *names)
     for line in report.lines:
         table.add_row(
             line.language,
@@ -45,6 +56,7 @@ def _text_table(report: Report) -> Table:
             f"{line.mean_kl:.2g}",
             f"{line.max_kl:.2g}",
             f"{line.top_1:.1%}",
+            "{:.3f} -> {:.3f}".format(*line.bits_per_byte),
             f"{line.num_greedy} of {NUM_GREEDY}",
         )
     return table

@@ -23,9 +23,9 @@ class SourceModel:
     """A decoder, or an encoder-decoder, in a checkpoint. Its weights take four bytes each until it is closed."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        has_encoder = checkpoint.config.flag("is_encoder_decoder", default=False)
-        self._model = load_with("AutoModelForSeq2SeqLM" if has_encoder else "AutoModelForCausalLM", checkpoint)
-        self._start: int | None = int(self._model.config.decoder_start_token_id) if has_encoder else None
+        self.has_encoder = checkpoint.config.flag("is_encoder_decoder", default=False)
+        self._model = load_with("AutoModelForSeq2SeqLM" if self.has_encoder else "AutoModelForCausalLM", checkpoint)
+        self._start: int | None = int(self._model.config.decoder_start_token_id) if self.has_encoder else None
         self.vocabulary_size: int = int(self._model.get_input_embeddings().weight.shape[0])
         self._tokenizer = read_tokenizer(checkpoint, self.vocabulary_size)
 

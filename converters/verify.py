@@ -34,6 +34,7 @@ class Computed(Protocol):
     """A model that can be compared."""
 
     vocabulary_size: int
+    has_encoder: bool
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, with what belongs around it."""
@@ -42,7 +43,7 @@ class Computed(Protocol):
         """The text of tokens."""
 
     def logits(self, tokens: Sequence[int]) -> FloatArray:
-        """Logits after each token of one sequence: shape (len(tokens), vocabulary)."""
+        """Logits after each token of one sequence, or before it with an encoder: shape (len(tokens), vocabulary)."""
 
     def greedy(self, tokens: Sequence[int], count: int) -> list[int]:
         """The likeliest tokens that follow."""
@@ -58,6 +59,9 @@ class LineParity:
     max_difference: of all logits.
     mean_kl, max_kl: KL divergence of the second's next-token distributions from the first's, over the positions, nats.
     top_1: share of positions where both have the same likeliest token.
+    num_bytes: of the text in UTF-8.
+    bits_per_byte: what the text costs the first and the second: the negative log-likelihood, to the base 2, of its
+        tokens after the first (with an encoder: of all, the text being written again), by its bytes.
     num_greedy: how many of `NUM_GREEDY` greedy tokens are the same from the first on.
     greedy_texts: the two continuations.
     """
@@ -69,6 +73,8 @@ class LineParity:
     mean_kl: float
     max_kl: float
     top_1: float
+    num_bytes: int
+    bits_per_byte: tuple[float, float]
     num_greedy: int
     greedy_texts: tuple[str, str]
 
@@ -92,8 +98,13 @@ class Report:
             "mean_kl": float(np.average([line.mean_kl for line in self.lines], weights=weights)),
             "max_kl": max(line.max_kl for line in self.lines),
             "top_1": float(np.average([line.top_1 for line in self.lines], weights=weights)),
+            "bits_per_byte": [self._bits_per_byte(index) for index in (0, 1)],
             "same_greedy": sum(line.num_greedy == NUM_GREEDY for line in self.lines),
         }
+
+    def _bits_per_byte(self, index: int) -> float:
+        weights = [line.num_bytes for line in self.lines]
+        return float(np.average([line.bits_per_byte[index] for line in self.lines], weights=weights))
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, for JSON."""
@@ -179,6 +190,8 @@ def _line(language: str, text: str, one: Computed, other: Computed) -> LineParit
     tokens = one.encode(text)
     wanted, found = one.logits(tokens), other.logits(tokens)
     divergences = kl_divergences(wanted, found)
+    num_bytes = len(text.encode())
+    bits = [total_bits(rows, tokens, has_encoder=one.has_encoder) for rows in (wanted, found)]
     greedy = one.greedy(tokens, NUM_GREEDY), other.greedy(tokens, NUM_GREEDY)
     same = next((at for at, (a, b) in enumerate(zip(*greedy, strict=True)) if a != b), NUM_GREEDY)
     return LineParity(
@@ -189,9 +202,18 @@ def _line(language: str, text: str, one: Computed, other: Computed) -> LineParit
         mean_kl=float(divergences.mean()),
         max_kl=float(divergences.max()),
         top_1=float((wanted.argmax(axis=1) == found.argmax(axis=1)).mean()),
+        num_bytes=num_bytes,
+        bits_per_byte=(bits[0] / num_bytes, bits[1] / num_bytes),
         num_greedy=same,
         greedy_texts=(one.decode(greedy[0]), other.decode(greedy[1])),
     )
+
+
+def total_bits(logits: FloatArray, tokens: Sequence[int], *, has_encoder: bool) -> float:
+    """Negative log-likelihood of tokens, to the base 2; without an encoder the first is given, not guessed."""
+    logs = _log_softmax(logits) if has_encoder else _log_softmax(logits[:-1])
+    wanted = np.asarray(tokens)[len(tokens) - len(logs) :]
+    return float(-logs[np.arange(len(logs)), wanted].sum() / np.log(2))
 
 
 def kl_divergences(wanted: FloatArray, found: FloatArray) -> np.ndarray[Any, np.dtype[np.float64]]:

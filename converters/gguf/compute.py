@@ -26,7 +26,8 @@ class GgufModel:
         self._model = LlamaModel(path)
         self.tokenizer = self._model.tokenizer
         self.vocabulary_size = self.tokenizer.vocabulary_size
-        make = LlamaEncoderDecoder if self._model.has_encoder else LlamaDecoder
+        self.has_encoder = self._model.has_encoder
+        make = LlamaEncoderDecoder if self.has_encoder else LlamaDecoder
         try:
             self._decoder: LlamaDecoder = make(self._model, exact_plan(context_length))
         except BaseException:

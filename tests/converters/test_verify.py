@@ -17,7 +17,7 @@ import demotic
 from converters.architectures.options import Options
 from converters.convert import Request, convert
 from converters.probes import LINES
-from converters.verify import NUM_GREEDY, Report, kl_divergences, verify
+from converters.verify import NUM_GREEDY, Report, kl_divergences, total_bits, verify
 from runtime.errors import ConversionRefused, ModelFileInvalid, ModelNotFound
 from tests.converters.architectures.test_encoders import saved as saved_encoder
 from tests.converters.architectures.test_t5 import saved as saved_t5
@@ -194,3 +194,27 @@ def test_kl_is_that_of_its_definition() -> None:
     p, q = np.array([[0.5, 0.25, 0.25]], np.float32), np.array([[0.25, 0.25, 0.5]], np.float32)
     expected = 0.5 * np.log(2) + 0.25 * np.log(0.5)
     assert kl_divergences(np.log(p) + 3, np.log(q) - 7) == pytest.approx([expected], abs=1e-6)
+
+
+def test_bits_per_byte_are_those_of_their_definition() -> None:
+    logits = np.log(np.array([[0.5, 0.25, 0.25], [0.125, 0.5, 0.375], [0.2, 0.2, 0.6]], np.float32))
+    # The first token is given: 0.25 for token 1 after it, 0.125 for token 0 after that.
+    assert total_bits(logits + 5, [2, 1, 0], has_encoder=False) == pytest.approx(2 + 3, abs=1e-5)
+    # An encoder's decoder guesses the first as well.
+    assert total_bits(logits, [0, 0, 2], has_encoder=True) == pytest.approx(1 + 3 - np.log2(0.6), abs=1e-5)
+
+
+def test_bits_per_byte_of_a_model_are_transformers_s_loss(families: Families) -> None:
+    family = families["llama"]
+    report = verify(str(family.folder), str(family.converted.path), lines=SOME)
+    assert isinstance(report, Report)
+    for line in report.lines:
+        text = SOME[line.language]
+        ids = torch.tensor([family.tokenizer.encode(text).ids])
+        with torch.no_grad():
+            loss = float(family.model(input_ids=ids, labels=ids).loss)
+        wanted = loss * (ids.shape[1] - 1) / np.log(2) / len(text.encode())
+        assert line.num_bytes == len(text.encode())
+        assert line.bits_per_byte == pytest.approx((wanted, wanted), rel=1e-4)
+    total = sum(line.num_bytes * line.bits_per_byte[0] for line in report.lines)
+    assert report.summary()["bits_per_byte"][0] == pytest.approx(total / sum(line.num_bytes for line in report.lines))
