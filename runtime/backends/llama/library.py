@@ -19,14 +19,16 @@ _LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, _ERROR_LEVEL: 
 _log = logging.getLogger("demotic.llama")
 _MAX_ERRORS = 8
 _errors: list[str] = []
+_WORDS = re.compile(r"\w")
 _FUNCTION_NAMES = re.compile(r"^(?:\w+: )+")
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]  # a ctypes function type
 def _on_log(level: int, text: bytes, _user_data: object) -> None:
     line = text.decode("utf-8", "replace").rstrip()
-    if level == _ERROR_LEVEL and line and len(_errors) < _MAX_ERRORS:
-        _errors.append(line)
+    # Some errors are framed by lines of signs.
+    if level == _ERROR_LEVEL and _WORDS.search(line) and len(_errors) < _MAX_ERRORS:
+        _errors.append(line.strip())
     _log.log(_LEVELS.get(level, logging.DEBUG), "%s", line)
 
 
