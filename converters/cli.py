@@ -1,4 +1,4 @@
-"""The commands that make artefacts and compare them: convert, quantize, verify.
+"""The commands that make artefacts and compare them: convert, quantize, calibrate, verify.
 
 Only signatures and help texts live here, so that `demotic --help` imports nothing heavy; the bodies are in
 `converters/commands.py`.
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the front door's `app`."""
     app.command("convert", help=_CONVERT_HELP)(_convert)
     app.command("quantize", help=_QUANTIZE_HELP)(_quantize)
+    app.command("calibrate", help=_CALIBRATE_HELP)(_calibrate)
     app.command("verify", help=_VERIFY_HELP)(_verify)
 
 
@@ -99,11 +100,14 @@ def _convert(
 _QUANTIZE_HELP = """Make a smaller GGUF of one in F16, BF16 or F32.
 
 TYPE is one of llama.cpp's: Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0, IQ4_NL and so on. Where the rows of a matrix do not fit
-it, that matrix gets another type, and a line says so.
+it, that matrix gets another type, and a line says so. With an importance matrix of `demotic calibrate` what matters
+loses less; IQ1, IQ2, IQ3_XXS and Q2_K_S cannot be made without one.
 
 Examples:
 
   demotic quantize model-F16.gguf model-Q4_K_M.gguf --type Q4_K_M
+
+  demotic quantize model-F16.gguf model-IQ2_XS.gguf --type IQ2_XS --imatrix imatrix.gguf
 
   demotic quantize model-F16.gguf model.gguf --type Q4_K_M --embedding-type Q8_0 --tensor-type "ffn_down=Q6_K"
 """
@@ -125,6 +129,10 @@ def _quantize(
             metavar="NAME=TYPE", help="What tensors whose name matches (a regular expression) are in; may be repeated."
         ),
     ] = None,
+    imatrix: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="How much each column matters: of demotic calibrate or llama-imatrix."),
+    ] = None,
     requantize: Annotated[
         bool, typer.Option("--requantize", help="Take a file that is quantized already, and lose more.")
     ] = False,
@@ -134,17 +142,55 @@ def _quantize(
     from converters.commands import quantize
 
     quantize(
-        source, output, type_name, embedding_type, output_type, tensor_type or [],
+        source, output, type_name, embedding_type, output_type, tensor_type or [], imatrix,
         requantize=requantize, force=force, as_json=as_json,
     )  # fmt: skip
+
+
+_CALIBRATE_HELP = """Measure which weights matter for which languages.
+
+It makes an importance matrix, for `demotic quantize --imatrix`: the model reads text of each language, and the squares
+of what its matrices are multiplied by are summed up. A token counts as often as the weight of its language says (--mix;
+1 where it is not named), and a text that occurs more than once by FineWeb2's rule. The report tells each language's
+share, the tensors that the mix starves it in, and how languages disagree.
+
+Examples:
+
+  demotic calibrate model-F16.gguf -o imatrix.gguf --text ron=romanian.txt --text swa=swahili.txt
+
+  demotic calibrate model-F16.gguf -o imatrix.gguf --text ron=ron.txt --text swa=swa.jsonl --mix ron=2,swa=5
+
+  demotic calibrate model-F16.gguf
+"""
+
+
+def _calibrate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The GGUF, best in F16 or BF16.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to.")] = Path("imatrix.gguf"),
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LANGUAGE=FILE",
+            help="Text of a language, a line each or JSONL; may be repeated. Else our own lines.",
+        ),
+    ] = None,
+    mix: Annotated[
+        str, typer.Option(metavar="LANGUAGE=WEIGHT,...", help="How often a token of a language counts; else once.")
+    ] = "",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    from converters.commands import calibrate
+
+    calibrate(model, output, text or [], mix, force=force, as_json=as_json)
 
 
 _VERIFY_HELP = """Compare two artefacts of the same model: GGUF files, or checkpoints.
 
 On a line of text in each of 41 languages: whether the token ids are the same, how far the logits differ (the largest
-difference, KL divergence, share of positions with the same likeliest token), and how long greedy continuations agree.
-Of models that give vectors or scores, how far these differ. A checkpoint is computed by transformers, in float32 and in
-this process.
+difference, KL divergence, share of positions with the same likeliest token), what a byte of the text costs each (bits
+per byte), and how long greedy continuations agree. Of models that give vectors or scores, how far these differ. A
+checkpoint is computed by transformers, in float32 and in this process.
 
 Examples:
 

@@ -59,6 +59,7 @@ def quantize(
     embedding_type: str | None,
     output_type: str | None,
     tensor_types: list[str],
+    imatrix: Path | None,
     *,
     requantize: bool,
     force: bool,
@@ -66,6 +67,7 @@ def quantize(
 ) -> None:
     """Make a smaller GGUF of one and say what came of it."""
     from converters.files import require_free, require_space, temporary_beside
+    from converters.gguf.given import read_given
     from converters.gguf.quantize import Quantization, check_request
     from converters.gguf.quantize import quantize as run
     from converters.manifest import quantized, write_manifest
@@ -76,15 +78,16 @@ def quantize(
         output_type.upper() if output_type else None,
         dict(_override(text) for text in tensor_types),
     )
-    check_request(wanted)
+    check_request(wanted, has_matrix=imatrix is not None)
+    given = read_given(imatrix) if imatrix is not None else None
     require_free(output, force=force)
     if output.exists() and source.exists() and output.samefile(source):
         raise InvalidRequest(f"{output} is the file to read from.", remedy="Choose another name.")
     if source.is_file():
         require_space(output, source.stat().st_size)
     with _ending_like_an_interrupt(), temporary_beside(output) as temporary:
-        notes = run(source, temporary, wanted, requantize=requantize)
-    manifest = quantized(source, output, wanted.type, notes)
+        notes = run(source, temporary, wanted, requantize=requantize, given=given)
+    manifest = quantized(source, output, wanted.type, notes, given.as_dict() if given is not None else None)
     write_manifest(output, manifest)
     if as_json:
         _print_json({"path": str(output), **asdict(manifest)})
@@ -100,6 +103,25 @@ def _override(text: str) -> tuple[str, str]:
         remedy = 'For example: --tensor-type "ffn_down=Q6_K"'
         raise InvalidRequest(f"{text!r:.80} does not say NAME=TYPE.", remedy=remedy)
     return pattern, name.upper()
+
+
+def calibrate(model: Path, output: Path, texts: list[str], mix: str, *, force: bool, as_json: bool) -> None:
+    """Make an importance matrix of a model and say what came of it."""
+    _require_extra()
+    from converters.calibration.calibrate import Request
+    from converters.calibration.calibrate import calibrate as run
+    from converters.calibration.shown import print_report
+    from converters.progress import steps_for
+
+    with _ending_like_an_interrupt():
+        done = run(Request(model, output, texts, mix, force), steps_for(as_json=as_json))
+    if as_json:
+        _print_json({"path": str(done.path), "notes": done.notes, **done.report.as_dict()})
+        return
+    print_report(done.report)
+    for note in done.notes:
+        _tell(f"Note: {note}")
+    print(f"{done.path} ({done.report.num_tensors} tensors)")  # noqa: T201
 
 
 def verify(first: str, second: str, *, as_json: bool) -> None:

@@ -31,9 +31,10 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One artefact. `tokenizer` and `parity` hold figures; `notes` what the artefact does otherwise than its source.
+    """One artefact.
 
-    adapter: what was merged into the weights, if anything: the facts that there are here of the source.
+    `tokenizer` and `parity` hold figures; `notes` what the artefact does otherwise than its source; `adapter` what was
+    merged into the weights, if anything; `imatrix` the importance matrix that it was quantized with.
     """
 
     file: str
@@ -52,6 +53,7 @@ class Manifest:
     adapter: dict[str, Any] | None = None
     tokenizer: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] | None = None
+    imatrix: dict[str, Any] | None = None
     made_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
@@ -62,7 +64,9 @@ def write_manifest(artefact: Path, manifest: Manifest) -> Path:
     return path
 
 
-def quantized(source: Path, target: Path, type_name: str, notes: Sequence[str]) -> Manifest:
+def quantized(
+    source: Path, target: Path, type_name: str, notes: Sequence[str], imatrix: dict[str, Any] | None = None
+) -> Manifest:
     """The manifest of a file that was quantized from another: what that one was made from, if its manifest says."""
     before, header = read_provenance(source), read_header(target)
     return Manifest(
@@ -81,6 +85,7 @@ def quantized(source: Path, target: Path, type_name: str, notes: Sequence[str]) 
         notes=(*(before.get("notes") or ()), *notes),
         adapter=before.get("adapter"),
         tokenizer=before.get("tokenizer") or {},
+        imatrix=imatrix,
     )
 
 

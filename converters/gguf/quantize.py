@@ -15,6 +15,7 @@ from pathlib import Path
 
 import llama_cpp
 
+from converters.gguf.given import GivenMatrix, arrays_of, overrides_of
 from runtime.backends.llama import library
 from runtime.errors import ConversionRefused
 from runtime.models.gguf_format import GGML_TYPES
@@ -45,18 +46,30 @@ class Quantization:
     tensors: Mapping[str, str] = field(default_factory=dict)
 
 
-def quantize(source: Path, target: Path, wanted: Quantization, *, requantize: bool = False) -> list[str]:
+def quantize(
+    source: Path,
+    target: Path,
+    wanted: Quantization,
+    *,
+    requantize: bool = False,
+    given: GivenMatrix | None = None,
+) -> list[str]:
     """Write the GGUF at `source` to `target` in another type; returns a line for each tensor that does not fit it.
+
+    With an importance matrix `given`, errors of columns that matter count for more.
 
     Raises:
         ModelFileInvalid, UnsupportedArchitecture: the source is no model that can be run.
-        ConversionRefused: the source is quantized already, a type is unknown or needs an importance matrix, or
-            llama.cpp fails.
+        ConversionRefused: the source is quantized already, a type is unknown or needs an importance matrix, the one
+            that is given is of another model, or llama.cpp fails.
     """
     header = read_header(source)
     check_loadable(header)
-    check_request(wanted)
+    check_request(wanted, has_matrix=given is not None)
     _check_tensors(header, wanted)
+    if given is not None:
+        given.check(header)
+        _check_covered(header, wanted, given)
     if header.quantization not in _UNQUANTIZED and not requantize:
         raise ConversionRefused(
             f"{source} is in {header.quantization} already; quantizing it again loses more.",
@@ -76,6 +89,10 @@ def quantize(source: Path, target: Path, wanted: Quantization, *, requantize: bo
             overrides[index].pattern = pattern.encode()
             overrides[index].type = TENSOR_TYPES[name]
         params.tt_overrides = overrides
+    if given is not None:
+        values = given.values()  # they must outlive the call
+        params.imatrix, params.kv_overrides = arrays_of(values), overrides_of(given)
+        notes += given.notes(header)
     library.initialise()
     library.take_error()
     with _fallbacks(notes):
@@ -85,8 +102,8 @@ def quantize(source: Path, target: Path, wanted: Quantization, *, requantize: bo
     return notes
 
 
-def check_request(wanted: Quantization) -> None:
-    """Refuse types that there are not, and those that need what cannot be given.
+def check_request(wanted: Quantization, *, has_matrix: bool = False) -> None:
+    """Refuse types that there are not, and those that need an importance matrix where there is none.
 
     Raises:
         ConversionRefused: with the types that there are.
@@ -98,9 +115,11 @@ def check_request(wanted: Quantization) -> None:
             known = ", ".join(TENSOR_TYPES)
             raise ConversionRefused(f"There is no type {name!r:.40} for a tensor.", remedy=f"Known: {known}.")
     for name in (wanted.type, wanted.embedding, wanted.output, *wanted.tensors.values()):
-        if name in _NEED_IMATRIX:
+        if name in _NEED_IMATRIX and not has_matrix:
             raise ConversionRefused(
-                f"{name} needs an importance matrix, which cannot be given yet.", remedy="Choose a larger type."
+                f"{name} needs an importance matrix.",
+                remedy="Make one of the model in F16 (demotic calibrate) and give it to demotic quantize --imatrix, or "
+                "choose a larger type.",
             )
 
 
@@ -112,6 +131,23 @@ def _check_tensors(header: Header, wanted: Quantization) -> None:
             raise ConversionRefused(f"{pattern!r:.80} is no regular expression: {fault}.") from fault
         if not found:
             raise ConversionRefused(f"{header.path} has no tensor whose name matches {pattern!r:.80}.")
+
+
+def _check_covered(header: Header, wanted: Quantization, given: GivenMatrix) -> None:
+    """Refuse to force a type that needs an importance matrix on a tensor that has none: llama.cpp would abort."""
+    matrices = [name for name, tensor in header.tensors.items() if len(tensor.shape) > 1]
+    forced: dict[str, str] = {}
+    for pattern, type_name in reversed(list(wanted.tensors.items())):  # the first that matches counts
+        forced |= {name: type_name for name in matrices if re.search(pattern, name)}
+    for name, exception in (("token_embd.weight", wanted.embedding), ("output.weight", wanted.output)):
+        if exception is not None and name in matrices:
+            forced[name] = exception
+    for name, type_name in forced.items():
+        if type_name in _NEED_IMATRIX and name not in given.matrix.entries:
+            raise ConversionRefused(
+                f"{type_name} needs an importance matrix, and {given.path} has none of {name}.",
+                remedy="Choose a larger type for that tensor.",
+            )
 
 
 def _fitting(header: Header, tensor: str, wanted: str, notes: list[str]) -> int:

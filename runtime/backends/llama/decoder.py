@@ -29,8 +29,13 @@ class LlamaDecoder:
 
     sources: SourceEncoder | None = None
 
-    def __init__(self, model: LlamaModel, plan: Plan, *, keeps_finished: bool = True) -> None:
+    def __init__(
+        self, model: LlamaModel, plan: Plan, *, keeps_finished: bool = True, on_node: Any | None = None
+    ) -> None:
         """Make a context as `plan` says, with slots for finished sequences too if it `keeps_finished` ones.
+
+        `on_node`, an `llama_cpp.ggml_backend_sched_eval_callback`, sees the nodes of the graph as they are computed,
+        all in the machine's own memory.
 
         Raises:
             ModelLoadFailed: llama.cpp refused the plan.
@@ -61,6 +66,10 @@ class LlamaDecoder:
         params.kv_unified = True
         params.swa_full = True
         params.no_perf = True
+        if on_node is not None:
+            params.cb_eval = on_node
+            params.op_offload = False
+        self._on_node = on_node  # llama.cpp calls it, so it must live as long
         take_error()
         self._context = llama_cpp.llama_init_from_model(model.handle, params)
         if not self._context:

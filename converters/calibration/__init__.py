@@ -1,0 +1,1 @@
+"""Which weights matter, measured on text of many languages: what quantization spares, and for whom."""
