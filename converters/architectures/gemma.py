@@ -21,7 +21,7 @@ class Gemma(Decoder):
     """The first Gemma."""
 
     name = "gemma"
-    classes = ("GemmaForCausalLM", "GemmaModel")
+    classes: ClassVar[tuple[str, ...]] = ("GemmaForCausalLM", "GemmaModel")
     # Old configs say "gelu" and mean the approximation: transformers took it for that.
     activations = frozenset({"gelu_pytorch_tanh", "gelu"})
     activation_keys = ("hidden_activation", "hidden_act")
@@ -52,7 +52,7 @@ class Gemma2(Gemma):
     """Capped logits, norms on both sides, and a window in every second layer."""
 
     name = "gemma2"
-    classes = ("Gemma2ForCausalLM", "Gemma2Model")
+    classes: ClassVar[tuple[str, ...]] = ("Gemma2ForCausalLM", "Gemma2Model")
     activations = frozenset({"gelu_pytorch_tanh"})
     norms = _SANDWICH
     pattern: ClassVar[int] = 2  # one layer of so many sees the whole context, where the config does not list them
@@ -103,7 +103,7 @@ class Gemma3(Gemma2):
     """Norms on queries and keys, and two rotary bases: one for layers with a window, one for the others."""
 
     name = "gemma3"
-    classes = ("Gemma3ForCausalLM", "Gemma3TextModel")
+    classes: ClassVar[tuple[str, ...]] = ("Gemma3ForCausalLM", "Gemma3TextModel")
     has_qk_norm = True
     may_have_head = True
     pattern = 6

@@ -6,6 +6,7 @@ from converters.architectures.base import Architecture
 from converters.architectures.bert import Bert, Roberta
 from converters.architectures.bloom import Bloom
 from converters.architectures.gemma import Gemma, Gemma2, Gemma3
+from converters.architectures.gemma3_multimodal import Gemma3Multimodal
 from converters.architectures.gpt2 import Gpt2
 from converters.architectures.gptneox import GptNeoX
 from converters.architectures.llama import Llama
@@ -18,7 +19,7 @@ from runtime.errors import UnsupportedArchitecture
 from runtime.models.name import nearest_names
 
 FAMILIES: tuple[type[Architecture], ...] = (
-    Llama, Qwen2, Qwen3, Gemma, Gemma2, Gemma3, Phi3, Gpt2, GptNeoX, Bloom, Bert, Roberta, T5,
+    Llama, Qwen2, Qwen3, Gemma, Gemma2, Gemma3, Gemma3Multimodal, Phi3, Gpt2, GptNeoX, Bloom, Bert, Roberta, T5,
 )  # fmt: skip
 
 

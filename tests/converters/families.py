@@ -74,6 +74,7 @@ RECIPES: dict[str, Recipe] = {
     "gemma": Recipe(tiny.tiny_gemma, tiny_tokenizers.gemma, GELU, {}),
     "gemma2": Recipe(tiny.tiny_gemma2, tiny_tokenizers.gemma, GELU, {}),
     "gemma3": Recipe(tiny.tiny_gemma3, tiny_tokenizers.gemma, GELU, {}),
+    "gemma3-multimodal": Recipe(tiny.tiny_gemma3_multimodal, tiny_tokenizers.gemma, GELU, {}),
     "gpt2": Recipe(tiny.tiny_gpt2, tiny_tokenizers.byte_level, GELU, {}),
     "gpt_neox": Recipe(tiny.tiny_gpt_neox, tiny_tokenizers.byte_level, GELU, {}),
     "gpt_neox-sequential": Recipe(

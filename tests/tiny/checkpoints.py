@@ -125,6 +125,22 @@ def tiny_gemma3(vocabulary: int, **changes: Any) -> Any:
     return randomised(transformers.Gemma3ForCausalLM, config)
 
 
+def tiny_gemma3_multimodal(vocabulary: int, **changes: Any) -> Any:
+    """A Gemma 3 that also sees images: the text of it is a `tiny_gemma3` whose context was stretched."""
+    full = {"rope_type": "linear", "rope_theta": 5000.0, "factor": 8.0}
+    sliding = {"rope_type": "default", "rope_theta": 500.0}
+    text = tiny_gemma3(vocabulary, rope_parameters={"full_attention": full, "sliding_attention": sliding}, **changes)
+    vision = {
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "image_size": 28, "patch_size": 14,
+    }  # fmt: skip
+    config = transformers.Gemma3Config(
+        text_config=text.config.to_dict(), vision_config=vision, mm_tokens_per_image=1,
+        boi_token_index=4, eoi_token_index=5, image_token_index=6,
+    )  # fmt: skip
+    return randomised(transformers.Gemma3ForConditionalGeneration, config)
+
+
 def tiny_phi3(vocabulary: int, **changes: Any) -> Any:
     """A Phi-3."""
     config = transformers.Phi3Config(**{**_sizes(vocabulary), "num_key_value_heads": 2, **changes})
