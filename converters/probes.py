@@ -1,6 +1,16 @@
-"""Texts that tokenizers and models are compared on: a line a language, and lines of what tokenizers stumble over."""
+"""Texts that tokenizers and models are compared on.
+
+Models are compared on the short lines of `LINES`; tokenizers on these and on the corpus beside this file: the same
+sentences in 139 languages, the letters of every other living script, and what tokenizers stumble over.
+"""
 
 from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+_CORPUS = Path(__file__).parent / "corpus"
 
 # By language and script, ISO 639-3 and ISO 15924.
 LINES: dict[str, str] = {
@@ -47,14 +57,27 @@ LINES: dict[str, str] = {
     "iku_Cans": "ᓄᓇᕗᑦ ᐃᓄᒃᑎᑐᑦ",
 }
 
-PROBES: tuple[str, ...] = (
-    *LINES.values(),
-    "  two spaces before,  two between, two after  ",
-    "tabs\tand\nnew lines\r\n\r\nand\n\n\nmore",
-    "1 12 123 1234 12345 3.14159 1,000,000",
-    "👩‍👩‍👧‍👦 🇧🇬 👍🏽 🤷🏿‍♀️",
-    "caf\u00e9 cafe\u0301 \u1e69 s\u0323\u0307",
-    "\u0085\u00a0\u2003\u3000\ufeff\u200b\u200d",
-    'if (x == 1) { return f"{y}"; } // comment',
-    "https://example.org/path?query=1&other=%20",
+
+@dataclass(frozen=True)
+class Probe:
+    """A text, and its name: a language, a script, or what it is of."""
+
+    name: str
+    text: str
+
+
+def _read(file: str) -> dict[str, str]:
+    lines: dict[str, str] = tomllib.loads((_CORPUS / file).read_text(encoding="utf-8"))
+    return lines
+
+
+# By language and script: the same sentences in each, so that the numbers of their tokens can be compared.
+DECLARATION = _read("declaration.toml")
+# By ISO 15924: letters, marks and digits of scripts, which say nothing.
+ALPHABETS = _read("alphabets.toml")
+# By what they are.
+STUMBLING = _read("stumbling.toml")
+
+PROBES: tuple[Probe, ...] = tuple(
+    Probe(name, text) for lines in (LINES, STUMBLING, DECLARATION, ALPHABETS) for name, text in lines.items()
 )

@@ -9,9 +9,11 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from converters.pretokenizers import _BLOOM, _LLAMA3, _QWEN2
-from converters.probes import PROBES
+from converters.probes import LINES, STUMBLING
 
 END = "<|endoftext|>"
+# What vocabularies are trained on: few texts, so that it takes no time.
+TEXTS = (*LINES.values(), *list(STUMBLING.values())[:8])
 
 
 def byte_level(regex: str | None = None, *, size: int = 500, ignore_merges: bool = False) -> tokenizers.Tokenizer:
@@ -23,7 +25,7 @@ def byte_level(regex: str | None = None, *, size: int = 500, ignore_merges: bool
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=size - 1, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(PROBES, trainer)
+    tokenizer.train_from_iterator(TEXTS, trainer)
     tokenizer.add_special_tokens([END])
     return tokenizer
 
@@ -74,7 +76,7 @@ def sentencepiece(*, prepends: bool = True, size: int = 600) -> tokenizers.Token
         show_progress=False,
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
-    tokenizer.train_from_iterator(PROBES, trainer)
+    tokenizer.train_from_iterator(TEXTS, trainer)
     tokenizer.pre_tokenizer = None
     tokenizer = without_added(tokenizer, keep=special)
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
@@ -100,7 +102,7 @@ def unigram(*, size: int = 600, opening: str | None = None, closing: str | None 
     trainer = trainers.UnigramTrainer(
         vocab_size=size, special_tokens=special, unk_token="<unk>", show_progress=False, shrinking_factor=0.5
     )
-    tokenizer.train_from_iterator(PROBES[:30], trainer)  # characters of the others are unknown to it
+    tokenizer.train_from_iterator(TEXTS[:30], trainer)  # characters of the others are unknown to it
     spec = json.loads(tokenizer.to_str())
     # Of so few texts many pieces are equally likely, and each implementation breaks ties in its own way.
     spec["model"]["vocab"] = [[piece, score - at / 1e3] for at, (piece, score) in enumerate(spec["model"]["vocab"])]
