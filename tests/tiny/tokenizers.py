@@ -104,8 +104,12 @@ def unigram(*, size: int = 600, opening: str | None = None, closing: str | None 
     )
     tokenizer.train_from_iterator(TEXTS[:30], trainer)  # characters of the others are unknown to it
     spec = json.loads(tokenizer.to_str())
-    # Of so few texts many pieces are equally likely, and each implementation breaks ties in its own way.
-    spec["model"]["vocab"] = [[piece, score - at / 1e3] for at, (piece, score) in enumerate(spec["model"]["vocab"])]
+    # Of so few texts many pieces are equally likely: each implementation breaks ties in its own way, and the trainer
+    # puts them in another order each time.
+    pieces = spec["model"]["vocab"]
+    trained = sorted(pieces[len(special) :], key=lambda each: (-round(each[1], 2), each[0]))
+    ordered = [*pieces[: len(special)], *trained]
+    spec["model"]["vocab"] = [[piece, round(score, 2) - at / 1e3] for at, (piece, score) in enumerate(ordered)]
     tokenizer = tokenizers.Tokenizer.from_str(json.dumps(spec))
     template = " ".join([*([opening] if opening else []), "$A", *([closing] if closing else [])])
     around = [(text, tokenizer.token_to_id(text)) for text in (opening, closing) if text]
