@@ -25,9 +25,10 @@ def register(app: typer.Typer) -> None:
 
 _CONVERT_HELP = """Make a GGUF of a checkpoint, with its tokenizer inside, or of an adapter.
 
-The checkpoint is a folder with config.json, weights (safetensors, PyTorch's .bin, Flax's msgpack) and tokenizer.json,
-or a repository of the hub. What cannot be converted is refused before anything is written. A manifest beside the file
-tells what it was made from; `demotic show FILE` reads it.
+The checkpoint is a folder with config.json, weights (safetensors, PyTorch's .bin, Flax's msgpack) and a tokenizer, or a
+repository of the hub. What cannot be converted is refused, and nothing is left. The file must read texts in 139
+languages as its source does, and what tokens each language takes is told. A manifest beside the file tells what it was
+made from; `demotic show FILE` reads it.
 
 An adapter (LoRA, DoRA) is a folder or a repository that PEFT saved. With --adapter it is merged into the weights.
 As SOURCE it becomes a LoRA of its own, for `--adapter` of `demotic run` and `demotic serve`.

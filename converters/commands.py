@@ -34,6 +34,7 @@ def convert(
     _require_extra()
     from converters.convert import Request
     from converters.convert import convert as run
+    from converters.shown import parity_line, print_fertility
 
     request = Request(source, output, type_name, adapter, base, force, verify, options)
     with _ending_like_an_interrupt():
@@ -46,10 +47,9 @@ def convert(
     if done.manifest.license is None:
         _tell("Note: the source names no licence, so the file names none.")
     if done.manifest.parity is not None:
-        from converters.shown import parity_line
-
         _tell(parity_line(done.manifest.parity))
     print(f"{done.path} ({done.manifest.size / 1e6:,.1f} MB, {done.manifest.type})")  # noqa: T201
+    print_fertility(done.manifest.tokenizer["fertility"])
 
 
 def quantize(

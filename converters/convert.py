@@ -23,7 +23,6 @@ from converters.card import Card, read_card
 from converters.checkpoint import Checkpoint, is_adapter, locate, read_checkpoint
 from converters.files import require_free, require_space, scratch_beside, temporary_beside
 from converters.gguf.quantize import Quantization, check_request, quantize
-from converters.gguf.vocabulary import open_vocabulary
 from converters.gguf.write import (
     DIRECT_TYPES,
     Planned,
@@ -33,7 +32,7 @@ from converters.gguf.write import (
     write_gguf,
 )
 from converters.manifest import Manifest, sha256_of, source_files, tools, write_manifest
-from converters.probes import PROBES
+from converters.token_check import check_tokens
 from converters.tokenizers import Tokenizer, read_tokenizer
 from converters.verify import verify
 from runtime.errors import ConversionRefused, DemoticError, InvalidRequest
@@ -41,7 +40,6 @@ from runtime.models.files import NoProgress, Progress
 from runtime.models.inspect import check_loadable, read_header
 
 _TYPE, _ADAPTER_TYPE = "f16", "f32"
-_SHOWN_TEXTS = 3
 # By what a config says that the weights are in.
 _WHOLE = {"bfloat16": "bf16", "float16": "f16"}
 
@@ -181,32 +179,16 @@ def _quantized(
 
 
 def _check(temporary: Path, path: Path, tokenizer: Tokenizer, notes: list[str]) -> dict[str, Any]:
-    """Hold the finished file against what the runtime asks of one, and llama.cpp's token ids against the source's."""
-    is_of_bytes = tokenizer.kind == "rwkv"  # llama.cpp's tokenizer of this kind never adds an end
+    """Hold the finished file against what the runtime asks of one, and its token ids against the source's."""
     try:
         check_loadable(read_header(temporary))
-        with open_vocabulary(temporary) as vocabulary:
-            different = [
-                text
-                for text in PROBES
-                if vocabulary.encode(text, parse_special=False) != tokenizer.encode(text, adds_end=not is_of_bytes)
-            ]
+        return check_tokens(temporary, tokenizer, notes)
+    except ConversionRefused:
+        raise
     except DemoticError as fault:
         raise ConversionRefused(
             f"What came of it cannot be run: {fault.message.replace(str(temporary), str(path))}"
         ) from fault
-    if different:
-        notes.append(
-            f"llama.cpp's own tokenizer splits {len(different)} of {len(PROBES)} texts otherwise than the source's, "
-            f"such as {different[0]!r}."
-        )
-    return {
-        "kind": tokenizer.kind,
-        "pre": tokenizer.entries.get("tokenizer.ggml.pre"),
-        "texts": len(PROBES),
-        "different": len(different),
-        "examples": different[:_SHOWN_TEXTS],
-    }
 
 
 def _manifest(

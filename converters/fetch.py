@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from converters.card import CARD_FILE
 from converters.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG_FILE, choose_weights, is_adapter, shards_of
+from converters.tokenizer_source import SETTINGS_FILES, choose_tokenizer
 from runtime.config import cache_dir
 from runtime.errors import ConversionRefused
 from runtime.models import hub
@@ -18,10 +20,8 @@ from runtime.models.hub import RemoteFile, Repository
 from runtime.models.name import HubFile
 
 _NEEDED = {
-    CONFIG_FILE, ADAPTER_CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-    "special_tokens_map.json", "added_tokens.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
-    "vocab.txt", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json", "modules.json",
-    "1_Pooling/config.json", "README.md",
+    CONFIG_FILE, ADAPTER_CONFIG, "generation_config.json", "chat_template.jinja", "chat_template.json", "modules.json",
+    "1_Pooling/config.json", CARD_FILE, *SETTINGS_FILES,
 }  # fmt: skip
 
 
@@ -49,7 +49,8 @@ def fetch(wanted: HubFile, progress: Progress, *, is_base: bool = False) -> tupl
         )
     folder = cache_dir() / "checkpoints" / repository.repo.replace("/", "--") / repository.commit
     with locked(folder / ".lock"):
-        for name in sorted((_NEEDED & names) | ({chosen} if chosen and not is_base else set())):
+        weights = {chosen} if chosen and not is_base else set()
+        for name in sorted((_NEEDED & names) | weights | set(choose_tokenizer(names))):
             _bring(repository, files[name], folder, progress)
         if chosen and chosen.endswith(".json") and not is_base:
             index = json.loads((folder / chosen).read_text(encoding="utf-8"))
@@ -63,6 +64,10 @@ def fetch(wanted: HubFile, progress: Progress, *, is_base: bool = False) -> tupl
 def _bring(repository: Repository, file: RemoteFile, folder: Path, progress: Progress) -> None:
     target = folder / file.path
     if target.is_file() and target.stat().st_size == file.size:
+        return
+    if file.size == 0:  # of an empty file nothing comes
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
         return
     partial, _ = download(repository, file, target, progress)
     partial.replace(target)

@@ -1,12 +1,19 @@
 """Which of llama.cpp's pre-tokenizers splits text as a tokenizer.json does, derived from the structure of the file.
 
 llama.cpp knows the ways in which byte-level BPE splits text before merging by name (`tokenizer.ggml.pre`). The name
-follows from the regular expressions, never from the ids that some text gets: these change with the vocabulary.
+follows from the regular expressions, never from the ids that some text gets: these change with the vocabulary. Where
+there is none, the one is taken that splits the corpus most alike; the runtime reads texts by the tokenizer.json anyway.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeAlias
+
+import tokenizers
+from tokenizers import pre_tokenizers
+
+from converters.probes import PROBES
 
 # ("split", regex), ("digits", one by one), ("bytes", with GPT-2's regex); and whether whole words skip the merges.
 Structure: TypeAlias = tuple[tuple[tuple[str, str | bool], ...], bool]
@@ -54,6 +61,36 @@ def pre_tokenizer_of(tokenizer: dict[str, Any]) -> str | None:
             case _:
                 return None
     return _NAMES.get((tuple(steps), bool(tokenizer["model"].get("ignore_merges"))))
+
+
+def nearest_pre_tokenizer(tokenizer: dict[str, Any]) -> str:
+    """The one that splits most texts of the corpus as a tokenizer.json does for which there is no name."""
+    # tokenizers makes a pre-tokenizer of JSON only as a part of a whole tokenizer.
+    own = tokenizers.Tokenizer.from_str(json.dumps({**tokenizer, "added_tokens": []})).pre_tokenizer
+    wanted = [] if own is None else [own.pre_tokenize_str(probe.text) for probe in PROBES]
+    puts_space = any(step.get("add_prefix_space") for step in steps_of(tokenizer.get("pre_tokenizer")))
+    ignores_merges = bool(tokenizer["model"].get("ignore_merges"))
+
+    def likeness(structure: Structure) -> tuple[int, bool]:
+        steps, ignores = structure
+        known = _made(steps, puts_space=puts_space)
+        same = sum(known.pre_tokenize_str(probe.text) == split for probe, split in zip(PROBES, wanted, strict=False))
+        return same, ignores == ignores_merges
+
+    return _NAMES[max(_NAMES, key=likeness)]
+
+
+def _made(steps: tuple[tuple[str, str | bool], ...], *, puts_space: bool) -> pre_tokenizers.PreTokenizer:
+    parts: list[pre_tokenizers.PreTokenizer] = []
+    for kind, value in steps:
+        match kind, value:
+            case "split", str(regex):
+                parts.append(pre_tokenizers.Split(tokenizers.Regex(regex), "isolated"))
+            case "digits", _:
+                parts.append(pre_tokenizers.Digits(individual_digits=bool(value)))
+            case _:
+                parts.append(pre_tokenizers.ByteLevel(add_prefix_space=puts_space, use_regex=bool(value)))
+    return pre_tokenizers.Sequence(parts)
 
 
 def steps_of(component: Any) -> list[dict[str, Any]]:

@@ -1,13 +1,15 @@
-"""What comparisons say on a terminal: a table by language, and a sentence over all of them."""
+"""What comparisons and counts say on a terminal: tables by language, and a sentence over all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from rich.columns import Columns
 from rich.console import Console
 from rich.table import Column, Table
 
+from converters.fertility import as_cells
 from converters.verify import NUM_GREEDY, Report
 from converters.verify_vectors import VectorReport
 
@@ -33,6 +35,15 @@ def parity_line(figures: Mapping[str, Any]) -> str:
         f"same likeliest token at {figures['top_1']:.1%}, {figures['bits_per_byte'][0]:.3f} -> "
         f"{figures['bits_per_byte'][1]:.3f} bits per byte, the same greedy text in {figures['same_greedy']}."
     )
+
+
+def print_fertility(figures: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print what a manifest keeps of a tokenizer's fertility, several languages a line."""
+    print(  # noqa: T201
+        "Tokens by word (c: by character), and by those of English, for the same sentences in "
+        f"{len(figures)} languages:"
+    )
+    Console(highlight=False).print(Columns(as_cells(figures), equal=True, column_first=True))
 
 
 def _text_table(report: Report) -> Table:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import tokenizers
@@ -18,9 +19,10 @@ from gguf import TokenType
 
 from converters.architectures.base import Value
 from converters.bytes import byte_entries, decode_bytes, encode_bytes, is_of_bytes
-from converters.checkpoint import TOKENIZER_FILE, Checkpoint
-from converters.pretokenizers import pre_tokenizer_of, steps_of
+from converters.checkpoint import Checkpoint
+from converters.pretokenizers import nearest_pre_tokenizer, pre_tokenizer_of, steps_of
 from converters.special_tokens import special_tokens
+from converters.tokenizer_source import tokenizer_source
 from runtime.errors import ConversionRefused
 from runtime.models.header import EMBEDDED_KEY
 
@@ -41,6 +43,7 @@ class Tokenizer:
     entries: dict[str, Value]
     notes: list[str]
     library: tokenizers.Tokenizer | None = None  # None where tokens are bytes
+    own: Callable[[str], list[int]] | None = None  # what the source's files are read by, if that is another library
 
     def encode(self, text: str, *, adds_end: bool = True) -> list[int]:
         """Ids as the source gives them, with what belongs around a text; of bytes without an end, where it is unwanted.
@@ -49,7 +52,7 @@ class Tokenizer:
         """
         if self.library is None:
             return encode_bytes(text, adds_end=adds_end and self.entries["tokenizer.ggml.add_eos_token"] is True)
-        return list(self.library.encode(text).ids)
+        return self.own(text) if self.own is not None else list(self.library.encode(text).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without control tokens."""
@@ -67,28 +70,22 @@ def read_tokenizer(checkpoint: Checkpoint, num_rows: int) -> Tokenizer:
     if is_of_bytes(checkpoint):
         is_decoder = not checkpoint.config.flag("is_encoder_decoder", default=False)
         return Tokenizer("rwkv", byte_entries(num_rows, adds_end=not is_decoder), [])
-    path = checkpoint.path(TOKENIZER_FILE)
-    if not path.is_file():
-        raise ConversionRefused(
-            f"{checkpoint.folder} has no tokenizer: {TOKENIZER_FILE} is missing.",
-            remedy="Get it from where the checkpoint was published.",
-        )
-    text = path.read_text(encoding="utf-8")
+    source = tokenizer_source(checkpoint)
     try:
-        library = tokenizers.Tokenizer.from_str(text)
-        spec = json.loads(text)
+        library = tokenizers.Tokenizer.from_str(source.text)
+        spec = json.loads(source.text)
     except Exception as fault:  # tokenizers raises Exception itself
-        raise ConversionRefused(f"{path} is damaged: {fault}.", remedy="Get it again.") from fault
+        raise ConversionRefused(f"{source.where} is damaged: {fault}.", remedy="Get it again.") from fault
     library.no_truncation()
     library.no_padding()
-    kind = _kind(spec, str(path))
+    kind = _kind(spec, source.where)
     notes: list[str] = []
     entries: dict[str, Value] = {"tokenizer.ggml.model": kind, "tokenizer.ggml.pre": "default"}
-    tokens = _tokens(library, num_rows, str(path))
+    tokens = _tokens(library, num_rows, source.where)
     types = _types(spec, kind, tokens)
     match kind:
         case "gpt2":
-            entries |= _byte_level(spec, str(path))
+            entries |= _byte_level(spec, notes)
         case "llama":
             entries |= _sentencepiece(spec, tokens)
         case "t5":
@@ -102,8 +99,14 @@ def read_tokenizer(checkpoint: Checkpoint, num_rows: int) -> Tokenizer:
         tokens = [t.replace(_SPACE, " ") if is_user else t for t, is_user in zip(tokens, is_user_defined, strict=True)]
     entries |= {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": [int(each) for each in types]}
     entries |= special_tokens(checkpoint, library, notes)
-    entries[EMBEDDED_KEY] = text
-    return Tokenizer(kind, entries, notes, library)
+    if source.is_exact:
+        entries[EMBEDDED_KEY] = source.text
+    else:
+        notes.append(
+            f"No tokenizer.json gives the ids of {Path(source.where).name} on all texts, so the file carries none; it "
+            "is read by llama.cpp's own tokenizer."
+        )
+    return Tokenizer(kind, entries, notes, library, source.encode)
 
 
 def _kind(spec: dict[str, Any], where: str) -> Kind:
@@ -166,12 +169,13 @@ def _merges(spec: dict[str, Any]) -> list[tuple[str, str]]:
     return [(first, second) for first, second in pairs]
 
 
-def _byte_level(spec: dict[str, Any], where: str) -> dict[str, Value]:
+def _byte_level(spec: dict[str, Any], notes: list[str]) -> dict[str, Value]:
     pre = pre_tokenizer_of(spec)
     if pre is None:
-        raise ConversionRefused(
-            f"{where} splits text in a way that llama.cpp does not know: "
-            f"{json.dumps(spec.get('pre_tokenizer'), ensure_ascii=False)[:300]}."
+        pre = nearest_pre_tokenizer(spec)
+        notes.append(
+            f"llama.cpp has no way of splitting text like this tokenizer's; the nearest, '{pre}', is written. demotic "
+            "reads texts by the tokenizer.json inside the file; other programs do not, and get other tokens."
         )
     return {
         "tokenizer.ggml.pre": pre,
@@ -198,6 +202,8 @@ def _unigram(spec: dict[str, Any], tokens: list[str]) -> dict[str, Value]:
         "tokenizer.ggml.add_space_prefix": _prepends_space(spec),
         "tokenizer.ggml.remove_extra_whitespaces": False,
     }
+    if (unknown := spec["model"].get("unk_id")) is not None:
+        entries["tokenizer.ggml.unknown_token_id"] = int(unknown)
     for step in steps_of(spec.get("normalizer")):
         match step:
             case {"type": "Precompiled", "precompiled_charsmap": str(charsmap)} if charsmap:

@@ -234,7 +234,7 @@ def test_a_type_that_is_not_read_is_named(llama: Path) -> None:
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_a_missing_file_is_named(file: str, llama: Path) -> None:
     (llama / file).unlink()
-    assert {"config.json": "has no config.json", "tokenizer.json": "tokenizer.json is missing"}.get(
+    assert {"config.json": "has no config.json", "tokenizer.json": "has no tokenizer"}.get(
         file, "has no weights"
     ) in refusal(llama)
 

@@ -47,6 +47,21 @@ def test_a_repository_is_converted_like_its_folder(hub: FakeHub, families: Famil
     }
 
 
+def test_older_files_of_a_tokenizer_are_fetched_where_there_is_no_json(
+    hub: FakeHub, llama: Path, tmp_path: Path
+) -> None:
+    files = files_of(llama)
+    hub.repositories["org/new"] = FakeRepository({**files, "tokenizer.model": b"not read", "vocab.txt": b"not read"})
+    assert not {"tokenizer.model", "vocab.txt"} & {path.name for path in open_checkpoint("hf:org/new").folder.iterdir()}
+    del files["tokenizer.json"]
+    older = {"vocab.json": b"{}", "merges.txt": b"", "added_tokens.json": b"{}", "vocab.txt": b"not read"}
+    hub.repositories["org/old"] = FakeRepository({**files, **older})
+    fetched = {path.name: path.read_bytes() for path in open_checkpoint("hf:org/old").folder.iterdir()}
+    assert {name: fetched.get(name) for name in older} == {**older, "vocab.txt": None}
+    hub.repositories["org/pieces"] = FakeRepository({**files, "spiece.model": b"pieces"})
+    assert (open_checkpoint("hf:org/pieces").folder / "spiece.model").read_bytes() == b"pieces"
+
+
 def test_all_parts_are_fetched(hub: FakeHub, families: Families, tmp_path: Path) -> None:
     family = families["llama"]
     folder = save_checkpoint(tmp_path / "parts", family.model, family.tokenizer, max_shard_size="100KB")

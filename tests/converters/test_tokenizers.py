@@ -11,16 +11,19 @@ from typing import Any
 import pytest
 import tokenizers
 from gguf import TokenType
+from tokenizers import pre_tokenizers
 
 from converters.checkpoint import open_checkpoint
 from converters.convert import Request, convert
+from converters.gguf.vocabulary import open_vocabulary
 from converters.pretokenizers import _BLOOM, _GPT_4O, _LLAMA3, _QWEN2, _TEKKEN, pre_tokenizer_of
+from converters.probes import LINES, PROBES
 from converters.tokenizers import read_tokenizer
 from runtime.errors import ConversionRefused
 from runtime.models.inspect import StringArray, read_header
 from tests.converters.families import Families
 from tests.tiny import tokenizers as tiny
-from tests.tiny.checkpoints import save_checkpoint, tiny_gpt2, tiny_llama
+from tests.tiny.checkpoints import save_checkpoint, tiny_gpt2
 
 
 def spec_of(tokenizer: tokenizers.Tokenizer) -> dict[str, Any]:
@@ -59,12 +62,49 @@ def test_digits_one_by_one_are_smollm_s_and_a_space_in_front_is_nothing_that_lla
     assert pre_tokenizer_of(spec) is None
 
 
-def test_a_way_of_splitting_that_llama_cpp_does_not_know_is_refused_and_shown(tmp_path: Path) -> None:
-    tokenizer = tiny.byte_level(r"\w+|\W+")
-    folder = save_checkpoint(tmp_path / "odd", tiny_llama(tokenizer.get_vocab_size()), tokenizer)
-    with pytest.raises(ConversionRefused, match=r"splits text in a way that llama\.cpp does not know.*W"):
-        convert(Request(str(folder), tmp_path / "a.gguf"))
-    assert not list(tmp_path.glob("*a.gguf*"))
+@pytest.mark.parametrize(
+    ("regex", "ignores_merges", "nearest"),
+    [
+        (r"\w+|\W+", False, "gpt-2"),
+        (_QWEN2, True, "qwen2"),
+        (_LLAMA3.replace("{1,3}", "{1,2}"), True, "llama-bpe"),
+        (_GPT_4O.replace("{1,3}", "{1,2}"), False, "granite-embed-multi-97m"),
+    ],
+)
+def test_for_an_unknown_way_of_splitting_the_nearest_is_written_and_the_runtime_reads_the_source_s_ids(
+    regex: str, ignores_merges: bool, nearest: str, tmp_path: Path
+) -> None:
+    tokenizer = tiny.byte_level(regex, ignore_merges=ignores_merges)
+    folder = save_checkpoint(tmp_path / "odd", tiny_gpt2(tokenizer.get_vocab_size()), tokenizer)
+    done = convert(Request(str(folder), tmp_path / "a.gguf"))
+    assert done.manifest.tokenizer["pre"] == nearest
+    assert done.manifest.notes[0] == (
+        f"llama.cpp has no way of splitting text like this tokenizer's; the nearest, '{nearest}', is written. demotic "
+        "reads texts by the tokenizer.json inside the file; other programs do not, and get other tokens."
+    )
+    with open_vocabulary(done.path) as vocabulary:
+        for probe in PROBES:
+            assert vocabulary.read.encode(probe.text, parse_special=False) == tokenizer.encode(probe.text).ids
+
+
+def test_a_text_that_is_not_split_at_all_is_read_so(tmp_path: Path) -> None:
+    spec = spec_of(tiny.byte_level())
+    spec["pre_tokenizer"], spec["normalizer"] = None, {"type": "ByteLevel"}
+    tokenizer = tokenizers.Tokenizer.from_str(json.dumps(spec))
+    folder = save_checkpoint(tmp_path / "whole", tiny_gpt2(tokenizer.get_vocab_size()), tokenizer)
+    assert "llama.cpp has no way" in convert(Request(str(folder), tmp_path / "a.gguf")).manifest.notes[0]
+
+
+def test_a_space_that_is_put_in_front_is_kept_by_the_tokenizer_inside_and_lost_by_llama_cpp_s(tmp_path: Path) -> None:
+    tokenizer = tiny.byte_level()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    folder = save_checkpoint(tmp_path / "roberta", tiny_gpt2(tokenizer.get_vocab_size()), tokenizer)
+    done = convert(Request(str(folder), tmp_path / "a.gguf"))
+    assert done.manifest.tokenizer["pre"] == "gpt-2"
+    with open_vocabulary(done.path) as vocabulary:
+        text = LINES["eng_Latn"]
+        assert vocabulary.read.encode(text, parse_special=False) == tokenizer.encode(text).ids
+        assert vocabulary.own.encode(text, parse_special=False) != tokenizer.encode(text).ids
 
 
 @pytest.mark.parametrize(
@@ -74,7 +114,10 @@ def test_a_way_of_splitting_that_llama_cpp_does_not_know_is_refused_and_shown(tm
         (lambda: tiny.byte_level(_GPT_4O, ignore_merges=True), []),
         (lambda: tiny.byte_level(_LLAMA3), []),
         # llama.cpp takes spaces away at the end, SentencePiece's tokenizer.json leaves one of them.
-        (lambda: tiny.unigram(opening="[CLS]", closing=None), ["  two spaces before,  two between, two after  "]),
+        (
+            lambda: tiny.unigram(opening="[CLS]", closing=None),
+            ["spaces", "sentencepiece_s_space", "space_only"],
+        ),
     ],
     ids=["gpt-4o", "gpt-4o without merges", "smaug", "unigram"],
 )
@@ -83,7 +126,7 @@ def test_llama_cpp_gives_the_source_s_ids(
 ) -> None:
     tokenizer = make()
     folder = save_checkpoint(tmp_path / "tiny", tiny_gpt2(tokenizer.get_vocab_size()), tokenizer)
-    assert convert(Request(str(folder), tmp_path / "a.gguf")).manifest.tokenizer["examples"] == different
+    assert convert(Request(str(folder), tmp_path / "a.gguf")).manifest.tokenizer["different_names"] == different
 
 
 def test_a_difference_of_llama_cpp_s_tokenizer_is_told_and_does_not_stop(tmp_path: Path) -> None:
@@ -91,7 +134,7 @@ def test_a_difference_of_llama_cpp_s_tokenizer_is_told_and_does_not_stop(tmp_pat
     folder = save_checkpoint(tmp_path / "tiny", tiny_gpt2(tokenizer.get_vocab_size()), tokenizer)
     manifest = convert(Request(str(folder), tmp_path / "a.gguf")).manifest
     assert manifest.tokenizer["different"] > 5
-    assert "हिन्दी: नमस्ते दुनिया, क्ष त्र ज्ञ १२३" in manifest.tokenizer["examples"]
+    assert "hin_Deva" in manifest.tokenizer["different_names"]
     assert any(f"splits {manifest.tokenizer['different']} of" in note for note in manifest.notes)
 
 

@@ -17,7 +17,19 @@ def test_logits_and_greedy_text_are_those_of_the_source(name: str, families: Fam
 @pytest.mark.parametrize("name", RECIPES)
 def test_llama_cpp_s_own_tokenizer_gives_the_source_s_ids(name: str, families: Families) -> None:
     found = families[name].converted.manifest.tokenizer
-    # llama.cpp does not normalise: of the texts one is in NFD, which Qwen's tokenizer composes.
-    expected = ["caf\u00e9 cafe\u0301 \u1e69 s\u0323\u0307"] if name.startswith("qwen") else []
-    assert found["examples"] == expected
+    expected: list[str] = []
+    if name.startswith("qwen"):  # llama.cpp does not normalise; Qwen's tokenizer composes what is not composed
+        expected = [
+            "nfd",
+            "composed_or_not",
+            "never_composed",
+            "many_marks",
+            "ben_Beng",
+            "ewe_Latn",
+            "pan_Guru",
+            "vie_Latn",
+        ]
+    if name.startswith("gemma"):  # the sign for a space beside spaces
+        expected = ["sentencepiece_s_space"]
+    assert set(found["different_names"]) == set(expected)
     assert found["different"] == len(expected)
