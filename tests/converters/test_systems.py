@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import tokenizers
 from gguf import TokenType
-from tokenizers import normalizers
+from tokenizers import normalizers, processors
 
 from converters.convert import Request, convert
 from converters.gguf.vocabulary import open_vocabulary
@@ -54,9 +54,25 @@ def test_paramanu_a_llama_with_a_sentencepiece_vocabulary_of_five_indic_scripts(
     with open_vocabulary(done.path) as vocabulary:
         for language in INDIC:
             text = LINES[language]
-            tokens = vocabulary.encode(text, parse_special=False)
+            tokens = vocabulary.own.encode(text, parse_special=False)
             assert tokens == tokenizer.encode(text).ids
-            assert b"".join(vocabulary.token_bytes(token) for token in tokens).decode().strip() == text
+            assert b"".join(vocabulary.own.token_bytes(token) for token in tokens).decode().strip() == text
+
+
+def test_chocollama_a_llama_with_the_byte_level_vocabulary_of_a_dutch_roberta(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizers.byte_level()
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    begin, end = (tokenizer.token_to_id(name) or 0 for name in ("<s>", "</s>"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", begin)])
+    model = tiny_llama(tokenizer.get_vocab_size())
+    special = {"bos_token": "<s>", "eos_token": "</s>"}
+    folder = save_checkpoint(tmp_path / "tokentrans", model, tokenizer, tokenizer_config=special)
+    done = convert(Request(str(folder), tmp_path / "a.gguf", "f32"))
+    assert_same(done.path, model, within=EXACT)
+    metadata = read_header(done.path).metadata
+    ids = [metadata[f"tokenizer.ggml.{name}_token_id"] for name in ("bos", "eos")]
+    assert (metadata["tokenizer.ggml.model"], metadata["tokenizer.ggml.pre"], ids) == ("gpt2", "gpt-2", [begin, end])
+    assert done.manifest.tokenizer["different"] == 0
 
 
 def test_lucie_a_normalizer_that_llama_cpp_has_not_is_found_out(families: Families, tmp_path: Path) -> None:
@@ -98,7 +114,7 @@ def test_goldfish_a_gpt2_with_a_unigram_vocabulary_and_padded_rows(tmp_path: Pat
     assert texts_of(done.path)[size:] == [f"[PAD{row}]" for row in range(size, 2048)]
     with open_vocabulary(done.path) as vocabulary:
         text = LINES["bul_Cyrl"]
-        assert vocabulary.encode(text, parse_special=False) == tokenizer.encode(text).ids
+        assert vocabulary.own.encode(text, parse_special=False) == tokenizer.encode(text).ids
 
 
 def test_pensez_added_tokens_for_thinking_keep_their_rows(tmp_path: Path) -> None:
@@ -114,7 +130,7 @@ def test_pensez_added_tokens_for_thinking_keep_their_rows(tmp_path: Path) -> Non
     assert [types_of(done.path)[row] for row in (opening, closing)] == [TokenType.USER_DEFINED] * 2
     text = "<think>Où est-il ?</think> Ici."
     with open_vocabulary(done.path) as vocabulary:
-        tokens = vocabulary.encode(text, parse_special=False)
+        tokens = vocabulary.own.encode(text, parse_special=False)
     assert tokens == tokenizer.encode(text).ids
     assert {opening, closing} <= set(tokens)
 
@@ -134,7 +150,7 @@ def test_polyglot_ko_a_gpt_neox_with_more_rows_than_tokens(tmp_path: Path) -> No
     assert (metadata["tokenizer.ggml.pre"], metadata["tokenizer.ggml.eos_token_id"]) == ("gpt-2", 2)
     with open_vocabulary(done.path) as vocabulary:
         text = LINES["kor_Hang"]
-        assert vocabulary.encode(text, parse_special=False) == tokenizer.encode(text).ids
+        assert vocabulary.own.encode(text, parse_special=False) == tokenizer.encode(text).ids
 
 
 def test_bloom_a_head_count_that_is_no_power_of_two(families: Families) -> None:
@@ -174,6 +190,6 @@ def test_p5_items_that_are_tokens_of_their_own_stay_one_token(tmp_path: Path) ->
     done = convert(Request(str(folder), tmp_path / "a.gguf", "f32"))
     text = "<2es> the user bought <A1><A9>"
     with open_vocabulary(done.path) as vocabulary:
-        tokens = vocabulary.encode(text, parse_special=False)
+        tokens = vocabulary.own.encode(text, parse_special=False)
     for item in ("<A1>", "<A9>", "<2es>"):
         assert tokens.count(tokenizer.token_to_id(item) or 0) == 1
