@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
-from textual.widgets import Markdown, Static
+from textual.widgets import Markdown
 from textual.widgets.markdown import MarkdownStream
+
+from tui.bidi import visible_controls
+from tui.laid import Laid
+from tui.widgets.blocks import LAID_BLOCKS
 
 # Line ends that Markdown does not know but Textual's counting of lines does; every other control character could be
 # read as a command by the terminal.
@@ -15,11 +19,14 @@ _SHOWN = str.maketrans(dict.fromkeys(_CONTROLS, "") | dict.fromkeys(_LINE_ENDS, 
 
 
 def shown(text: str) -> str:
-    """`text` as it may go to a terminal: no command gets through, whether a model wrote it or a person pasted it."""
-    return text.translate(_SHOWN)
+    """`text` as it may go to a terminal, whether a model wrote it or a person pasted it.
+
+    No command gets through, and what could reorder it unseen is written out.
+    """
+    return visible_controls(text.translate(_SHOWN))
 
 
-class Said(Static):
+class Said(Laid):
     """What the person said; `text` is exactly that."""
 
     def __init__(self, text: str) -> None:
@@ -27,14 +34,14 @@ class Said(Static):
         self.text = text
 
 
-class Notice(Static):
+class Notice(Laid):
     """Something worth knowing that is not part of the conversation."""
 
     def __init__(self, text: str) -> None:
         super().__init__(shown(text), markup=False)
 
 
-class Fault(Static):
+class Fault(Laid):
     """What went wrong, and what to do next."""
 
     def __init__(self, text: str) -> None:
@@ -43,6 +50,8 @@ class Fault(Static):
 
 class Answer(Markdown):
     """An answer, rendered while it comes."""
+
+    BLOCKS = LAID_BLOCKS
 
     def __init__(self) -> None:
         # Opening a link could start a browser inside this very terminal.
