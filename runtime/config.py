@@ -184,9 +184,15 @@ class ToolRunConfig:
 
 @dataclass(frozen=True)
 class UserConfig:
-    """The configuration file's settings."""
+    """The configuration file's settings.
+
+    interface_language: of the chat's own texts, without one that of the locale. bidi: whether the chat puts
+    right-to-left text in order (`on`), leaves it to the terminal (`off`), or asks the terminal (`auto`).
+    """
 
     default_model: str | None = None
+    interface_language: str | None = None
+    bidi: str = "auto"
 
 
 def config_dir() -> Path:

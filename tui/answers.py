@@ -16,6 +16,7 @@ from runtime.config import RunConfig
 from tui.client import ChatClient
 from tui.events import AnswerFailed, AnswerFinished
 from tui.shapes import CallDelta, body_of
+from tui.words import _
 
 # An answer that ends with calls has come to its own end.
 _OWN_ENDS = {"stop", "tool_calls", "function_call"}
@@ -105,6 +106,6 @@ def _read(call: _Call, tools: Sequence[Tool]) -> ToolCall:
     try:
         found = ToolCall.checked(call.id or new_id(), call.name, call.arguments, call.changes)
     except ValueError as fault:
-        raise AnswerFailed(f"The answer cannot be read: {fault}.") from None
+        raise AnswerFailed(_("The answer cannot be read: {fault}.").format(fault=fault)) from None
     mended = normalise_call(found, tools)
     return found if mended is found else replace(mended, changes=found.changes + mended.changes)

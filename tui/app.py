@@ -12,7 +12,6 @@ from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
-from textual.widgets import Footer, Input
 from textual.worker import Worker, WorkerCancelled
 
 from runtime.chat.template import Message
@@ -25,12 +24,15 @@ from tui.answers import HttpAnswers
 from tui.client import ChatClient
 from tui.events import AnswerFailed, Endpoint
 from tui.reply import Reply
+from tui.terminal import Terminal
 from tui.tools import ChatTools
 from tui.widgets.card import CallCard
+from tui.widgets.keys import Keys
 from tui.widgets.message import Said
 from tui.widgets.prompt import Prompt
 from tui.widgets.status import State, StatusLine
 from tui.widgets.transcript import Transcript
+from tui.words import LANGUAGES, _, mark, use, used
 
 _ANSWER = "answer"
 _OVERFLOW = "context_length_exceeded"
@@ -38,9 +40,10 @@ _OVERFLOW = "context_length_exceeded"
 _SETTLE_SECONDS = 0.5
 
 _NEXT_STEPS = {
-    _OVERFLOW: "Ctrl-N starts a new conversation.",
-    "server_unreachable": "Ctrl-Q quits; then start the chat again.",
+    _OVERFLOW: mark("Ctrl-N starts a new conversation."),
+    "server_unreachable": mark("Ctrl-Q quits; then start the chat again."),
 }
+_ANOTHER_STEP = mark("Say it again, or say something else.")
 
 
 class ChatApp(App[None]):
@@ -53,12 +56,13 @@ class ChatApp(App[None]):
     TITLE = "demotic"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "stop", "Stop", priority=True),
-        Binding("ctrl+n", "start_anew", "New conversation", priority=True),
-        Binding("ctrl+q", "quit", "Quit", priority=True),
-        Binding("ctrl+c", "quit", show=False, priority=True),
-        Binding("pageup", "scroll_up", show=False),
-        Binding("pagedown", "scroll_down", show=False),
+        Binding("escape", "stop", mark("Stop"), priority=True),
+        Binding("ctrl+n", "start_anew", mark("New conversation"), priority=True),
+        Binding("ctrl+q", "quit", mark("Quit"), priority=True),
+        Binding("f2", "next_language", mark("Language"), priority=True),
+        Binding("ctrl+c", "copy_or_quit", show=False, priority=True),
+        Binding("pageup", "scroll_up", show=False, priority=True),
+        Binding("pagedown", "scroll_down", show=False, priority=True),
     ]
 
     model_name = reactive("")
@@ -73,6 +77,7 @@ class ChatApp(App[None]):
         message: str | None = None,
         config: RunConfig | None = None,
         tools: ChatTools | None = None,
+        terminal: Terminal | None = None,
     ) -> None:
         super().__init__()
         self.start_fault: DemoticError | None = None
@@ -80,6 +85,7 @@ class ChatApp(App[None]):
         self._first_message = message
         self._config = config or RunConfig()
         self._tools = tools or ChatTools()
+        self.terminal = terminal or Terminal()
         self._client: ChatClient | None = None
         self._turns: list[Message] = []
         self._reply: Reply | None = None
@@ -91,7 +97,7 @@ class ChatApp(App[None]):
         yield Transcript()
         yield Prompt()
         yield StatusLine().data_bind(ChatApp.model_name, ChatApp.state, ChatApp.figures)
-        yield Footer()
+        yield Keys()
 
     async def on_mount(self) -> None:
         """Start connecting, and say the first message."""
@@ -105,11 +111,9 @@ class ChatApp(App[None]):
         if self._client is not None:
             await self._client.close()
 
-    async def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Say what was typed."""
-        event.input.clear()
-        if event.value.strip():
-            await self._say(event.value)
+    async def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
+        """Say what was written."""
+        await self._say(event.text)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """An answer has ended, in whatever way: the next message may be answered."""
@@ -137,6 +141,29 @@ class ChatApp(App[None]):
         self.figures = ""
         await self.query_one(Transcript).remove_children()
 
+    async def action_copy_or_quit(self) -> None:
+        """Copy what is marked or, where nothing is, quit."""
+        marked = self.query_one(Prompt).selected_text or self.screen.get_selected_text()
+        if not marked:
+            await self.action_quit()
+            return
+        self.copy_to_clipboard(marked)
+        self.screen.clear_selection()
+
+    def action_next_language(self) -> None:
+        """Show the interface in the next language."""
+        codes = list(LANGUAGES)
+        self.show_in(codes[(codes.index(used()) + 1) % len(codes)])
+
+    def show_in(self, language: str) -> None:
+        """Show the interface in `language`, a key of `LANGUAGES`; what was told stays as it is."""
+        use(language)
+        self.query_one(Prompt).show_placeholder()
+        self.query_one(StatusLine).show()
+        for card in self.query(CallCard):
+            card.show()
+        self.query_one(Keys).refresh(recompose=True)
+
     def action_scroll_up(self) -> None:
         """Scroll the conversation one page up."""
         self.query_one(Transcript).scroll_page_up()
@@ -157,12 +184,12 @@ class ChatApp(App[None]):
             self.start_fault = error
             self.state = "failed"
             self.query_one(Prompt).close()
-            await transcript.fail(f"{error} Ctrl-Q quits.")
+            await transcript.fail(str(error) + " " + _("Ctrl-Q quits."))
             return
         for notice in endpoint.notices:
             await transcript.tell(notice)
         if self._tools.names:
-            await transcript.tell(f"Tools: {', '.join(self._tools.names)}.")
+            await transcript.tell(_("Tools: {names}.").format(names=", ".join(self._tools.names)))
         self.state = "ready"
         self._answer_next()
 
@@ -188,12 +215,12 @@ class ChatApp(App[None]):
                     await reply.show(event)
             self.figures = reply.figures
         except AnswerFailed as fault:
-            step = _NEXT_STEPS.get(fault.code or "", "Say it again, or say something else.")
+            step = _(_NEXT_STEPS.get(fault.code or "", _ANOTHER_STEP))
             await transcript.fail(f"{fault} {step}")
             if fault.code == _OVERFLOW:
                 del turns[num_before:]
         except asyncio.CancelledError:
-            self.figures = "stopped"
+            self.figures = _("stopped")
             raise
         finally:
             await reply.finish()

@@ -20,13 +20,17 @@ from runtime.errors import InvalidRequest
 from tui.answers import HttpAnswers
 from tui.client import ChatClient
 from tui.events import AnswerFinished, figures
+from tui.screen import Screen
 from tui.server import PrivateServer
 from tui.tools import ChatTools
+from tui.words import use
 
 _MODEL = re.compile(r"[\w.:/@+~-]+", re.ASCII)
 
 
-def chat(model: str | None, message: str | None, settings: ToolSettings | None = None) -> int:
+def chat(
+    model: str | None, message: str | None, settings: ToolSettings | None = None, screen: Screen | None = None
+) -> int:
     """Open the chat with `model` and the tools of `settings`, and say `message` first.
 
     The exit status is 3 where there is no terminal and a tool was denied that nobody approved.
@@ -39,7 +43,9 @@ def chat(model: str | None, message: str | None, settings: ToolSettings | None =
         model, message = None, model
     message = message if message and message.strip() else None
     if _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
-        asyncio.run(_open(model, message and _checked(message), settings))
+        screen = screen or Screen.chosen()
+        use(screen.language)
+        asyncio.run(_open(model, message and _checked(message), settings, screen))
         return 0
     return asyncio.run(_answer_once(model, _checked(message or _piped_in()), settings))
 
@@ -71,12 +77,15 @@ def _checked(message: str) -> str:
     return message
 
 
-async def _open(model: str | None, message: str | None, settings: ToolSettings | None) -> None:
+async def _open(model: str | None, message: str | None, settings: ToolSettings | None, screen: Screen) -> None:
     from tui.app import ChatApp
+    from tui.probe import prepared_terminal
 
-    async with PrivateServer(model) as server, ChatTools(settings) as tools:
-        app = ChatApp(server.endpoint, model_name=model or "", message=message, tools=tools)
-        await app.run_async()
+    with prepared_terminal(screen.bidi) as terminal:
+        terminal.apply()
+        async with PrivateServer(model) as server, ChatTools(settings) as tools:
+            app = ChatApp(server.endpoint, model_name=model or "", message=message, tools=tools, terminal=terminal)
+            await app.run_async()
     if app.start_fault is not None:
         # It was shown, but the application has taken its screen along, and the sentence says what to type next.
         raise app.start_fault

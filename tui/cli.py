@@ -34,6 +34,8 @@ Examples:
 
   demotic chat smollm2-135m-instruct "What is the capital of France? Answer in one sentence."
 
+  demotic chat --interface-language ar
+
   demotic chat qwen3-0.6b --tools-file ./tools.toml --approve time_get_current_time
 
   echo "Kio estas la ĉefurbo de Francio?" | demotic chat gemma-3-270m
@@ -48,12 +50,31 @@ def _chat(
     tools: Tools = False,
     tools_file: ToolsFile = None,
     approve: Approve = None,
+    interface_language: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE",
+            help="Show the chat's own texts in this language: en, nl, es, fr, bg, ar, hi, zh, ja or sw. "
+            "Without it, the configured one, else that of the locale.",
+            envvar="DEMOTIC_INTERFACE_LANGUAGE",
+        ),
+    ] = None,
+    bidi: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SETTING",
+            help="Put right-to-left text in order: on, off (the terminal does it), or auto (the terminal is asked). "
+            "Without it, the configured one, else auto.",
+            envvar="DEMOTIC_BIDI",
+        ),
+    ] = None,
 ) -> None:
     from tui.chat import chat
+    from tui.screen import Screen
 
     settings = None
     if wants_tools(tools, tools_file, says_more=bool(approve)):
         from runtime.chat.tools.settings import ToolSettings
 
         settings = ToolSettings.read(tools_file).approving(tuple(approve or ()))
-    raise typer.Exit(chat(model, message, settings))
+    raise typer.Exit(chat(model, message, settings, Screen.chosen(language=interface_language, bidi=bidi)))

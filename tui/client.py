@@ -12,6 +12,7 @@ import msgspec
 
 from tui.events import AnswerFailed, Endpoint
 from tui.shapes import Chunk, ModelList
+from tui.words import _
 
 _CONNECT_SECONDS = 10.0
 
@@ -76,7 +77,7 @@ class ChatClient:
                         yield chunk
         except (httpx.TransportError, msgspec.DecodeError) as fault:
             raise _unreachable(fault) from fault
-        raise AnswerFailed("The answer broke off before its end.")
+        raise AnswerFailed(_("The answer broke off before its end."))
 
 
 async def _data_lines(response: httpx.Response) -> AsyncGenerator[bytes]:
@@ -99,10 +100,10 @@ def _failure(response: httpx.Response) -> AnswerFailed:
     except msgspec.DecodeError:
         error = None
     if error is None:
-        return AnswerFailed(f"The model's server answered with status {response.status_code}.")
+        return AnswerFailed(_("The model's server answered with status {status}.").format(status=response.status_code))
     return AnswerFailed(error.message, error.code)
 
 
 def _unreachable(fault: Exception) -> AnswerFailed:
-    what = f" ({fault})" if str(fault) else ""
-    return AnswerFailed(f"The model's server does not answer as it should{what}.", "server_unreachable")
+    sentence = _("The model's server does not answer as it should.")
+    return AnswerFailed(f"{sentence} ({fault})" if str(fault) else sentence, "server_unreachable")

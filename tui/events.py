@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runtime.errors import DemoticError
+from tui.words import _, plural
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class AnswerFinished:
     @property
     def ending(self) -> str:
         """What people are told where it is not the model's own end."""
-        return " (cut at the length limit)" if self.reason == "length" else ""
+        return " " + _("(cut at the length limit)") if self.reason == "length" else ""
 
 
 class AnswerFailed(DemoticError):
@@ -51,15 +52,22 @@ def figures(turns: Sequence[AnswerFinished], num_calls: int) -> str:
 
     Where there were calls, `turns` are the model's, and the time is that of these: neither the person's nor the tools'.
     """
-    last, num_tokens = turns[-1], sum(turn.num_tokens for turn in turns)
+    last = turns[-1]
+    tokens = plural("{count} token", "{count} tokens", sum(turn.num_tokens for turn in turns)) + last.ending
     if num_calls:
-        seconds = sum(turn.seconds for turn in turns)
-        calls = "1 call" if num_calls == 1 else f"{num_calls} calls"
-        return f"{calls}, {num_tokens} tokens{last.ending} in {len(turns)} turns, {seconds:.1f} s"
-    return (
-        f"{num_tokens} tokens{last.ending}, {_rate(last.num_tokens - 1, last.decode_seconds):.1f} tokens/s, "
-        f"{_rate(last.num_characters, last.seconds):.1f} characters/s, "
-        f"first token after {last.first_token_seconds:.2f} s"
+        return _("{calls}, {tokens} in {turns}, {seconds:.1f} s").format(
+            calls=plural("{count} call", "{count} calls", num_calls),
+            tokens=tokens,
+            turns=plural("{count} turn", "{count} turns", len(turns)),
+            seconds=sum(turn.seconds for turn in turns),
+        )
+    return _(
+        "{tokens}, {token_rate:.1f} tokens/s, {character_rate:.1f} characters/s, first token after {seconds:.2f} s"
+    ).format(
+        tokens=tokens,
+        token_rate=_rate(last.num_tokens - 1, last.decode_seconds),
+        character_rate=_rate(last.num_characters, last.seconds),
+        seconds=last.first_token_seconds,
     )
 
 

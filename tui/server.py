@@ -15,6 +15,7 @@ from typing import Self
 
 from runtime.errors import DemoticError
 from tui.events import Endpoint
+from tui.words import _
 
 _READY = re.compile(r"demotic serves .* at (http://\S+)/v1(?: |$)")
 _FAULT_PREFIX = "demotic: "
@@ -93,8 +94,8 @@ def _start_fault(told: list[str], status: int) -> DemoticError:
     for line in reversed(told):
         if line.startswith(_FAULT_PREFIX):
             return DemoticError(line.removeprefix(_FAULT_PREFIX))
-    last = f": {told[-1]}" if told else "."
+    sentence = _("The model's server ended while it started, with status {status}.").format(status=status)
     return DemoticError(
-        f"The model's server ended while it started, with status {status}{last}",
-        remedy="`demotic --debug serve` with the same model shows more.",
+        f"{sentence} {told[-1]}" if told else sentence,
+        remedy=_("`demotic --debug serve` with the same model shows more."),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import re
 from collections.abc import Iterator
 
@@ -17,6 +16,7 @@ from tests.tui.endpoint import CUT, WAIT, FakeEndpoint, running_endpoint
 from tui.app import ChatApp
 from tui.events import Endpoint
 from tui.server import PrivateServer
+from tui.widgets.message import Answer
 from tui.widgets.prompt import Prompt
 
 SIZE = (100, 30)
@@ -29,12 +29,8 @@ def fake() -> Iterator[FakeEndpoint]:
 
 
 def screen(app: ChatApp) -> str:
-    """The text on the screen, line by line."""
-    rows: dict[float, str] = {}
-    for attributes, text in re.findall(r"<text([^>]*)>([^<]*)</text>", app.export_screenshot()):
-        y = float(re.findall(r' y="([\d.]+)"', attributes)[0])
-        rows[y] = rows.get(y, "") + html.unescape(text).replace("\xa0", " ")
-    return "\n".join(row.rstrip() for _, row in sorted(rows.items()))
+    """The text on the screen, line by line, as the terminal is given it."""
+    return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
 
 
 async def until(app: ChatApp, *texts: str, seconds: float = 15) -> str:
@@ -173,6 +169,23 @@ async def test_quitting_in_mid_answer_is_clean(fake: FakeEndpoint, key: str) -> 
     assert app.return_code == 0
 
 
+async def test_ctrl_c_copies_what_is_marked_and_then_quits(fake: FakeEndpoint) -> None:
+    fake.script = [["Добър ден, (שלום) свят"]]
+    app = ChatApp(fake.connect, message="Здравей")
+    async with app.run_test(size=SIZE) as pilot:
+        await until(app, "םולש", "ready")
+        app.query_one(Answer).text_select_all()
+        await pilot.press("ctrl+c")
+        assert app.clipboard == "Добър ден, (שלום) свят"
+        assert app.return_code is None
+        app.query_one(Prompt).value = "черновата"
+        await pilot.press("shift+home", "ctrl+c")
+        assert app.clipboard == "черновата"
+        app.query_one(Prompt).value = ""
+        await pilot.press("ctrl+c")
+    assert app.return_code == 0
+
+
 async def test_nothing_a_model_writes_is_lost_or_commands_the_terminal(fake: FakeEndpoint) -> None:
     fake.script = [["<think>\nhm\n</think>\n\nroses\nviolets\u2028", "\x1b[31mlilies\x85", "poppies\x07 end [b]x[/b]"]]
     app = ChatApp(fake.connect, message="[red]Write[/red] \x1b[2J")
@@ -190,7 +203,7 @@ async def test_what_is_pasted_is_kept_whole(fake: FakeEndpoint) -> None:
     async with app.run_test(size=SIZE) as pilot:
         app.query_one(Prompt).post_message(events.Paste("one\ntwo\r\nthree"))
         await pilot.pause()
-        assert app.query_one(Prompt).value == "one two three"
+        assert app.query_one(Prompt).value == "one\ntwo\nthree"
 
 
 async def test_the_real_server_and_the_real_model_know_the_capital_of_france() -> None:

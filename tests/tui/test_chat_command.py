@@ -110,7 +110,7 @@ class Terminal:
             stdout=self.inner,
             stderr=self.inner,
             start_new_session=True,
-            env=os.environ | {"TERM": "xterm-256color"},
+            env=os.environ | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"},
         )
 
     def read_until(self, text: str, seconds: float = 90) -> None:
@@ -157,6 +157,29 @@ def test_on_a_terminal_the_chat_opens_and_quits_leaving_the_terminal_in_order() 
         assert len(left) == 2, "the alternate screen was left"
         assert b"\x1b[?25h" in opened.output
         assert b"Traceback" not in opened.output
+
+
+def test_the_interface_is_in_the_language_that_is_asked_for_and_the_terminal_is_asked_who_reorders() -> None:
+    with terminal("smolm2-135m-instruct", "--interface-language", "sw") as opened:
+        opened.read_until("haijaanza")
+        assert b"\x1b[8l\x1b[8$p" in opened.output
+        opened.press(b"\x11")
+        assert opened.ended() == 2
+    with terminal("smolm2-135m-instruct", "--bidi", "off") as opened:
+        opened.read_until("not started")
+        assert b"\x1b[8l" not in opened.output
+        assert b"\x1b[8$p" not in opened.output
+        opened.press(b"\x11")
+        assert opened.ended() == 2
+
+
+def test_a_language_or_setting_that_there_is_not_is_one_line() -> None:
+    line = sentence_of(chat(CHAT, "Hi", "--interface-language", "tlh"))
+    assert line == (
+        "demotic: The interface has no texts in 'tlh'. It has them in en, nl, es, fr, bg, ar, hi, zh, ja, sw."
+    )
+    line = sentence_of(chat(CHAT, "Hi", "--bidi", "maybe"))
+    assert line == "demotic: 'maybe' is no setting of bidi. It is one of auto, on, off."
 
 
 def test_tools_are_there_with_the_chat_and_end_with_it(tmp_path: Path) -> None:

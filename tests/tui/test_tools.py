@@ -18,6 +18,7 @@ from runtime.config import RunConfig, ToolRunConfig
 from tests.tui.endpoint import WAIT, Call, FakeEndpoint, running_endpoint
 from tests.tui.test_app import SIZE, say, screen, until
 from tui.app import ChatApp
+from tui.bidi import displayed
 from tui.server import PrivateServer
 from tui.tools import ChatTools
 from tui.widgets.card import CallCard
@@ -175,7 +176,16 @@ async def test_arguments_and_results_are_readable_in_every_script(fake: FakeEndp
     fake.script = [[Call("send", (json.dumps({"text": text, "to": ["Ана", "علي", "さくら"]}),))], ["OK."]]
     async with chat(fake, settings("send"), "!") as pilot:
         # The screen has each wide character followed by nothing, and those that join as they are.
-        await until(app_of(pilot), f'text: "{text}"', 'to: ["Ана", "علي", "さくら"]', f"→ изпратено: {text}")
+        shown = [
+            displayed(line) for line in (f'text: "{text}"', 'to: ["Ана", "علي", "さくら"]', f"→ изпратено: {text}")
+        ]
+        await until(app_of(pilot), *shown)
+
+
+async def test_strings_in_arguments_that_run_right_to_left_stay_where_they_are(fake: FakeEndpoint) -> None:
+    fake.script = [[Call("send", (json.dumps({"text": "؟", "to": ["علي", "عمر"]}),))], ["OK."]]
+    async with chat(fake, settings("send"), "!") as pilot:
+        await until(app_of(pilot), 'to: ["يلع", "رمع"]')
 
 
 async def test_nothing_of_a_call_commands_the_terminal_or_passes_for_another_argument(fake: FakeEndpoint) -> None:
@@ -213,9 +223,8 @@ async def test_a_long_result_is_folded_and_shown_by_key_and_mouse(fake: FakeEndp
 
 async def click(pilot: Pilot[None], words: str) -> None:
     """Click on words of the screen."""
-    # The first line is the window's title, and the space at the left edge is no text.
-    lines = screen(app_of(pilot)).splitlines()[1:]
-    (at,) = [(line.index(words) + 2, row) for row, line in enumerate(lines) if words in line]
+    lines = screen(app_of(pilot)).splitlines()
+    (at,) = [(line.index(words), row) for row, line in enumerate(lines) if words in line]
     await pilot.click(offset=at)
 
 

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any, ClassVar, Literal
 
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.content import Content
+from textual.content import Content, Span
 from textual.message import Message
-from textual.widgets import Static
 
 from runtime.chat.tools.approval import Verdict
 from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.loop import CallEnded
 from runtime.chat.tools.showing import described_change, printable
 from runtime.text.stream import shortened
+from tui.laid import ISOLATE, Laid
+from tui.words import _, mark
 
 CardState = Literal["asking", "running", "answered", "failed", "denied", "stopped"]
 
 _WORDS: dict[CardState, str] = {
-    "asking": "may it run?",
-    "running": "running …",
-    "answered": "answered",
-    "failed": "failed",
-    "denied": "denied",
-    "stopped": "stopped",
+    "asking": mark("may it run?"),
+    "running": mark("running …"),
+    "answered": mark("answered"),
+    "failed": mark("failed"),
+    "denied": mark("denied"),
+    "stopped": mark("stopped"),
 }
 # What is shown of a text while the card is folded. A question shows more: it is about the arguments.
 _FOLDED_LINES, _FOLDED_CHARS = 4, 400
@@ -34,9 +36,11 @@ _ASKED_LINES, _ASKED_CHARS = 30, 3000
 _DECIDING = frozenset("o1a2d3")
 # Beyond this a value has lines of its own.
 _VALUE_CHARS = 60
+# A name, and the strings of JSON.
+_PARTS = re.compile(r'^\s*[^"\[{:]+(?=:)|"(?:[^"\\]|\\.)*"')
 
 
-class CallCard(Static):
+class CallCard(Laid):
     """One call. Its keys work while it has the focus: those of the question while it asks, and the fold.
 
     The digits are for keyboards without Latin letters. All else that is typed is told as `Typed`.
@@ -44,10 +48,10 @@ class CallCard(Static):
 
     FOCUS_ON_CLICK = False  # what is typed next belongs to the prompt
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o,1", "decide('once')", "Once"),
-        Binding("a,2", "decide('always')", "Always"),
-        Binding("d,3", "decide('deny')", "Deny"),
-        Binding("enter,space", "toggle_fold", "Fold"),
+        Binding("o,1", "decide('once')", mark("Once")),
+        Binding("a,2", "decide('always')", mark("Always")),
+        Binding("d,3", "decide('deny')", mark("Deny")),
+        Binding("enter,space", "toggle_fold", mark("Fold")),
     ]
 
     class Typed(Message):
@@ -71,7 +75,7 @@ class CallCard(Static):
 
     def on_mount(self) -> None:
         """Show the call."""
-        self._show()
+        self.show()
 
     def on_key(self, event: events.Key) -> None:
         """Pass on what is typed and is none of the card's keys, so that no letter in the middle of a word decides."""
@@ -84,7 +88,7 @@ class CallCard(Static):
     def watch_has_focus(self, has_focus: bool) -> None:
         """Show which keys work now."""
         super().watch_has_focus(has_focus)
-        self._show()
+        self.show()
 
     async def ask(self, *, is_read_only: bool) -> Verdict:
         """Ask whether the call may run, and wait for the word of the person."""
@@ -119,7 +123,7 @@ class CallCard(Static):
     def action_toggle_fold(self) -> None:
         """Show the whole, or its beginning."""
         self._is_folded = not self._is_folded
-        self._show()
+        self.show()
 
     def _become(self, state: CardState) -> None:
         self.remove_class(self.state)
@@ -127,7 +131,7 @@ class CallCard(Static):
         self.add_class(state)
         if self.is_attached:
             self.refresh_bindings()
-        self._show()
+        self.show()
 
     @property
     def _is_long(self) -> bool:
@@ -138,14 +142,17 @@ class CallCard(Static):
         is_asked = self.state == "asking" and text == self._arguments
         return (_ASKED_LINES, _ASKED_CHARS) if is_asked else (_FOLDED_LINES, _FOLDED_CHARS)
 
-    def _show(self) -> None:
-        took = f" after {self._seconds:.2f} s" if self.state in {"answered", "failed"} else ""
-        lines = [Content.assemble((printable(self._call.name), "bold"), f" · {_WORDS[self.state]}{took}")]
-        lines += self._text(self._arguments)
-        lines += [Content(f"  normalised {change}") for change in self._changes]
+    def show(self) -> None:
+        """Show it all anew, in the language that is used."""
+        state = _(_WORDS[self.state])
+        if self.state in {"answered", "failed"}:
+            state = _("{state} after {seconds:.2f} s").format(state=state, seconds=self._seconds)
+        lines = [Content.assemble((printable(self._call.name), "bold"), f" · {state}")]
+        lines += [_apart(line) for line in self._text(self._arguments)]
+        lines += [Content("  " + _("normalised {change}").format(change=change)) for change in self._changes]
         lines += self._text(self._result, "→ ")
         if self._is_long:
-            words = "the whole" if self._is_folded else "less"
+            words = _("the whole") if self._is_folded else _("less")
             lines.append(_link("toggle_fold", f"{'Enter' if self.has_focus else 'Tab, Enter'}: {words}"))
         if self.state == "asking":
             lines.append(self._question())
@@ -158,12 +165,17 @@ class CallCard(Static):
 
     def _question(self) -> Content:
         keys = [
-            _link("decide('once')", "o/1 once"),
-            _link("decide('always')", "a/2 always for this tool"),
-            _link("decide('deny')", "d/3 deny"),
+            _link("decide('once')", "o/1 " + _("once")),
+            _link("decide('always')", "a/2 " + _("always for this tool")),
+            _link("decide('deny')", "d/3 " + _("deny")),
         ]
-        note = "It says that it only reads.\n" if self._is_read_only else ""
-        return Content.assemble(note, "" if self.has_focus else "Tab, then: ", Content(" · ").join(keys))
+        note = _("It says that it only reads.") + "\n" if self._is_read_only else ""
+        return Content.assemble(note, "" if self.has_focus else _("Tab, then:") + " ", Content(" · ").join(keys))
+
+
+def _apart(line: Content) -> Content:
+    """A line of arguments whose name and strings are each in order by themselves: none may change places."""
+    return line.add_spans([Span(found.start(), found.end(), ISOLATE) for found in _PARTS.finditer(line.plain)])
 
 
 def _link(action: str, text: str) -> Content:

@@ -1,24 +1,86 @@
-"""The line at the bottom that a person types into."""
+"""Where a person writes: several lines, sent with Enter, and what was said before at the arrow keys."""
 
 from __future__ import annotations
 
-from textual import events
-from textual.widgets import Input
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from tui.bidi import displayed
+from tui.terminal import terminal_of
+from tui.widgets.editor import Editor
+from tui.words import _
 
 
-class Prompt(Input):
-    """An input line that keeps the whole of what is pasted, its line ends as spaces."""
+class Prompt(Editor):
+    """Enter sends what stands here; Shift+Enter and Ctrl+J begin a line. The arrow keys bring back what was said.
+
+    Terminals without kitty's keyboard protocol send the same for Shift+Enter as for Enter; Ctrl+J works everywhere.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", show=False, priority=True),
+        Binding("shift+enter,ctrl+j", "new_line", show=False),
+    ]
+
+    class Submitted(Message):
+        """What was written is to be said; the prompt is empty again."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
 
     def __init__(self) -> None:
-        # What was begun before a card took the focus goes on where it was.
-        super().__init__(placeholder="Say something, in any language", select_on_focus=False)
+        super().__init__()
+        self._said: list[str] = []
+        # What is shown of it; at its end it is the draft, which waits while the person looks back.
+        self._at = 0
+        self._draft = ""
+
+    def on_mount(self) -> None:
+        """Invite."""
+        self.show_placeholder()
+
+    def show_placeholder(self) -> None:
+        """Say what is to be done here, as long as it is empty."""
+        text = _("Say something, in any language")
+        self.placeholder = displayed(text) if terminal_of(self).lays_out else text
 
     def close(self) -> None:
         """Take nothing any more."""
         self.placeholder = ""
         self.disabled = True
 
-    def _on_paste(self, event: events.Paste) -> None:
-        event.stop()
-        event.prevent_default()
-        self.replace(" ".join(event.text.split()), *self.selection)
+    def action_submit(self) -> None:
+        """Send, and remember."""
+        text = self.value
+        self.value = ""
+        if text.strip():
+            if self._said[-1:] != [text]:
+                self._said.append(text)
+            self._at = len(self._said)
+            self.post_message(self.Submitted(text))
+
+    def action_new_line(self) -> None:
+        """Begin a line."""
+        self.insert_text_at_cursor("\n")
+
+    def action_cursor_up(self, select: bool = False) -> None:
+        """A row up or, from the first one, to what was said before."""
+        if select or not self.navigator.is_first_wrapped_line(self.cursor_location) or not self._show(self._at - 1):
+            super().action_cursor_up(select)
+
+    def action_cursor_down(self, select: bool = False) -> None:
+        """A row down or, from the last one, to what was said next."""
+        if select or not self.navigator.is_last_wrapped_line(self.cursor_location) or not self._show(self._at + 1):
+            super().action_cursor_down(select)
+
+    def _show(self, at: int) -> bool:
+        if not 0 <= at <= len(self._said):
+            return False
+        if self._at == len(self._said):
+            self._draft = self.value
+        self._at = at
+        self.value = self._draft if at == len(self._said) else self._said[at]
+        return True

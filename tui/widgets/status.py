@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import Literal
 
 from textual.reactive import reactive
-from textual.widgets import Static
+
+from tui.laid import Laid
+from tui.words import _, mark
 
 State = Literal["loading", "ready", "answering", "asking", "failed"]
 
 _WORDS: dict[State, str] = {
-    "loading": "loading …",
-    "ready": "ready",
-    "answering": "answering … (Esc stops)",
-    "asking": "may the tool run? (Esc stops)",
-    "failed": "not started",
+    "loading": mark("loading …"),
+    "ready": mark("ready"),
+    "answering": mark("answering … (Esc stops)"),
+    "asking": mark("may the tool run? (Esc stops)"),
+    "failed": mark("not started"),
 }
 
 
-class StatusLine(Static):
+class StatusLine(Laid):
     """Shows the application's state, which is bound to it."""
 
     model_name = reactive("")
@@ -30,16 +32,17 @@ class StatusLine(Static):
 
     def watch_model_name(self) -> None:
         """Show the name."""
-        self._show()
+        self.show()
 
     def watch_state(self) -> None:
         """Show the state."""
-        self._show()
+        self.show()
 
     def watch_figures(self) -> None:
         """Show the last answer's figures."""
-        self._show()
+        self.show()
 
-    def _show(self) -> None:
-        parts = [self.model_name or "default model", _WORDS[self.state], self.figures]
+    def show(self) -> None:
+        """Show it all anew, in the language that is used."""
+        parts = [self.model_name or _("default model"), _(_WORDS[self.state]), self.figures]
         self.update(" · ".join(part for part in parts if part))
