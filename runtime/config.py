@@ -183,6 +183,24 @@ class ToolRunConfig:
 
 
 @dataclass(frozen=True)
+class HistoryConfig:
+    """The conversations that the terminal chat remembers (`tui/history/`).
+
+    keep_deleted_days: how long one that was deleted can be brought back. wait_seconds: for another chat that is writing
+    to the file. short_wait_seconds: the same for a piece of an answer and for a draft, which go in with the next one.
+    max_title_graphemes: of a title made from what was said first. max_import_bytes: of a file that is imported,
+    unpacked; in memory it takes a few times as much. max_import_nodes: messages of one conversation in it.
+    """
+
+    keep_deleted_days: float = 30.0
+    wait_seconds: float = 10.0
+    short_wait_seconds: float = 0.05
+    max_title_graphemes: int = 60
+    max_import_bytes: int = 512 * 1024**2
+    max_import_nodes: int = 100_000
+
+
+@dataclass(frozen=True)
 class UserConfig:
     """The configuration file's settings.
 
@@ -213,6 +231,16 @@ def cache_dir() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path(APP_NAME)
+
+
+def data_dir() -> Path:
+    """Folder of what cannot be fetched again, such as conversations; DEMOTIC_DATA_DIR moves it."""
+    override = os.environ.get("DEMOTIC_DATA_DIR")
+    if override:
+        return Path(override)
+    import platformdirs
+
+    return platformdirs.user_data_path(APP_NAME)
 
 
 def load_user_config() -> UserConfig:

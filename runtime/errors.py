@@ -17,6 +17,10 @@
     ├── ConversionRefused         a checkpoint cannot become the artefact asked for
     ├── ConfigurationInvalid      a setting or a configuration file is wrong
     ├── ToolServerFailed          a server of tools does not start or answer
+    ├── HistoryUnusable           the file of conversations is damaged, newer, or cannot be written
+    │   └── HistoryBusy           another program writes to it for too long
+    ├── ConversationNotFound      no conversation has this number
+    ├── ImportRefused             a file cannot be imported; nothing of it was
     ├── AddressInUse              another program listens there
     ├── QueueFull                 too many requests wait already
     ├── TooManyRequests           one client asks for too much at the same time
@@ -150,6 +154,27 @@ class ConfigurationInvalid(DemoticError):
 
 class ToolServerFailed(DemoticError):
     """An MCP server could not be started or reached, or does not speak the protocol."""
+
+
+class HistoryUnusable(DemoticError):
+    """The file of conversations is damaged, of a newer version, not ours, or cannot be written; it was not changed."""
+
+
+class HistoryBusy(HistoryUnusable):
+    """Another program writes to the file of conversations, for longer than we wait."""
+
+
+class ConversationNotFound(DemoticError):
+    """No conversation has this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"There is no conversation {number}.", remedy="`demotic history list` shows those that there are."
+        )
+
+
+class ImportRefused(DemoticError):
+    """A file cannot be imported: it is not what it should be, or is over a limit. Nothing of it was imported."""
 
 
 class AddressInUse(DemoticError):

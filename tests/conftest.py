@@ -19,9 +19,9 @@ from runtime.models.store import Store
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep cache and configuration of whoever runs the tests out of them."""
+    """Keep cache, configuration and conversations of whoever runs the tests out of them."""
     home = tmp_path_factory.mktemp("home")
-    places = {"DEMOTIC_CACHE_DIR": str(home / "cache"), "DEMOTIC_CONFIG_DIR": str(home / "config")}
+    places = {f"DEMOTIC_{name.upper()}_DIR": str(home / name) for name in ("cache", "config", "data")}
     with pytest.MonkeyPatch.context() as patch:
         for name, place in places.items():
             patch.setenv(name, place)

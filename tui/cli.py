@@ -1,4 +1,4 @@
-"""The command that opens the terminal chat: chat.
+"""The command that opens the terminal chat: chat; those of what it remembers are in `tui/history_cli.py`.
 
 Only its signature and help text live here, so that `demotic --help` imports nothing heavy; the body is in
 `tui/chat.py`.
@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from runtime.tool_options import Approve, Tools, ToolsFile, wants_tools
+from tui import history_cli
 
 # The backslashes keep rich from reading the brackets as markup.
 _MODEL_HELP = (
@@ -22,6 +23,7 @@ _MODEL_HELP = (
 def register(app: typer.Typer) -> None:
     """Add the command to the front door's `app`."""
     app.command("chat", help=_CHAT_HELP)(_chat)
+    history_cli.register(app)
 
 
 _CHAT_HELP = """Talk with a model in the terminal.

@@ -65,11 +65,12 @@ def figures(turns: Sequence[AnswerFinished], num_calls: int) -> str:
         "{tokens}, {token_rate:.1f} tokens/s, {character_rate:.1f} characters/s, first token after {seconds:.2f} s"
     ).format(
         tokens=tokens,
-        token_rate=_rate(last.num_tokens - 1, last.decode_seconds),
-        character_rate=_rate(last.num_characters, last.seconds),
+        token_rate=rate(last.num_tokens - 1, last.decode_seconds),
+        character_rate=rate(last.num_characters, last.seconds),
         seconds=last.first_token_seconds,
     )
 
 
-def _rate(count: int, seconds: float) -> float:
+def rate(count: int, seconds: float) -> float:
+    """How many a second; 0 where there is nothing to count or no time."""
     return count / seconds if count > 0 and seconds > 0 else 0.0

@@ -20,7 +20,7 @@ TOOLS = (
 ALLOWED: dict[str, tuple[str, ...]] = {
     "runtime": ("runtime",),
     "converters": ("converters", "runtime"),
-    "tui": ("tui", "runtime.errors", "runtime.config", *TOOLS),
+    "tui": ("tui", "runtime.errors", "runtime.config", "runtime.models.files", *TOOLS),
     "benchmarks": ("benchmarks", "runtime", "demotic"),
 }
 

@@ -96,7 +96,7 @@ class CallEnded:
 Event: TypeAlias = Piece | CallAsked | CallEnded | EndT
 
 # The model's last word where it has none: many templates refuse a user's turn that follows a tool's.
-_NO_WORDS = "…"
+NO_WORDS = "…"
 _STOPPED = "the user stopped it"
 
 
@@ -159,7 +159,7 @@ async def run_tools(
     finally:
         turns += [CallEnded(CallAsked(call), "failed", _STOPPED).told(prompts) for call in calls]
         if turns and turns[-1].role == "tool":
-            turns.append(Message("assistant", _NO_WORDS))
+            turns.append(Message("assistant", NO_WORDS))
 
 
 async def _end(asked: CallAsked, toolbox: Toolbox, approval: Approval) -> CallEnded:

@@ -1,0 +1,55 @@
+"""Which process writes an answer, and whether it still runs: what a process that is gone left is taken up by others."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from functools import cache
+
+import psutil
+
+from tui.history import tree
+
+
+@cache
+def own_writer() -> str:
+    """This process, told apart from a later one that gets its number."""
+    return _writer(psutil.Process())
+
+
+def mark_interrupted(connection: sqlite3.Connection) -> None:
+    """Put an end to the answers of processes that have ended: they are what came of them.
+
+    Should a writer only seem gone (in a container, say), nothing is lost: its further pieces go after these.
+    """
+    rows = connection.execute("SELECT id, writer FROM messages WHERE writer IS NOT NULL").fetchall()
+    for number, writer in rows:
+        if not _is_running(writer):
+            settle(connection, number, "interrupted")
+
+
+def settle(connection: sqlite3.Connection, message: int, state: str) -> None:
+    """Put the pieces of a message together: from now on it can be found, and has this state."""
+    said: dict[str, list[str]] = {"content": [], "reasoning": []}
+    for kind, text in connection.execute("SELECT kind, text FROM pieces WHERE message = ? ORDER BY number", (message,)):
+        said[kind].append(text)
+    connection.execute(
+        "UPDATE messages SET text = text || ?, reasoning = reasoning || ?, state = ?, writer = NULL WHERE id = ?",
+        ("".join(said["content"]), "".join(said["reasoning"]), state, message),
+    )
+    connection.execute("DELETE FROM pieces WHERE message = ?", (message,))
+    tree.index(connection, message)
+
+
+def _writer(process: psutil.Process) -> str:
+    return f"{process.pid}@{process.create_time():.2f}"
+
+
+def _is_running(writer: str) -> bool:
+    pid = int(writer.partition("@")[0])
+    if pid == os.getpid():
+        return writer == own_writer()
+    try:
+        return _writer(psutil.Process(pid)) == writer
+    except psutil.Error:
+        return False
