@@ -158,4 +158,4 @@ def to_json(value: Any) -> str:
 
 def storable(text: str) -> str:
     """`text` as a file can hold it: how Python carries bytes it cannot decode becomes U+FFFD."""
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if not text.isascii() else text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

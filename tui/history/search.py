@@ -8,6 +8,7 @@ are whole words in Chinese, are looked for in the folded texts themselves. Nothi
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from tui.history.folding import FoldedText, fold, fold_with_places
 from tui.history.store import Store
 
 _GRAPHEMES = regex.compile(r"\X")
+_BLANK = regex.compile(r"[\s\p{Cc}]")
 _GROUP = 3  # letters in an entry of the index
 _MAX_QUERY_CHARS = 500
 # So many groups of a word are looked up; the whole word is compared anyway.
@@ -121,10 +123,10 @@ def snippet_of(text: str, terms: Sequence[str]) -> tuple[str, tuple[tuple[int, i
     start, end = _surroundings(text, first[0] if first else 0)
     lead = "…" if start else ""
     tail = "…" if end < len(text) else ""
-    line = regex.sub(r"[\s\p{Cc}]", " ", text[start:end])
+    snippet = lead + _BLANK.sub(" ", text[start:end]) + tail
     spans = {span for term in terms for span in folded.spans(term) if start <= span[0] and span[1] <= end}
     shift = len(lead) - start
-    return f"{lead}{line}{tail}", _joined(sorted((from_ + shift, to + shift) for from_, to in spans))
+    return snippet, _aligned(snippet, sorted((first + shift, last + shift) for first, last in spans))
 
 
 def _surroundings(text: str, at: int) -> tuple[int, int]:
@@ -145,10 +147,15 @@ def _first_span(folded: FoldedText, terms: Sequence[str]) -> tuple[int, int] | N
     return min((spans[0] for term in terms if (spans := folded.spans(term))), default=None)
 
 
-def _joined(spans: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Spans in order, with those that overlap made one."""
+def _aligned(snippet: str, spans: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Spans in order on the borders of grapheme clusters, with those that overlap made one.
+
+    The mark that began a line of the text may belong to the blank before it in the snippet.
+    """
+    borders = [match.start() for match in _GRAPHEMES.finditer(snippet)] + [len(snippet)]
     joined: list[tuple[int, int]] = []
-    for start, end in spans:
+    for first, last in spans:
+        start, end = borders[bisect_right(borders, first) - 1], borders[bisect_left(borders, last)]
         if joined and start < joined[-1][1]:
             joined[-1] = joined[-1][0], max(end, joined[-1][1])
         else:
