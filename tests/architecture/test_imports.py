@@ -21,7 +21,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "runtime": ("runtime",),
     "converters": ("converters", "runtime"),
     "tui": ("tui", "runtime.errors", "runtime.config", "runtime.models.files", *TOOLS),
-    "benchmarks": ("benchmarks", "runtime", "demotic"),
+    "benchmarks": ("benchmarks", "runtime", "demotic", "tui.history"),
 }
 
 
@@ -110,7 +110,15 @@ HEAVY = set("llama_cpp numpy onnxruntime fastapi uvicorn prometheus_client huggi
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("run", "--help"), ("serve", "--help"), ("chat", "--help"), ("convert", "--help")]
+    "arguments",
+    [
+        ("--help",),
+        ("run", "--help"),
+        ("serve", "--help"),
+        ("chat", "--help"),
+        ("history", "--help"),
+        ("convert", "--help"),
+    ],
 )
 def test_showing_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not modules_after(*arguments) & HEAVY

@@ -33,7 +33,7 @@ def list_conversations(*, is_deleted: bool, as_json: bool) -> None:
     elif found:
         _print_table(("id", "", "title", "messages", "last", "model"), map(_row, found))
     else:
-        _tell("Nothing is deleted." if is_deleted else "Nothing is remembered yet. `demotic chat` begins.")
+        _tell("Nothing is deleted." if is_deleted else "Nothing is remembered yet.")
 
 
 def show(number: int, *, as_json: bool) -> None:

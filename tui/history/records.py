@@ -128,18 +128,17 @@ def to_conversation(row: sqlite3.Row) -> Conversation:
 
 def to_entry(row: sqlite3.Row, pieces: Sequence[Piece], siblings: Sequence[int]) -> Entry:
     """The message of a row of its table, and the pieces that came since the row was written."""
-    said = "".join(piece.text for piece in pieces if piece.kind == "content")
-    thought = "".join(piece.text for piece in pieces if piece.kind == "reasoning")
     return Entry(
         id=row["id"],
         conversation=row["conversation"],
         parent=row["parent"],
         role=row["role"],
-        text=row["text"] + said,
+        text=row["text"] + _joined(pieces, "content"),
         created=row["created"],
         state=row["state"],
-        reasoning=row["reasoning"] + thought,
-        calls=msgspec.json.decode(row["calls"], type=tuple[ToolCall, ...]),
+        reasoning=row["reasoning"] + _joined(pieces, "reasoning"),
+        # Most have none, and a long conversation is read at once.
+        calls=() if row["calls"] == "[]" else msgspec.json.decode(row["calls"], type=tuple[ToolCall, ...]),
         call_id=row["call_id"],
         name=row["name"],
         seconds=row["seconds"],
@@ -149,6 +148,10 @@ def to_entry(row: sqlite3.Row, pieces: Sequence[Piece], siblings: Sequence[int])
         fault=row["fault"],
         siblings=tuple(siblings),
     )
+
+
+def _joined(pieces: Sequence[Piece], kind: str) -> str:
+    return "".join(piece.text for piece in pieces if piece.kind == kind) if pieces else ""
 
 
 def to_json(value: Any) -> str:

@@ -7,6 +7,7 @@ from the first message along the chosen ones is what is on the screen, and comin
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections import defaultdict
@@ -25,15 +26,15 @@ WITH RECURSIVE branch (id, depth) AS (
     UNION ALL
     SELECT messages.chosen, depth + 1 FROM branch JOIN messages ON messages.id = branch.id
 )
-SELECT messages.* FROM branch JOIN messages ON messages.id = branch.id ORDER BY depth
+SELECT id FROM branch WHERE id IS NOT NULL ORDER BY depth DESC LIMIT ?
 """
-_TO = """
+_ABOVE = """
 WITH RECURSIVE above (id, depth) AS (
     SELECT ?, 0
     UNION ALL
     SELECT messages.parent, depth + 1 FROM above JOIN messages ON messages.id = above.id
 )
-SELECT messages.* FROM above JOIN messages ON messages.id = above.id ORDER BY depth DESC
+SELECT id FROM above WHERE id IS NOT NULL ORDER BY depth
 """
 _STEPS = """
 WITH RECURSIVE above (id) AS (
@@ -63,16 +64,20 @@ def add(store: Store, conversation: int, parent: int | None, message: NewMessage
         return read(connection, [row])[0]
 
 
-def branch(store: Store, conversation: int) -> list[Entry]:
-    """The current branch of a conversation, from its first message to its last."""
+def branch(store: Store, conversation: int, *, most: int | None = None) -> list[Entry]:
+    """The current branch of a conversation, from its first message to its last; or only its last `most` messages.
+
+    A screen's worth of a long conversation is read much faster than the whole.
+    """
     with store.reading() as connection:
-        return read(connection, connection.execute(_CHOSEN, (conversation,)).fetchall())
+        limit = -1 if most is None else most
+        return _read_backwards(connection, connection.execute(_CHOSEN, (conversation, limit)))
 
 
 def branch_to(store: Store, message: int) -> list[Entry]:
     """The messages from the first one to this one."""
     with store.reading() as connection:
-        return read(connection, connection.execute(_TO, (message,)).fetchall())
+        return _read_backwards(connection, connection.execute(_ABOVE, (message,)))
 
 
 def every(store: Store, conversation: int) -> list[Entry]:
@@ -169,6 +174,17 @@ def read(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list[En
     ):
         children[parent].append(number)
     return [to_entry(row, _pieces(connection, row), children[row["parent"]]) for row in rows]
+
+
+def _read_backwards(connection: sqlite3.Connection, numbers: Iterable[tuple[int]]) -> list[Entry]:
+    """The messages of these numbers, which come from the last to the first."""
+    # Sorting whole rows takes as long as reading them.
+    wanted = [number for (number,) in numbers][::-1]
+    rows = connection.execute(
+        "SELECT * FROM messages WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(wanted),)
+    ).fetchall()
+    places = {row["id"]: row for row in rows}
+    return read(connection, [places[number] for number in wanted if number in places])
 
 
 def _pieces(connection: sqlite3.Connection, row: sqlite3.Row) -> Sequence[Piece]:

@@ -197,3 +197,12 @@ def test_one_chat_reads_while_another_writes(store: Store, path: Path) -> None:
         connection.execute("UPDATE conversations SET model = 'after'")
         assert conversations.get(other, talk.id).model == "before"
     assert conversations.get(store, talk.id).model == "after"
+
+
+def test_the_limits_in_the_docs_are_those_of_the_program() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "chat-history.md").read_text(encoding="utf-8")
+    config = HistoryConfig()
+    assert f"can be brought back for {config.keep_deleted_days:g} days" in page
+    assert f"wait for each other to write, up to {config.wait_seconds:g} s" in page
+    assert f"has more than {config.max_import_bytes // 2**20} MiB unpacked" in page
+    assert f"has more than {config.max_import_nodes:,} messages" in page
