@@ -49,13 +49,17 @@ class AnswerWriter:
 
     @classmethod
     def going_on(cls, store: Store, cut: Entry, *, model: str = "", adapter: str = "") -> AnswerWriter:
-        """A writer of what follows an answer that was cut: it goes after what is there, into the same message."""
+        """A writer of what follows an answer that was cut: it goes after what is there, into the same message.
+
+        The figures become those of what follows.
+        """
         writer = cls(store, cut, model=model, adapter=adapter)
         with store.writing() as connection:
             connection.execute(
                 "UPDATE messages SET state = 'streaming', fault = '', writer = ? WHERE id = ?", (own_writer(), cut.id)
             )
         writer._open = writer._turn = cut.id
+        writer._calls = list(cut.calls)
         return writer
 
     @property

@@ -173,6 +173,18 @@ def test_going_on_writes_into_the_same_message(store: Store, said: Entry) -> Non
     assert [hit.message for hit in search(store, "столицата е софия")] == [cut.id]
 
 
+def test_going_on_after_calls_keeps_them(store: Store, said: Entry) -> None:
+    call = CALLS[0].call
+    cut = tree.add(store, said.conversation, said.id, NewMessage("assistant", "I", "stopped", calls=(call,)))
+    writer = AnswerWriter.going_on(store, cut)
+    write(writer, " look")
+    writer.take(ENDED)
+    writer.take(CALLS[1])
+    writer.finish("stopped")
+    entry = tree.branch(store, said.conversation)[-2]
+    assert (entry.text, entry.calls) == ("I look", (call, CALLS[1].call))
+
+
 def test_pieces_that_another_chat_keeps_out_go_in_with_the_next(store: Store, path: Path, said: Entry) -> None:
     with open_history(path) as other:
         writer = AnswerWriter(store, said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from runtime.chat.template import Message
@@ -225,5 +225,7 @@ class AnyTree(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-AnyTree.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+AnyTree.TestCase.settings = settings(
+    max_examples=20, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 TestAnyTree = AnyTree.TestCase
