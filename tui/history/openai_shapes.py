@@ -25,21 +25,21 @@ class Content(msgspec.Struct):
     """What a message says. Which of the fields it has depends on `content_type`."""
 
     content_type: str = "text"
-    parts: list[Any] = []  # msgspec copies it
+    parts: list[Any] | None = None
     text: str | None = None
     result: str | None = None
-    thoughts: list[Thought] = []  # msgspec copies it
+    thoughts: list[Thought] | None = None
 
     def to_text(self) -> str:
         """The words in it; a picture or another file is named in brackets."""
         if self.content_type in {"thoughts", "reasoning_recap", "user_editable_context", "model_editable_context"}:
             return ""
-        said = [self.text or self.result or "", *map(_part_text, self.parts)]
+        said = [self.text or self.result or "", *map(_part_text, self.parts or ())]
         return "\n\n".join(part for part in said if part)
 
     def to_reasoning(self) -> str:
         """What the model thought."""
-        parts = (part for thought in self.thoughts for part in (thought.summary, thought.content) if part)
+        parts = (part for thought in self.thoughts or () for part in (thought.summary, thought.content) if part)
         return "\n\n".join(parts)
 
 
@@ -54,7 +54,7 @@ class MessageBody(msgspec.Struct):
     """A message; one that is not for all is a call of the tool `recipient`."""
 
     author: Author
-    content: Content
+    content: Content | None
     create_time: float | None = None
     recipient: str | None = None
     metadata: Metadata | None = None
@@ -65,7 +65,7 @@ class Node(msgspec.Struct):
 
     message: MessageBody | None = None
     parent: str | None = None
-    children: list[str] = []  # msgspec copies it
+    children: list[str] | None = None
 
 
 class ConversationBody(msgspec.Struct):

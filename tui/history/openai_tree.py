@@ -82,7 +82,7 @@ def _children(mapping: dict[str, Node]) -> dict[str | None, list[str]]:
         children[node.parent if node.parent in mapping else None].append(name)
     for parent, names in children.items():
         if parent is not None:
-            order = {name: at for at, name in enumerate(mapping[parent].children)}
+            order = {name: at for at, name in enumerate(mapping[parent].children or ())}
             places = {name: order.get(name, len(order)) for name in names}
             names.sort(key=places.__getitem__)
     return children
@@ -90,7 +90,11 @@ def _children(mapping: dict[str, Node]) -> dict[str | None, list[str]]:
 
 def _visit(planned: Planned, step: _Step, body: MessageBody | None) -> _Step:
     """Add the message of a node, if it is one to keep; what the way has brought after it."""
-    if body is None or (body.metadata is not None and body.metadata.is_visually_hidden_from_conversation):
+    if (
+        body is None
+        or body.content is None
+        or (body.metadata is not None and body.metadata.is_visually_hidden_from_conversation)
+    ):
         return step
     text = body.content.to_text()
     match body.author.role:

@@ -105,6 +105,20 @@ def test_pictures_are_named_and_system_prompts_kept(store: Store, tmp_path: Path
     assert talk.title == "[image_asset_pointer] What is it? spoken"
 
 
+def test_what_is_empty_is_passed_over(store: Store, tmp_path: Path) -> None:
+    question = node("q", None, "user", "x")
+    question["children"] = None
+    empty: list[Any] = [
+        None,
+        {"content_type": "text", "parts": None},
+        {"content_type": "thoughts", "thoughts": None},
+        {},
+    ]
+    nodes = [node(str(at), str(at - 1) if at else "q", "assistant", content=each) for at, each in enumerate(empty)]
+    branch = imported(store, tmp_path, conversation(question, *nodes, node("a", "3", "assistant", "y")))
+    assert [entry.text for entry in branch] == ["x", "y"]
+
+
 @pytest.mark.parametrize("time", [None, -1.0, 1e300, 1e12])
 def test_a_time_that_is_none_is_that_of_the_conversation(store: Store, tmp_path: Path, time: float | None) -> None:
     (entry,) = imported(store, tmp_path, conversation(node("q", None, "user", "x", time=time)))
