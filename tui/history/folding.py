@@ -35,7 +35,8 @@ def fold(text: str) -> str:
     parted = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
     # Folding the case may make what NFKC would have made plain.
     whole = unicodedata.normalize("NFKC", _DROPPED.sub("", parted)).translate(_ALIKE)
-    return _BLANK.sub(" ", _DIGIT.sub(lambda found: str(unicodedata.decimal(found[0])), whole))
+    # Digits of a newer Unicode than Python's own stay as they are.
+    return _BLANK.sub(" ", _DIGIT.sub(lambda found: str(unicodedata.decimal(found[0], found[0])), whole))
 
 
 @dataclass(frozen=True)

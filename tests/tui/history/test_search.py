@@ -189,6 +189,7 @@ def test_a_place_far_in_a_long_text_is_shown(store: Store) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(TEXTS)
+@example("\U0001e5f1 is a digit to regex before it is one to Python")
 def test_folding_is_done_once_and_for_all_and_keeps_places(text: str) -> None:
     folded = fold(text)
     assert fold(folded) == folded
