@@ -31,7 +31,11 @@ def test_the_error_tree_in_the_docstring_names_every_class() -> None:
 
 def test_every_error_that_a_request_can_meet_has_a_row_in_the_api_table() -> None:
     # These end a command before there is any request, or are of the chat, which is no server.
-    without_row = {errors.ConfigurationInvalid, errors.AddressInUse, errors.ConversionRefused}
+    without_row: set[type[errors.DemoticError]] = {
+        errors.ConfigurationInvalid,
+        errors.AddressInUse,
+        errors.ConversionRefused,
+    }
     without_row |= {errors.HistoryUnusable, errors.HistoryBusy, errors.ConversationNotFound, errors.ImportRefused}
     assert set(TABLE) == ({errors.DemoticError} | set(error_classes())) - without_row
 
