@@ -13,6 +13,9 @@ from converters.fertility import as_cells
 from converters.verify import NUM_GREEDY, Report
 from converters.verify_vectors import VectorReport
 
+# All columns fit 80.
+_NARROW: dict[str, Any] = {"box": None, "pad_edge": False}
+
 
 def print_report(report: Report | VectorReport) -> None:
     """Print both on standard output."""
@@ -47,17 +50,8 @@ def print_fertility(figures: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _text_table(report: Report) -> Table:
-    names = (
-        "tokens",
-        "ids",
-        "max difference",
-        "mean KL",
-        "max KL",
-        "top 1",
-        Column("bits/byte", no_wrap=True),
-        "greedy",
-    )
-    table = Table(Column("language", no_wrap=True), *names)
+    names = ("tokens", "ids", "max diff", "mean KL", "max KL", "top 1", "bits/byte", "greedy")
+    table = Table("language", *(Column(name, justify="right") for name in names), **_NARROW)
     for line in report.lines:
         table.add_row(
             line.language,
@@ -67,14 +61,15 @@ def _text_table(report: Report) -> Table:
             f"{line.mean_kl:.2g}",
             f"{line.max_kl:.2g}",
             f"{line.top_1:.1%}",
-            "{:.3f} -> {:.3f}".format(*line.bits_per_byte),
-            f"{line.num_greedy} of {NUM_GREEDY}",
+            "{:.2f} > {:.2f}".format(*line.bits_per_byte),
+            f"{line.num_greedy}/{NUM_GREEDY}",
         )
     return table
 
 
 def _vector_table(report: VectorReport) -> Table:
-    table = Table("language", "tokens", "ids", "max difference", "cosine")
+    names = ("tokens", "ids", "max diff", "cosine")
+    table = Table("language", *(Column(name, justify="right") for name in names), **_NARROW)
     for line in report.lines:
         ids = _ids(has_same=line.has_same_ids)
         table.add_row(line.language, str(line.num_tokens), ids, f"{line.max_difference:.2g}", f"{line.cosine:.6f}")
