@@ -39,9 +39,9 @@ class HttpAnswers:
         """
         started = time.perf_counter()
         first: float | None = None
-        num_characters, num_tokens, reason = 0, 0, ""
+        num_characters, num_tokens, num_pieces, reason = 0, 0, 0, ""
         calls = _Calls()
-        async with aclosing(self._client.chunks(body_of(messages, tools, self._config))) as chunks:
+        async with aclosing(self._client.chunks(body_of(messages, tools, self._config, self._client.model))) as chunks:
             async for chunk in chunks:
                 for choice in chunk.choices:
                     delta = choice.delta
@@ -49,6 +49,7 @@ class HttpAnswers:
                         first = time.perf_counter()
                     if delta.content:
                         num_characters += len(delta.content)
+                        num_pieces += 1
                         yield Piece("content", delta.content)
                     for call in delta.tool_calls or ():
                         calls.push(call)
@@ -61,7 +62,7 @@ class HttpAnswers:
             reason = "stop"
             for found in calls.read(tools.allowed):
                 yield found
-        yield AnswerFinished(reason, num_tokens, num_characters, first - started, ended - first)
+        yield AnswerFinished(reason, num_tokens or num_pieces, num_characters, first - started, ended - first)
 
 
 @dataclass

@@ -20,6 +20,7 @@ from runtime.errors import InvalidRequest
 from tui.answers import HttpAnswers
 from tui.client import ChatClient
 from tui.events import AnswerFinished, figures
+from tui.joining import Joined, Server
 from tui.screen import Screen
 from tui.server import PrivateServer
 from tui.tools import ChatTools
@@ -29,11 +30,16 @@ _MODEL = re.compile(r"[\w.:/@+~-]+", re.ASCII)
 
 
 def chat(
-    model: str | None, message: str | None, settings: ToolSettings | None = None, screen: Screen | None = None
+    model: str | None,
+    message: str | None,
+    settings: ToolSettings | None = None,
+    screen: Screen | None = None,
+    join: Joined | None = None,
 ) -> int:
     """Open the chat with `model` and the tools of `settings`, and say `message` first.
 
-    The exit status is 3 where there is no terminal and a tool was denied that nobody approved.
+    `join` is a server that runs already; without it the chat starts its own. The exit status is 3 where there
+    is no terminal and a tool was denied that nobody approved.
 
     Raises:
         InvalidRequest: there is no terminal, and neither a message nor a piped one.
@@ -42,12 +48,13 @@ def chat(
     if message is None and model is not None and not _looks_like_model(model):
         model, message = None, model
     message = message if message and message.strip() else None
+    server: Server = PrivateServer(model) if join is None else join.of(model)
     if _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
         screen = screen or Screen.chosen()
         use(screen.language)
-        asyncio.run(_open(model, message and _checked(message), settings, screen))
+        asyncio.run(_open(model, message and _checked(message), settings, screen, server))
         return 0
-    return asyncio.run(_answer_once(model, _checked(message or _piped_in()), settings))
+    return asyncio.run(_answer_once(_checked(message or _piped_in()), settings, server))
 
 
 def _looks_like_model(text: str) -> bool:
@@ -77,13 +84,15 @@ def _checked(message: str) -> str:
     return message
 
 
-async def _open(model: str | None, message: str | None, settings: ToolSettings | None, screen: Screen) -> None:
+async def _open(
+    model: str | None, message: str | None, settings: ToolSettings | None, screen: Screen, server: Server
+) -> None:
     from tui.app import ChatApp
     from tui.probe import prepared_terminal
 
     with prepared_terminal(screen.bidi) as terminal:
         terminal.apply()
-        async with PrivateServer(model) as server, ChatTools(settings) as tools:
+        async with server, ChatTools(settings) as tools:
             app = ChatApp(server.endpoint, model_name=model or "", message=message, tools=tools, terminal=terminal)
             await app.run_async()
     if app.start_fault is not None:
@@ -93,8 +102,8 @@ async def _open(model: str | None, message: str | None, settings: ToolSettings |
         sys.exit(app.return_code)
 
 
-async def _answer_once(model: str | None, message: str, settings: ToolSettings | None) -> int:
-    async with PrivateServer(model) as server, ChatTools(settings) as tools:
+async def _answer_once(message: str, settings: ToolSettings | None, server: Server) -> int:
+    async with server, ChatTools(settings) as tools:
         endpoint = await server.endpoint()
         for notice in endpoint.notices:
             _tell(notice)

@@ -38,6 +38,8 @@ Examples:
 
   demotic chat --interface-language ar
 
+  demotic chat --url http://127.0.0.1:8080 "Dime algo del mar, por favor."
+
   demotic chat qwen3-0.6b --tools-file ./tools.toml --approve time_get_current_time
 
   echo "Kio estas la ĉefurbo de Francio?" | demotic chat gemma-3-270m
@@ -49,6 +51,25 @@ def _chat(
     message: Annotated[
         str | None, typer.Argument(metavar="MESSAGE", help="Said first; alone, it needs more than one word.")
     ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Join a server that runs already, of any make that speaks OpenAI's API, and start none. "
+            "MODEL is then one of its names; without it, its first.",
+        ),
+    ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="The key that it wants. Other users of this machine can read a command line: rather use the variable.",
+            envvar="DEMOTIC_CHAT_API_KEY",
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Send the key to another machine also without encryption.")
+    ] = False,
     tools: Tools = False,
     tools_file: ToolsFile = None,
     approve: Approve = None,
@@ -72,11 +93,14 @@ def _chat(
     ] = None,
 ) -> None:
     from tui.chat import chat
+    from tui.joining import joined
     from tui.screen import Screen
 
+    join = None if url is None else joined(url, api_key=api_key or "", insecure=insecure)
     settings = None
     if wants_tools(tools, tools_file, says_more=bool(approve)):
         from runtime.chat.tools.settings import ToolSettings
 
         settings = ToolSettings.read(tools_file).approving(tuple(approve or ()))
-    raise typer.Exit(chat(model, message, settings, Screen.chosen(language=interface_language, bidi=bidi)))
+    screen = Screen.chosen(language=interface_language, bidi=bidi)
+    raise typer.Exit(chat(model, message, settings, screen, join))

@@ -11,23 +11,28 @@ import httpx
 import msgspec
 
 from tui.events import AnswerFailed, Endpoint
-from tui.shapes import Chunk, ModelList
+from tui.faults import fault_in, refused
+from tui.shapes import Chunk, Model, ModelList
 from tui.words import _
 
 _CONNECT_SECONDS = 10.0
 
 
 class ChatClient:
-    """Speaks to one endpoint; use it as an async context manager, or `close` it."""
+    """Speaks to one endpoint; use it as an async context manager, or `close` it.
+
+    `model` is who answers: once it is known, if the endpoint names none.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
+        self.model = endpoint.model
         self._http = httpx.AsyncClient(
-            base_url=f"{endpoint.url}/v1/",
-            headers={"Authorization": f"Bearer {endpoint.api_key}"},
+            base_url=endpoint.base_url,
+            headers={"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {},
             # Reading may take as long as it takes: a slow machine thinks for minutes about a long prompt.
             timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
             # A proxy from the environment cannot reach this machine's loopback address.
-            trust_env=False,
+            trust_env=not endpoint.is_here,
         )
 
     async def __aenter__(self) -> Self:
@@ -43,17 +48,31 @@ class ChatClient:
         await self._http.aclose()
 
     async def model_name(self) -> str:
-        """The name of the model that answers.
+        """The name of the model that answers: the one that was asked for, or the first that can.
+
+        Raises:
+            AnswerFailed: the endpoint does not answer, or not with a list of models.
+        """
+        if not self.model:
+            models = await self.models()
+            first = next((model for model in models if model.can_talk), models[0] if models else None)
+            if first is None:
+                raise AnswerFailed(_("The server has no model."), "server_unreachable")
+            self.model = first.id
+        return self.model
+
+    async def models(self) -> list[Model]:
+        """The models of the endpoint.
 
         Raises:
             AnswerFailed: the endpoint does not answer, or not with a list of models.
         """
         try:
             response = await self._http.get("models")
-            if response.is_error:
-                raise _failure(response)
-            return msgspec.json.decode(response.content, type=ModelList).data[0].id
-        except (httpx.TransportError, msgspec.DecodeError, IndexError) as fault:
+            if not response.is_success:
+                raise refused(response.status_code, response.content)
+            return msgspec.json.decode(response.content, type=ModelList).data
+        except (httpx.TransportError, msgspec.DecodeError) as fault:
             raise _unreachable(fault) from fault
 
     async def chunks(self, body: Mapping[str, Any]) -> AsyncGenerator[Chunk]:
@@ -62,22 +81,26 @@ class ChatClient:
         Raises:
             AnswerFailed: the request was refused, or the answer broke off.
         """
+        has_ended = False
         try:
             async with self._http.stream("POST", "chat/completions", json=body) as response:
-                if response.is_error:
-                    await response.aread()
-                    raise _failure(response)
+                if not response.is_success:
+                    raise refused(response.status_code, await response.aread())
                 async with aclosing(_data_lines(response)) as lines:
                     async for data in lines:
                         if data == b"[DONE]":
                             return
                         chunk = msgspec.json.decode(data, type=Chunk)
                         if chunk.error is not None:
-                            raise AnswerFailed(chunk.error.message, chunk.error.code)
+                            fault = fault_in(chunk.error)
+                            raise fault if fault.message else _broken_off()
+                        has_ended = has_ended or any(choice.finish_reason for choice in chunk.choices)
                         yield chunk
         except (httpx.TransportError, msgspec.DecodeError) as fault:
             raise _unreachable(fault) from fault
-        raise AnswerFailed(_("The answer broke off before its end."))
+        # Some endpoints close without a last word.
+        if not has_ended:
+            raise _broken_off()
 
 
 async def _data_lines(response: httpx.Response) -> AsyncGenerator[bytes]:
@@ -91,17 +114,12 @@ async def _data_lines(response: httpx.Response) -> AsyncGenerator[bytes]:
         for line in lines:
             if line.startswith(b"data:"):
                 yield line.removeprefix(b"data:").strip()
+            elif line.startswith(b"error:"):  # as older servers of llama.cpp tell a fault in mid-answer
+                yield b'{"error":' + line.removeprefix(b"error:").strip() + b"}"
 
 
-def _failure(response: httpx.Response) -> AnswerFailed:
-    """An answer with an error status, as a sentence; its body has been read."""
-    try:
-        error = msgspec.json.decode(response.content, type=Chunk).error
-    except msgspec.DecodeError:
-        error = None
-    if error is None:
-        return AnswerFailed(_("The model's server answered with status {status}.").format(status=response.status_code))
-    return AnswerFailed(error.message, error.code)
+def _broken_off() -> AnswerFailed:
+    return AnswerFailed(_("The answer broke off before its end."))
 
 
 def _unreachable(fault: Exception) -> AnswerFailed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from runtime.errors import DemoticError
 from tui.words import _, plural
@@ -11,16 +12,29 @@ from tui.words import _, plural
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a server answers, the key that it wants, and what it told while it started (such as a licence)."""
+    """Where a server answers, the key that it wants, and what it told while it started (such as a licence).
+
+    `api_key` is empty where it wants none, and `model` where its first one is to answer. `is_here`: on this machine.
+    """
 
     url: str
     api_key: str
     notices: tuple[str, ...] = ()
+    model: str = ""
+    is_here: bool = True
+
+    @property
+    def base_url(self) -> str:
+        """What OpenAI's paths are put after: `url` itself where it has a path, else its `/v1`."""
+        return self.url if urlsplit(self.url).path.strip("/") else f"{self.url}/v1"
 
 
 @dataclass(frozen=True)
 class AnswerFinished:
-    """`runtime.chat.tools.loop.TurnEnd` of an answer that was not broken off; times in seconds, on this side."""
+    """`runtime.chat.tools.loop.TurnEnd` of an answer that was not broken off; times in seconds, on this side.
+
+    Where the endpoint counts no tokens, `num_tokens` is how many pieces came.
+    """
 
     reason: str
     num_tokens: int

@@ -59,35 +59,58 @@ class Delta(msgspec.Struct):
 class Choice(msgspec.Struct):
     """A chunk's piece of an answer."""
 
-    delta: Delta
+    delta: Delta = msgspec.field(default_factory=Delta)
     finish_reason: str | None = None
 
 
 class Usage(msgspec.Struct):
     """Tokens of an answer."""
 
-    completion_tokens: int
+    completion_tokens: int = 0
 
 
 class Error(msgspec.Struct):
-    """A fault, in the place of an answer or in the middle of one."""
+    """A fault, in the place of an answer or in the middle of one. Some endpoints put a number in `code`."""
 
-    message: str
-    code: str | None = None
+    message: str = ""
+    code: str | int | None = None
+    type: str | None = None
 
 
 class Chunk(msgspec.Struct):
-    """One event of a streamed answer, or the body of an error."""
+    """One event of a streamed answer."""
 
     choices: list[Choice] = []  # msgspec copies it
     usage: Usage | None = None
-    error: Error | None = None
+    error: Error | str | None = None
+
+
+class Refusal(msgspec.Struct):
+    """The body of an error: OpenAI's, one without the object around it (vLLM), one with a mere sentence (Ollama)."""
+
+    error: Error | str | None = None
+    message: str = ""
+    code: str | int | None = None
+    type: str | None = None
+    detail: Any = None
+
+
+class ModelDetails(msgspec.Struct):
+    """What demotic's server says of a model beside OpenAI's fields."""
+
+    capabilities: list[str] = []  # msgspec copies it
 
 
 class Model(msgspec.Struct):
     """A model that the endpoint has."""
 
     id: str
+    demotic: ModelDetails | None = None
+
+    @property
+    def can_talk(self) -> bool:
+        """Whether it may answer: endpoints of others do not say."""
+        return self.demotic is None or bool({"chat", "completion"} & set(self.demotic.capabilities))
 
 
 class ModelList(msgspec.Struct):
@@ -96,9 +119,10 @@ class ModelList(msgspec.Struct):
     data: list[Model]
 
 
-def body_of(messages: Sequence[Message], tools: ToolUse, config: RunConfig) -> dict[str, Any]:
-    """The request for an answer to a conversation, streamed."""
+def body_of(messages: Sequence[Message], tools: ToolUse, config: RunConfig, model: str) -> dict[str, Any]:
+    """The request for an answer of `model` to a conversation, streamed."""
     body: dict[str, Any] = {
+        "model": model,
         "messages": [_message(message) for message in messages],
         "max_tokens": config.max_tokens,
         "temperature": config.temperature,
