@@ -331,13 +331,28 @@ Examples:
   demotic pull qwen3-0.6b
 
   demotic pull hf:bartowski/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M
+
+  demotic pull hf:bartowski/Qwen2.5-0.5B-Instruct-GGUF --preview
 """
 
 
-def _pull(model: Annotated[str, typer.Argument(help=_MODEL_HELP)], as_json: Json = False) -> None:
-    from runtime.commands.models import pull
+def _pull(
+    model: Annotated[str, typer.Argument(help=_MODEL_HELP)],
+    is_preview: Annotated[
+        bool,
+        typer.Option("--preview", help="Only show what would come: file, size, licence, and whether it fits here."),
+    ] = False,
+    with_progress: Annotated[
+        bool, typer.Option("--json-progress", help="Tell the progress as JSON lines on standard error.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    from runtime.commands.pull import preview, pull
 
-    pull(model, as_json=as_json)
+    if is_preview:
+        preview(model, as_json=as_json)
+    else:
+        pull(model, as_json=as_json, with_progress=with_progress)
 
 
 _LIST_HELP = """List the models on this machine.
@@ -346,14 +361,21 @@ Examples:
 
   demotic list
 
+  demotic list --fit
+
   demotic list --json
 """
 
 
-def _list(as_json: Json = False) -> None:
+def _list(
+    with_fit: Annotated[
+        bool, typer.Option("--fit", help="Tell of each whether it fits this machine, as `demotic doctor` plans.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     from runtime.commands.models import list_models
 
-    list_models(as_json=as_json)
+    list_models(as_json=as_json, with_fit=with_fit)
 
 
 _SHOW_HELP = """Show a model's licence, languages, size and shape.

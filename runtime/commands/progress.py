@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 
@@ -12,6 +13,7 @@ from rich.progress import Progress as Bar
 from runtime.models.files import Progress
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_OBJECTS = 0.2
 
 
 def progress_for(*, as_json: bool) -> Progress:
@@ -75,3 +77,32 @@ class LineProgress:
         self._spoken_at = time.monotonic()
         total = f" of {self._total_bytes / 1e6:.1f}" if self._total_bytes is not None else ""
         print(f"{self._title}: {self._num_bytes / 1e6:.1f}{total} MB", file=sys.stderr)  # noqa: T201
+
+
+class JsonProgress:
+    """A JSON object on a line of its own at the start, five times a second, and at the end, for a program."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, object] = {}
+        self._num_bytes = 0
+        self._spoken_at = 0.0
+
+    def start(self, title: str, total_bytes: int | None) -> None:
+        """Say what begins."""
+        self._told, self._num_bytes = {"title": title, "total_bytes": total_bytes}, 0
+        self._say()
+
+    def advance(self, num_bytes: int) -> None:
+        """Say how far it is, unless that was said just now."""
+        self._num_bytes += num_bytes
+        if time.monotonic() - self._spoken_at >= SECONDS_BETWEEN_OBJECTS:
+            self._say()
+
+    def finish(self) -> None:
+        """Say where it ended."""
+        self._say()
+
+    def _say(self) -> None:
+        self._spoken_at = time.monotonic()
+        told = json.dumps({"progress": {**self._told, "num_bytes": self._num_bytes}}, ensure_ascii=False)
+        print(told, file=sys.stderr, flush=True)  # noqa: T201

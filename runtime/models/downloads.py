@@ -84,6 +84,16 @@ class Downloads:
             raise storage_fault(fault, target) from fault
         return Downloaded(target, manifest)
 
+    def partial_bytes(self, repository: Repository, file: RemoteFile) -> int:
+        """How much of a file is here, of a download that was cut."""
+        from runtime.models.download import PARTIAL_SUFFIX
+
+        target = target_path(self.root, repository.repo, repository.commit, file.path)
+        try:
+            return target.with_name(target.name + PARTIAL_SUFFIX).stat().st_size
+        except OSError:
+            return 0
+
     def delete(self, download: Downloaded) -> None:
         """Delete a file, its manifest, and the folders that are empty after."""
         name = download.path.name
@@ -112,8 +122,13 @@ def name_of(download: Downloaded) -> str:
 
 def entry_of(manifest: Manifest) -> CatalogEntry | None:
     """The catalogue's entry for a downloaded file, if it has one."""
+    return entry_of_file(manifest.repo, manifest.file)
+
+
+def entry_of_file(repo: str, file: str) -> CatalogEntry | None:
+    """The catalogue's entry for a file of the hub, if it has one."""
     for entry in load_catalog().values():
-        if (entry.repo or "").casefold() == manifest.repo.casefold() and fits(entry, manifest.file):
+        if (entry.repo or "").casefold() == repo.casefold() and fits(entry, file):
             return entry
     return None
 

