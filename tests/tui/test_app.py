@@ -46,6 +46,17 @@ async def say(pilot: Pilot[None], text: str) -> None:
     await pilot.press("enter")
 
 
+async def test_an_enter_that_comes_with_the_letters_before_it_sends_them(fake: FakeEndpoint) -> None:
+    fake.script = [["Hello."]]
+    app = ChatApp(fake.connect)
+    async with app.run_test(size=SIZE):
+        await until(app, "fake-model · ready")
+        for key in ("S", "a", "y", "enter"):  # as a terminal gives what came in one read
+            app.post_message(events.Key(key, None if key == "enter" else key))
+        await until(app, "Say", "Hello.")
+        assert app.query_one(Prompt).value == ""
+
+
 async def test_an_answer_streams_onto_the_screen_and_its_figures_follow(fake: FakeEndpoint) -> None:
     fake.script = [["The answer ", WAIT, "is **42**."]]
     app = ChatApp(fake.connect)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
@@ -20,7 +21,6 @@ class Prompt(Editor):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", show=False, priority=True),
         Binding("shift+enter,ctrl+j", "new_line", show=False),
     ]
 
@@ -52,7 +52,14 @@ class Prompt(Editor):
         self.placeholder = ""
         self.disabled = True
 
-    def action_submit(self) -> None:
+    async def _on_key(self, event: events.Key) -> None:
+        # As a binding with priority it would overtake letters that came in the same piece of input.
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self._submit()
+
+    def _submit(self) -> None:
         """Send, and remember."""
         text = self.value
         self.value = ""
