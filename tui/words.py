@@ -8,6 +8,7 @@ from __future__ import annotations
 import gettext
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from runtime.errors import ConfigurationInvalid
 
@@ -89,3 +90,11 @@ def plural(one: str, many: str, count: int) -> str:
 def mark(text: str) -> str:
     """`text` as it is: it is looked up where it is shown, and only marked here for the catalogues."""
     return text
+
+
+@runtime_checkable
+class Worded(Protocol):
+    """A widget that shows texts of the catalogues."""
+
+    def show_words(self) -> None:
+        """Show them anew, in the language that is used now."""

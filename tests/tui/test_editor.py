@@ -12,6 +12,7 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from tui.terminal import Terminal
+from tui.widgets.completions import Completions
 from tui.widgets.prompt import Prompt
 
 FAMILY = "👨\u200d👩\u200d👧"
@@ -41,7 +42,7 @@ class Writing(App[None]):
         self.sent: list[str] = []
 
     def compose(self) -> ComposeResult:
-        yield Prompt()
+        yield Prompt(Completions(lambda _text: ()))
 
     def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
         self.sent.append(event.text)

@@ -75,7 +75,7 @@ class CallCard(Laid):
 
     def on_mount(self) -> None:
         """Show the call."""
-        self.show()
+        self.show_words()
 
     def on_key(self, event: events.Key) -> None:
         """Pass on what is typed and is none of the card's keys, so that no letter in the middle of a word decides."""
@@ -88,7 +88,7 @@ class CallCard(Laid):
     def watch_has_focus(self, has_focus: bool) -> None:
         """Show which keys work now."""
         super().watch_has_focus(has_focus)
-        self.show()
+        self.show_words()
 
     async def ask(self, *, is_read_only: bool) -> Verdict:
         """Ask whether the call may run, and wait for the word of the person."""
@@ -123,7 +123,7 @@ class CallCard(Laid):
     def action_toggle_fold(self) -> None:
         """Show the whole, or its beginning."""
         self._is_folded = not self._is_folded
-        self.show()
+        self.show_words()
 
     def _become(self, state: CardState) -> None:
         self.remove_class(self.state)
@@ -131,7 +131,7 @@ class CallCard(Laid):
         self.add_class(state)
         if self.is_attached:
             self.refresh_bindings()
-        self.show()
+        self.show_words()
 
     @property
     def _is_long(self) -> bool:
@@ -142,7 +142,7 @@ class CallCard(Laid):
         is_asked = self.state == "asking" and text == self._arguments
         return (_ASKED_LINES, _ASKED_CHARS) if is_asked else (_FOLDED_LINES, _FOLDED_CHARS)
 
-    def show(self) -> None:
+    def show_words(self) -> None:
         """Show it all anew, in the language that is used."""
         state = _(_WORDS[self.state])
         if self.state in {"answered", "failed"}:

@@ -25,3 +25,7 @@ class Keys(Footer):
                 key.description = displayed(text) if terminal_of(self).lays_out else text
                 key.tooltip = None
             yield key
+
+    def show_words(self) -> None:
+        """Show the texts anew."""
+        self.refresh(recompose=True)

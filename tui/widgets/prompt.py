@@ -10,6 +10,7 @@ from textual.message import Message
 
 from tui.bidi import displayed
 from tui.terminal import terminal_of
+from tui.widgets.completions import Completion, Completions
 from tui.widgets.editor import Editor
 from tui.words import _
 
@@ -18,6 +19,7 @@ class Prompt(Editor):
     """Enter sends what stands here; Shift+Enter and Ctrl+J begin a line. The arrow keys bring back what was said.
 
     Terminals without kitty's keyboard protocol send the same for Shift+Enter as for Enter; Ctrl+J works everywhere.
+    While `completions` offers something, the arrow keys choose, and Tab and Enter take it.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -31,8 +33,9 @@ class Prompt(Editor):
             super().__init__()
             self.text = text
 
-    def __init__(self) -> None:
+    def __init__(self, completions: Completions) -> None:
         super().__init__()
+        self._completions = completions
         self._said: list[str] = []
         # What is shown of it; at its end it is the draft, which waits while the person looks back.
         self._at = 0
@@ -40,9 +43,9 @@ class Prompt(Editor):
 
     def on_mount(self) -> None:
         """Invite."""
-        self.show_placeholder()
+        self.show_words()
 
-    def show_placeholder(self) -> None:
+    def show_words(self) -> None:
         """Say what is to be done here, as long as it is empty."""
         text = _("Say something, in any language")
         self.placeholder = displayed(text) if terminal_of(self).lays_out else text
@@ -53,15 +56,37 @@ class Prompt(Editor):
         self.disabled = True
 
     async def _on_key(self, event: events.Key) -> None:
-        # As a binding with priority it would overtake letters that came in the same piece of input.
-        if event.key == "enter":
-            event.stop()
-            event.prevent_default()
-            self._submit()
+        # As bindings with priority they would overtake letters that came in the same piece of input.
+        match event.key:
+            case "enter":
+                self._submit()
+            case "tab" if self._offered() is not None:
+                self._complete()
+            case _:
+                return
+        event.stop()
+        event.prevent_default()
+
+    def on_text_area_changed(self) -> None:
+        """Offer what a command that is begun could become."""
+        self._completions.look(self.value)
+
+    def _offered(self) -> Completion | None:
+        """The completion of just what stands here now."""
+        self._completions.look(self.value)
+        return self._completions.chosen
+
+    def _complete(self) -> None:
+        if (chosen := self._offered()) is not None:
+            self.value = chosen.line
 
     def _submit(self) -> None:
-        """Send, and remember."""
+        """Send, and remember; or complete what is only begun."""
         text = self.value
+        offered = self._offered()
+        if offered is not None and offered.line.strip() != text.strip():
+            self._complete()
+            return
         self.value = ""
         if text.strip():
             if self._said[-1:] != [text]:
@@ -75,12 +100,16 @@ class Prompt(Editor):
 
     def action_cursor_up(self, select: bool = False) -> None:
         """A row up or, from the first one, to what was said before."""
-        if select or not self.navigator.is_first_wrapped_line(self.cursor_location) or not self._show(self._at - 1):
+        if self._completions.chosen is not None:
+            self._completions.move(-1)
+        elif select or not self.navigator.is_first_wrapped_line(self.cursor_location) or not self._show(self._at - 1):
             super().action_cursor_up(select)
 
     def action_cursor_down(self, select: bool = False) -> None:
         """A row down or, from the last one, to what was said next."""
-        if select or not self.navigator.is_last_wrapped_line(self.cursor_location) or not self._show(self._at + 1):
+        if self._completions.chosen is not None:
+            self._completions.move(1)
+        elif select or not self.navigator.is_last_wrapped_line(self.cursor_location) or not self._show(self._at + 1):
             super().action_cursor_down(select)
 
     def _show(self, at: int) -> bool:

@@ -21,7 +21,7 @@ _WORDS: dict[State, str] = {
 
 
 class StatusLine(Laid):
-    """Shows the application's state, which is bound to it."""
+    """Shows the conversation's state, which is bound to it."""
 
     model_name = reactive("")
     state: reactive[State] = reactive[State]("loading")
@@ -32,17 +32,17 @@ class StatusLine(Laid):
 
     def watch_model_name(self) -> None:
         """Show the name."""
-        self.show()
+        self.show_words()
 
     def watch_state(self) -> None:
         """Show the state."""
-        self.show()
+        self.show_words()
 
     def watch_figures(self) -> None:
         """Show the last answer's figures."""
-        self.show()
+        self.show_words()
 
-    def show(self) -> None:
+    def show_words(self) -> None:
         """Show it all anew, in the language that is used."""
         parts = [self.model_name or _("default model"), _(_WORDS[self.state]), self.figures]
         self.update(" · ".join(part for part in parts if part))
