@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
 from urllib.parse import urlsplit
@@ -14,7 +15,12 @@ from tui.words import _
 
 
 class Server(Protocol):
-    """What a chat speaks to, while it is entered; entering returns at once."""
+    """What a chat speaks to, while it is entered; entering returns at once.
+
+    `on_share` is told how much of a model is loaded, from 0 to 1, where that is known.
+    """
+
+    on_share: Callable[[float], None]
 
     async def __aenter__(self) -> Self:
         """Begin."""
@@ -28,11 +34,12 @@ class Server(Protocol):
         """Wait until it answers; DemoticError where it never will."""
 
 
-@dataclass(frozen=True)
 class Joined:
-    """`Server` of an address: nothing is started and nothing is ended."""
+    """`Server` of an address: nothing is started, loaded or ended."""
 
-    address: Endpoint
+    def __init__(self, address: Endpoint) -> None:
+        self.address = address
+        self.on_share: Callable[[float], None] = lambda _share: None
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,7 +51,7 @@ class Joined:
 
     def of(self, model: str | None) -> Joined:
         """The same, where `model` answers; None is the first one that it has."""
-        return replace(self, address=replace(self.address, model=model or ""))
+        return Joined(replace(self.address, model=model or ""))
 
     async def endpoint(self) -> Endpoint:
         """The address as it is: whether somebody answers there shows with the first request."""

@@ -9,15 +9,17 @@ import re
 import secrets
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self
 
 from runtime.errors import DemoticError
 from tui.events import Endpoint
+from tui.loading import watch
 from tui.words import _
 
 _READY = re.compile(r"demotic serves .* at (http://\S+)/v1(?: |$)")
+_LOADS = re.compile(r"demotic loads .*; port (\d+) tells how far that is$")
 _FAULT_PREFIX = "demotic: "
 _MAX_LINE_BYTES = 2**20
 _STOP_SECONDS = 5.0
@@ -26,8 +28,8 @@ _STOP_SECONDS = 5.0
 class PrivateServer:
     """A server for `model` (None: the default one) that runs while this context manager is entered.
 
-    Entering returns at once; `endpoint` waits until the model is loaded. The child ends with this process, also where
-    that is killed (`tui/child.py`).
+    Entering returns at once; `endpoint` waits until the model is loaded. Meanwhile `on_share`, which is set before, is
+    told how much of it is, from 0 to 1. The child ends with this process, also where that is killed (`tui/child.py`).
     """
 
     def __init__(self, model: str | None) -> None:
@@ -35,6 +37,8 @@ class PrivateServer:
         # In the environment, since everyone on the machine can read a command line.
         self._api_key = secrets.token_urlsafe(32)
         self._draining: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self.on_share: Callable[[float], None] = lambda _share: None
 
     async def __aenter__(self) -> Self:
         model = [self._model] if self._model is not None else []
@@ -55,8 +59,10 @@ class PrivateServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._draining is not None:
-            self._draining.cancel()
+        for task in (self._draining, self._watching):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
@@ -73,10 +79,16 @@ class PrivateServer:
         """
         told: list[str] = []
         async for line in self._lines():
-            if ready := _READY.match(line):
+            if loads := _LOADS.match(line):
+                there = Endpoint(f"http://127.0.0.1:{loads[1]}", self._api_key)
+                self._watching = asyncio.create_task(watch(there, self.on_share))
+            elif ready := _READY.match(line):
+                if self._watching is not None:
+                    self._watching.cancel()
                 self._draining = asyncio.create_task(self._drain())
                 return Endpoint(ready[1], self._api_key, tuple(told))
-            told.append(line)
+            else:
+                told.append(line)
         raise _start_fault(told, await self._process.wait())
 
     async def _lines(self) -> AsyncIterator[str]:

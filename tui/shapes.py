@@ -99,6 +99,9 @@ class ModelDetails(msgspec.Struct):
     """What demotic's server says of a model beside OpenAI's fields."""
 
     capabilities: list[str] = []  # msgspec copies it
+    progress: float | None = None
+    device: str | None = None
+    context_length: int | None = None
 
 
 class Model(msgspec.Struct):

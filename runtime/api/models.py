@@ -16,6 +16,7 @@ from runtime.api.schemas.models import (
 )
 from runtime.engine.pool import ModelPool
 from runtime.errors import AdapterNotFound, ModelNotFound
+from runtime.hardware.choice import device_of
 
 router = APIRouter(tags=["models"])
 
@@ -80,6 +81,8 @@ async def _bodies(name: str, pool: ModelPool) -> list[ModelBody]:
     card, loaded, adapters = await pool.card(name), pool.loaded(name), pool.adapters(name)
     details = ModelDetails(
         status=pool.states()[name],
+        progress=pool.progress(name),
+        device=device_of(loaded.plan) if loaded else None,
         capabilities=list(card.capabilities),
         languages=list(card.file.entry.languages) if card.file.entry else [],
         license=card.file.license or card.header.license,

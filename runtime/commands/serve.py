@@ -202,6 +202,8 @@ async def _run(listener: socket.socket, pool: ModelPool, server: DrainingServer)
     # It answers while the models are loaded: /health tells how far that is, and other requests wait for it.
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     loading = asyncio.create_task(pool.preload())
+    port = listener.getsockname()[1]
+    print(f"demotic loads {pool.names[0]}; port {port} tells how far that is", file=sys.stderr)  # noqa: T201
     await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
     if loading.done() and loading.exception() is None:
         print(f"demotic serves {', '.join(pool.names)} at {url_of(listener)}/v1 (Ctrl-C stops it)", file=sys.stderr)  # noqa: T201

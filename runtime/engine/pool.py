@@ -193,6 +193,11 @@ class ModelPool:
         """What has become of each model. "failed": it died, or could not be loaded; the next request tries again."""
         return {name: self._state(served) for name, served in self._served.items()}
 
+    def progress(self, name: str) -> float | None:
+        """How much of a served model is loaded, from 0 to 1, while it is being loaded; else None."""
+        served = self._served[name]
+        return served.share if served.loading is not None else None
+
     def statistics(self) -> dict[str, ModelStatistics]:
         """What each model's processes have done, and what the present one holds."""
         return {name: self._statistics(served) for name, served in self._served.items()}
@@ -257,13 +262,20 @@ class ModelPool:
                 plan = await self._make_room(served, card)
                 served.restarts += served.has_died
                 served.has_died = False
-                model = await asyncio.to_thread(self._loader.start, card, plan, lambda _share: not self._is_closing)
+                progress = functools.partial(self._note_share, served)
+                model = await asyncio.to_thread(self._loader.start, card, plan, progress)
                 served.take(model)
         except DemoticError as fault:
             served.fail(fault, time.monotonic())
             raise
         finally:
             served.loading = None
+            served.share = 0.0
+
+    def _note_share(self, served: Served, share: float) -> bool:
+        """Note how much is loaded, from the thread that loads, and say whether to go on."""
+        served.share = share
+        return not self._is_closing
 
     async def _make_room(self, served: Served, card: ModelCard) -> Plan:
         """The plan for a model, once as many others are unloaded as it takes."""

@@ -34,7 +34,7 @@ class ModelStatistics:
 class Served:
     """One name, and what has become of its model.
 
-    `card` is what was last known of its file.
+    `card` is what was last known of its file. `share` is how much of it is loaded, from 0 to 1, while it is `loading`.
     `claims` counts requests that ask for the model or hold it, `num_waiting` those that wait for it to be loaded,
     `deaths` those of its process in a row. `fault` is why it could not be loaded, or died; None when it is loaded
     again. `client` is that of the model, or of the one before, which is no more; `past` is what those before it have
@@ -45,6 +45,7 @@ class Served:
     card: ModelCard | None = None
     model: Model | None = None
     loading: asyncio.Task[None] | None = None
+    share: float = 0.0
     claims: int = 0
     num_waiting: int = 0
     loaded_at: float = 0.0

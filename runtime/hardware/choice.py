@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from runtime.config import EngineConfig
 from runtime.hardware.encoder_plan import plan_encoder
+from runtime.hardware.ggml import card_backend
 from runtime.hardware.plan import Plan, plan
 from runtime.hardware.probe import Machine
 from runtime.hardware.seq2seq_plan import plan_seq2seq
 from runtime.models.encoding import Encoding
 from runtime.models.header import ModelShape
 from runtime.models.seq2seq import SEQ2SEQ
+
+
+def device_of(plan: Plan) -> str:
+    """What computes a model that is run so: "cpu", or the kind of card, such as "cuda", that has some of its layers."""
+    return (card_backend() or "cpu").lower() if plan.gpu_layers else "cpu"
 
 
 def plan_for(machine: Machine, shape: ModelShape, limits: EngineConfig, encoding: Encoding | None) -> Plan:

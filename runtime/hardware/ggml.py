@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +68,13 @@ def read_build() -> LlamaBuild:
     except (ImportError, OSError, RuntimeError, AttributeError) as fault:
         return LlamaBuild(fault=f"llama_cpp cannot be imported: {fault}")
     return LlamaBuild(version=llama_cpp.__version__, cpu_features=parse_features(info), devices=_read_devices())
+
+
+@cache
+def card_backend() -> str | None:
+    """The backend of the devices that llama.cpp gives layers to, such as "CUDA"; None where it sees none."""
+    types = {device.type: device.backend for device in reversed(_read_devices())}
+    return types.get("gpu") or types.get("igpu")
 
 
 def try_build(run: Runner) -> str:

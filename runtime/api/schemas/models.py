@@ -15,6 +15,8 @@ class ModelDetails(BaseModel):
     """What OpenAI's shape has no place for. Languages are ISO 639-3 with the script's ISO 15924 code."""
 
     status: ModelState
+    progress: float | None = Field(description="While it is loading, how much is loaded, from 0 to 1; else null.")
+    device: str | None = Field(description="What computes it, such as `cpu` or `cuda`; null while it is not loaded.")
     capabilities: list[str] = Field(
         description="What it was made for: chat, completion; embedding, rerank, score, classify."
     )

@@ -29,11 +29,13 @@ async def test_a_model_is_loaded_and_unloaded_and_says_so(models: dict[str, Path
         listed = (await endpoint.http.get("/v1/models")).json()["data"]
         assert [model["demotic"]["status"] for model in listed] == ["unloaded", "unloaded"]
         assert listed[0]["demotic"]["context_length"] is None
+        assert (listed[0]["demotic"]["device"], listed[0]["demotic"]["progress"]) == (None, None)
         assert listed[0]["demotic"]["trained_context_length"] == 4096
         assert listed[0]["demotic"]["size_bytes"] == models["first"].stat().st_size
         status, model = await tell(endpoint, "load", model="second")
         assert (status, model["id"], model["demotic"]["status"]) == (200, "second", "ready")
         assert model["demotic"]["context_length"] == 2048
+        assert (model["demotic"]["device"], model["demotic"]["progress"]) == ("cpu", None)
         assert await endpoint.states() == {"first": "unloaded", "second": "ready"}
         worker = await endpoint.worker("second")
         status, model = await tell(endpoint, "unload", model="second")

@@ -95,6 +95,8 @@ def test_a_model_tells_what_it_can_and_whether_it_is_loaded(client: openai.OpenA
     chat, base = ((model.model_extra or {})["demotic"] for model in client.models.list())
     assert chat == {
         "status": "ready",
+        "progress": None,
+        "device": "cpu",
         "capabilities": ["chat", "completion"],
         "languages": ["eng_Latn"],
         "license": "Apache-2.0",

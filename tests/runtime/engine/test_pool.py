@@ -521,3 +521,17 @@ async def test_a_client_is_known_by_the_name_it_serves_until_another_takes_its_p
     second = client_of(await pool.get("a"))
     assert (pool.name_of(first), pool.name_of(second)) == (None, "a")
     await pool.close()
+
+
+async def test_how_much_is_loaded_is_told_while_it_is() -> None:
+    loader = FakeLoader()
+    loader.may_load.clear()
+    pool = ModelPool(["a", "b"], loader, PoolConfig())
+    assert pool.progress("a") is None
+    loading = asyncio.create_task(pool.get("a"))
+    await until(lambda: pool.progress("a") == 0.5)
+    assert pool.progress("b") is None
+    loader.may_load.set()
+    await loading
+    assert pool.progress("a") is None
+    await pool.close()

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from runtime.config import EngineConfig
 from runtime.errors import ConfigurationInvalid, ModelLoadFailed
+from runtime.hardware import ggml
+from runtime.hardware.choice import device_of
 from runtime.hardware.plan import Plan, plan
 from runtime.hardware.probe import Machine, NvidiaCard
 from runtime.models.inspect import ModelShape
@@ -246,3 +248,19 @@ def test_a_larger_card_never_takes_fewer_layers(
     assert after.context_length >= before.context_length
     if after.context_length == before.context_length:
         assert after.gpu_layers >= before.gpu_layers
+
+
+@pytest.mark.parametrize(
+    ("here", "model", "expected"),
+    [(CUDA_24, LLAMA_1B, "cuda"), (M2, LLAMA_1B, "metal"), (CUDA_24, None, "cpu"), (LAPTOP, LLAMA_1B, "cpu")],
+)
+def test_the_device_is_that_of_the_layers(
+    here: Machine, model: ModelShape | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = plan(here if model else LAPTOP, model or LLAMA_1B, LIMITS)
+    monkeypatch.setattr(ggml, "_read_devices", lambda: here.llama.devices)
+    ggml.card_backend.cache_clear()
+    try:
+        assert device_of(planned) == expected
+    finally:
+        ggml.card_backend.cache_clear()
