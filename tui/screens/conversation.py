@@ -15,17 +15,17 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.worker import Worker, WorkerCancelled
 
-from runtime.chat.template import Message
 from runtime.chat.tools.approval import Verdict
 from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.sources.base import OfferedTool
 from runtime.config import RunConfig
 from runtime.errors import DemoticError
-from tui.answers import HttpAnswers
 from tui.client import ChatClient
 from tui.commands import registry
 from tui.commands.command import Command
+from tui.dialogue import Dialogue
 from tui.events import AnswerFailed
+from tui.faults import OVERFLOW
 from tui.reply import Reply
 from tui.tools import ChatTools
 from tui.widgets.card import CallCard
@@ -41,12 +41,11 @@ if TYPE_CHECKING:
     from tui.app import ChatApp
 
 _ANSWER = "answer"
-_OVERFLOW = "context_length_exceeded"
 # A key that was on its way to the prompt is no answer to a question that has just come up.
 _SETTLE_SECONDS = 0.5
 
 _NEXT_STEPS = {
-    _OVERFLOW: mark("Ctrl-N starts a new conversation."),
+    OVERFLOW: mark("Ctrl-N starts a new conversation."),
     "server_unreachable": mark("Ctrl-Q quits; then start the chat again."),
 }
 _ANOTHER_STEP = mark("Say it again, or say something else.")
@@ -70,10 +69,9 @@ class ConversationScreen(Screen[None]):
     def __init__(self, tools: ChatTools, config: RunConfig, *, model_name: str, message: str | None) -> None:
         super().__init__()
         self._tools = tools
-        self._config = config
+        self._dialogue = Dialogue(tools, config)
         self._first_message = message
         self._client: ChatClient | None = None
-        self._turns: list[Message] = []
         self._reply: Reply | None = None
         self._waiting: deque[Said] = deque()
         self.set_reactive(ConversationScreen.model_name, model_name)
@@ -163,7 +161,7 @@ class ConversationScreen(Screen[None]):
         for worker in self.workers.cancel_group(self, _ANSWER):
             with suppress(WorkerCancelled):
                 await worker.wait()
-        self._turns = []
+        self._dialogue.forget()
         self._waiting.clear()
         self.figures = ""
         await self.transcript.remove_children()
@@ -195,28 +193,21 @@ class ConversationScreen(Screen[None]):
 
     @work(group=_ANSWER, exclusive=True)
     async def _answer(self, client: ChatClient, said: Said) -> None:
-        turns = [*self._turns, Message("user", said.text)]
-        num_before = len(turns)
         self.figures = ""
         self._reply = reply = Reply(self.transcript, said)
         try:
-            async with aclosing(self._tools.answer(HttpAnswers(client, self._config), turns)) as events:
+            async with aclosing(self._dialogue.answer(client, said.text)) as events:
                 async for event in events:
                     await reply.show(event)
             self.figures = reply.figures
         except AnswerFailed as fault:
             step = _(_NEXT_STEPS.get(fault.code or "", _ANOTHER_STEP))
             await self.transcript.fail(f"{fault} {step}")
-            if fault.code == _OVERFLOW:
-                del turns[num_before:]
         except asyncio.CancelledError:
             self.figures = _("stopped")
             raise
         finally:
             await reply.finish()
-            # A question without any answer is not kept: many templates refuse two questions in a row.
-            if len(turns) > num_before:
-                self._turns = turns
 
     async def ask(self, tool: OfferedTool, call: ToolCall) -> Verdict:
         """Have the person decide on a call, whose card is the last one."""
