@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from runtime.chat.reasoning import Piece
 from runtime.chat.template import Message
@@ -15,7 +16,7 @@ from runtime.chat.tools.use import ToolUse
 from runtime.config import RunConfig
 from tui.client import ChatClient
 from tui.events import AnswerFailed, AnswerFinished
-from tui.shapes import CallDelta, body_of
+from tui.shapes import CallDelta, Usage, body_of
 from tui.words import _
 
 # An answer that ends with calls has come to its own end.
@@ -39,7 +40,9 @@ class HttpAnswers:
         """
         started = time.perf_counter()
         first: float | None = None
-        num_characters, num_tokens, num_pieces, reason = 0, 0, 0, ""
+        num_characters, reason = 0, ""
+        usage = Usage()
+        times: list[float] = []
         calls = _Calls()
         async with aclosing(self._client.chunks(body_of(messages, tools, self._config, self._client.model))) as chunks:
             async for chunk in chunks:
@@ -49,20 +52,29 @@ class HttpAnswers:
                         first = time.perf_counter()
                     if delta.content:
                         num_characters += len(delta.content)
-                        num_pieces += 1
+                        times.append(time.perf_counter())
                         yield Piece("content", delta.content)
                     for call in delta.tool_calls or ():
                         calls.push(call)
                     reason = choice.finish_reason or reason
                 if chunk.usage is not None:
-                    num_tokens = chunk.usage.completion_tokens
+                    usage = chunk.usage
         ended = time.perf_counter()
         first = first if first is not None else ended
         if reason in _OWN_ENDS:
             reason = "stop"
             for found in calls.read(tools.allowed):
                 yield found
-        yield AnswerFinished(reason, num_tokens or num_pieces, num_characters, first - started, ended - first)
+        yield AnswerFinished(
+            reason,
+            usage.completion_tokens or len(times),
+            num_characters,
+            first - started,
+            ended - first,
+            num_prompt_tokens=usage.prompt_tokens,
+            gaps=tuple(after - before for before, after in pairwise(times)),
+            text=usage.demotic,
+        )
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 from contextlib import aclosing
@@ -35,11 +36,14 @@ def chat(
     settings: ToolSettings | None = None,
     screen: Screen | None = None,
     join: Joined | None = None,
+    *,
+    plain: bool = False,
 ) -> int:
     """Open the chat with `model` and the tools of `settings`, and say `message` first.
 
-    `join` is a server that runs already; without it the chat starts its own. The exit status is 3 where there
-    is no terminal and a tool was denied that nobody approved.
+    `plain` is without a screen, as on a dumb terminal: line by line. `join` is a server that runs already; without it
+    the chat starts its own. The exit status is 3 where there is no terminal and a tool was denied that nobody approved,
+    and 1 where a line that was piped in had no answer.
 
     Raises:
         InvalidRequest: there is no terminal, and neither a message nor a piped one.
@@ -49,8 +53,14 @@ def chat(
         model, message = None, model
     message = message if message and message.strip() else None
     server: Server = PrivateServer(model) if join is None else join.of(model)
-    if _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
-        screen = screen or Screen.chosen()
+    has_terminal = _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
+    screen = screen or Screen.chosen()
+    if plain or (has_terminal and os.environ.get("TERM") == "dumb"):
+        from tui.plain.running import run_plain
+
+        use(screen.language)
+        return asyncio.run(run_plain(server, message and _checked(message), settings))
+    if has_terminal:
         use(screen.language)
         asyncio.run(_open(model, message and _checked(message), settings, screen, server))
         return 0

@@ -42,6 +42,8 @@ Examples:
 
   demotic chat qwen3-0.6b --tools-file ./tools.toml --approve time_get_current_time
 
+  demotic chat --plain < questions.txt
+
   echo "Kio estas la ĉefurbo de Francio?" | demotic chat gemma-3-270m
 """
 
@@ -69,6 +71,13 @@ def _chat(
     ] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Send the key to another machine also without encryption.")
+    ] = False,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain",
+            help="Line by line, without a screen: for pipes, dumb terminals (TERM=dumb chooses it) and screen readers.",
+        ),
     ] = False,
     tools: Tools = False,
     tools_file: ToolsFile = None,
@@ -103,4 +112,4 @@ def _chat(
 
         settings = ToolSettings.read(tools_file).approving(tuple(approve or ()))
     screen = Screen.chosen(language=interface_language, bidi=bidi)
-    raise typer.Exit(chat(model, message, settings, screen, join))
+    raise typer.Exit(chat(model, message, settings, screen, join, plain=plain))

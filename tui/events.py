@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from runtime.errors import DemoticError
+from tui.shapes import TextUsage
 from tui.words import _, plural
 
 
@@ -33,7 +34,8 @@ class Endpoint:
 class AnswerFinished:
     """`runtime.chat.tools.loop.TurnEnd` of an answer that was not broken off; times in seconds, on this side.
 
-    Where the endpoint counts no tokens, `num_tokens` is how many pieces came.
+    Where the endpoint counts no tokens, `num_tokens` is how many pieces came, and `num_prompt_tokens` is 0. `gaps` are
+    the times between the pieces, and `text` is what demotic's server says beside OpenAI's fields.
     """
 
     reason: str
@@ -41,6 +43,9 @@ class AnswerFinished:
     num_characters: int
     first_token_seconds: float
     decode_seconds: float
+    num_prompt_tokens: int = 0
+    gaps: tuple[float, ...] = ()
+    text: TextUsage | None = None
 
     @property
     def seconds(self) -> float:

@@ -63,10 +63,21 @@ class Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
+class TextUsage(msgspec.Struct, frozen=True):
+    """What demotic's server says of the text of an answer: languages as `bul_Cyrl`, and tokens of context left."""
+
+    prompt_language: str | None = None
+    answer_language: str | None = None
+    blocked_tokens: int | None = None
+    context_left: int | None = None
+
+
 class Usage(msgspec.Struct):
     """Tokens of an answer."""
 
     completion_tokens: int = 0
+    prompt_tokens: int = 0
+    demotic: TextUsage | None = None
 
 
 class Error(msgspec.Struct):
@@ -109,6 +120,12 @@ class Model(msgspec.Struct):
 
     id: str
     demotic: ModelDetails | None = None
+    max_model_len: int | None = None  # vLLM's
+
+    @property
+    def context_length(self) -> int | None:
+        """Tokens that a request may hold, where it is known."""
+        return self.demotic.context_length if self.demotic is not None else self.max_model_len
 
     @property
     def can_talk(self) -> bool:

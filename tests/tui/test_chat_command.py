@@ -99,7 +99,7 @@ def test_ctrl_c_without_a_terminal_stops_the_answer_and_the_server() -> None:
 class Terminal:
     """`demotic chat` on a pseudo-terminal, from its outer side."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, **environment: str) -> None:
         self.outer, self.inner = pty.openpty()
         ioctl(self.inner, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
         self.before = termios.tcgetattr(self.inner)
@@ -110,7 +110,7 @@ class Terminal:
             stdout=self.inner,
             stderr=self.inner,
             start_new_session=True,
-            env=os.environ | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"},
+            env=os.environ | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"} | environment,
         )
 
     def read_until(self, text: str, seconds: float = 90) -> None:

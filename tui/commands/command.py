@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tui.plain.chat import PlainChat
     from tui.screens.conversation import ConversationScreen
 
 
@@ -16,11 +17,13 @@ class Command:
 
     `help` and `argument`, which says what is to stand behind the name, are English texts, marked for the catalogues;
     they are looked up where they are shown. `action` runs beside the screen, so it may wait; what it raises of
-    `DemoticError` is told in the conversation. `complete` gives what may stand behind the name, the likeliest first.
+    `DemoticError` is told in the conversation. `plain` is the same where there is no screen; None where it makes no
+    sense without one. `complete` gives what may stand behind the name, the likeliest first.
     """
 
     name: str
     help: str
     action: Callable[[ConversationScreen, str], Awaitable[None]]
     argument: str = ""
+    plain: Callable[[PlainChat, str], Awaitable[None]] | None = None
     complete: Callable[[ConversationScreen], Sequence[str]] | None = None

@@ -6,48 +6,58 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tui.commands.command import Command
+from tui.commands.host import Host
 from tui.words import LANGUAGES, _, checked, mark
 
 if TYPE_CHECKING:
+    from tui.plain.chat import PlainChat
     from tui.screens.conversation import ConversationScreen
 
 
 def help_command(commands: Iterable[Command]) -> Command:
     """The command that tells of `commands`, which are looked at when it is asked for."""
 
-    async def tell_commands(screen: ConversationScreen, _argument: str) -> None:
-        heads = {
-            command.name: f"/{command.name} {_(command.argument) if command.argument else ''}" for command in commands
-        }
-        lines = [f"{heads[command.name].rstrip()}: {_(command.help)}" for command in commands]
-        await screen.transcript.tell("\n".join([*lines, _("Two slashes say a line that begins with one.")]))
+    async def tell(host: Host, told: Iterable[Command]) -> None:
+        lines = [f"{_head(command)}: {_(command.help)}" for command in told]
+        await host.tell("\n".join([*lines, _("Two slashes say a line that begins with one.")]))
 
-    return Command("help", mark("tell all commands"), tell_commands)
+    async def tell_all(screen: ConversationScreen, _argument: str) -> None:
+        await tell(screen, commands)
+
+    async def tell_plain(chat: PlainChat, _argument: str) -> None:
+        await tell(chat, [command for command in commands if command.plain is not None])
+
+    return Command("help", mark("tell all commands"), tell_all, plain=tell_plain)
 
 
-async def _start_anew(screen: ConversationScreen, _argument: str) -> None:
-    await screen.action_start_anew()
+def _head(command: Command) -> str:
+    return f"/{command.name} {_(command.argument)}" if command.argument else f"/{command.name}"
 
 
-async def _show_in(screen: ConversationScreen, code: str) -> None:
+async def _start_anew(host: Host, _argument: str) -> None:
+    await host.start_anew()
+
+
+async def _show_in(host: Host, code: str) -> None:
     if code:
-        screen.app.show_in(checked(code))
+        host.show_in(checked(code))
         return
-    await screen.transcript.tell(" · ".join(f"{code}: {name}" for code, name in LANGUAGES.items()))
+    await host.tell(" · ".join(f"{code}: {name}" for code, name in LANGUAGES.items()))
 
 
-async def _quit(screen: ConversationScreen, _argument: str) -> None:
-    await screen.app.action_quit()
+async def _quit(host: Host, _argument: str) -> None:
+    await host.quit()
 
 
 GENERAL = (
-    Command("new", mark("begin a new conversation"), _start_anew),
+    Command("new", mark("begin a new conversation"), _start_anew, plain=_start_anew),
     Command(
         "language",
         mark("show the chat in this language"),
         _show_in,
         argument=mark("CODE"),
         complete=lambda _screen: tuple(LANGUAGES),
+        plain=_show_in,
     ),
-    Command("quit", mark("leave the chat"), _quit),
+    Command("quit", mark("leave the chat"), _quit, plain=_quit),
 )

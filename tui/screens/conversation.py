@@ -156,7 +156,23 @@ class ConversationScreen(Screen[None]):
             return
         self.workers.cancel_group(self, _ANSWER)
 
+    async def tell(self, text: str) -> None:
+        """Show a notice."""
+        await self.transcript.tell(text)
+
+    def show_in(self, language: str) -> None:
+        """Show the interface in another language."""
+        self.app.show_in(language)
+
+    async def quit(self) -> None:
+        """Leave the chat."""
+        await self.app.action_quit()
+
     async def action_start_anew(self) -> None:
+        """Forget the conversation."""
+        await self.start_anew()
+
+    async def start_anew(self) -> None:
         """Forget the conversation."""
         for worker in self.workers.cancel_group(self, _ANSWER):
             with suppress(WorkerCancelled):

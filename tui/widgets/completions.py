@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from tui.laid import Laid
-from tui.widgets.message import shown
+from tui.shown import shown
 
 _MOST_ROWS = 8
 

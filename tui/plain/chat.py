@@ -1,0 +1,205 @@
+"""The chat line by line: what is read, said, commanded and shown."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from runtime.chat.reasoning import Piece
+from runtime.chat.tools.approval import UNAPPROVED, Verdict
+from runtime.chat.tools.call import ToolCall
+from runtime.chat.tools.loop import CallAsked, CallEnded
+from runtime.chat.tools.showing import described, lines_of
+from runtime.chat.tools.sources.base import OfferedTool
+from runtime.errors import DemoticError
+from tui.client import ChatClient
+from tui.commands import registry
+from tui.dialogue import Dialogue
+from tui.events import AnswerFailed
+from tui.faults import OVERFLOW
+from tui.joining import Server
+from tui.plain.lines import Lines
+from tui.shown import shown
+from tui.tools import ChatTools
+from tui.words import _, mark, use
+
+_NEXT_STEPS = {OVERFLOW: mark("/new begins a new conversation.")}
+_VERDICTS: dict[str, Verdict] = {"o": "once", "1": "once", "a": "always", "2": "always", "d": "deny", "3": "deny"}
+# The exit status where a piped message had no answer.
+FAILED = 1
+
+
+class PlainChat:
+    """One chat, to be run once. What is said and what lists tell is standard output, all else standard error.
+
+    `is_asking`: somebody is at a terminal, who is shown where to write and asked about tools.
+    """
+
+    def __init__(self, server: Server, tools: ChatTools, lines: Lines, *, is_asking: bool) -> None:
+        self._server = server
+        self._tools = tools
+        self._lines = lines
+        self._is_asking = is_asking
+        self._dialogue = Dialogue(tools)
+        self._client: ChatClient | None = None
+        self._answering: asyncio.Task[None] | None = None
+        self._is_leaving = self._is_stopped = False
+        self._status = 0
+
+    async def run(self, message: str | None) -> int:
+        """Say `message`, and then what is read, until that ends; the exit status.
+
+        Raises:
+            DemoticError: there is no endpoint.
+        """
+        if self._is_asking:
+            self._say(_("loading …"))
+        endpoint = await self._server.endpoint()
+        for notice in endpoint.notices:
+            self._say(notice)
+        await self._tools.open(self._ask if self._is_asking else None)
+        async with ChatClient(endpoint) as self._client:
+            name = await self._client.model_name()
+            if self._is_asking:
+                self._say(_("{model} is ready. /help tells all commands; Ctrl-D quits.").format(model=name))
+            if message is not None:
+                await self._answer(message)
+            while not self._is_leaving and (text := await self._read()) is not None:
+                await self._take(text)
+        return self._status or (UNAPPROVED if self._tools.num_unasked else 0)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is something that answers."""
+        return self._client is not None
+
+    def interrupt(self) -> bool:
+        """Stop the answer that is coming; False where none is."""
+        if self._answering is None:
+            return False
+        self._is_stopped = True
+        self._answering.cancel()
+        return True
+
+    def remind(self) -> None:
+        """Tell how to leave, and where to write."""
+        self._say("\n" + _("Ctrl-D quits."))
+        self._show_prompt()
+
+    async def tell(self, text: str) -> None:
+        """Print what a command tells."""
+        print(shown(text), flush=True)  # noqa: T201
+
+    async def choose(self, title: str, rows: Sequence[str]) -> int | None:
+        """Print a list, and take a number; None where there is none of it."""
+        await self.tell("\n".join([title, *(f"{number}. {row}" for number, row in enumerate(rows, 1))]))
+        self._write(_("Number:") + " " if self._is_asking else "")
+        line = (await self._lines.read() or b"").decode(errors="replace").strip()
+        number = int(line) if line.isdecimal() else 0
+        return number - 1 if 1 <= number <= len(rows) else None
+
+    async def start_anew(self) -> None:
+        """Forget the conversation."""
+        self._dialogue.forget()
+
+    def show_in(self, language: str) -> None:
+        """Use another language from now on."""
+        use(language)
+
+    async def quit(self) -> None:
+        """Read no further."""
+        self._is_leaving = True
+
+    async def _read(self) -> str | None:
+        """What is to be said or done: a line or, where it ends with a backslash, several; None at the end of input."""
+        told: list[str] = []
+        self._show_prompt()
+        while (line := await self._lines.read()) is not None:
+            try:
+                text = line.decode()
+            except UnicodeDecodeError:
+                self._fail(_("That is not UTF-8 text."))
+                told = []
+                self._show_prompt()
+                continue
+            if not text.endswith("\\"):
+                return "\n".join([*told, text])
+            told.append(text[:-1])
+        return "\n".join(told) or None
+
+    async def _take(self, text: str) -> None:
+        if not text.strip():
+            return
+        called = registry.called(text)
+        if called is None:
+            await self._answer(registry.said(text))
+            return
+        name, argument = called
+        command = registry.COMMANDS.get(name)
+        if command is None:
+            self._fail(_("There is no command /{name}.").format(name=name) + " " + _("/help tells all commands."))
+        elif command.plain is None:
+            self._fail(_("/{name} needs the chat with a screen.").format(name=name))
+        else:
+            try:
+                await command.plain(self, argument)
+            except DemoticError as fault:
+                self._fail(str(fault))
+
+    async def _answer(self, text: str) -> None:
+        self._is_stopped = False
+        self._answering = asyncio.create_task(self._stream(text))
+        try:
+            await self._answering
+        except asyncio.CancelledError:
+            if not self._is_stopped:
+                raise
+            self._say("\n" + _("stopped"))
+        except AnswerFailed as fault:
+            step = _NEXT_STEPS.get(fault.code or "")
+            self._fail(f"\n{fault} {_(step) if step else ''}".rstrip())
+        finally:
+            self._answering = None
+
+    async def _stream(self, text: str) -> None:
+        if self._client is None:
+            raise RuntimeError("nobody answers yet")
+        async with aclosing(self._dialogue.answer(self._client, text)) as events:
+            async for event in events:
+                match event:
+                    case Piece(kind="content", text=piece):
+                        self._write(shown(piece))
+                    case CallAsked() | CallEnded():
+                        for line in lines_of(event):
+                            self._say(line)
+        self._write("\n")
+
+    async def _ask(self, tool: OfferedTool, call: ToolCall) -> Verdict:
+        hint = " " + _("It says that it only reads.") if tool.is_read_only else ""
+        self._say(f"{described(call)}: {_('may it run?')}{hint}")
+        while True:
+            self._say(f"o/1 {_('once')} · a/2 {_('always for this tool')} · d/3 {_('deny')}")
+            line = await self._lines.read()
+            if line is None:
+                return "deny"
+            if (verdict := _VERDICTS.get(line.decode(errors="replace").strip().casefold())) is not None:
+                return verdict
+
+    def _show_prompt(self) -> None:
+        if self._is_asking:
+            self._write(_("You:") + " ")
+
+    def _fail(self, text: str) -> None:
+        """Tell what went wrong; those who cannot be told see it by the exit status."""
+        self._say(text)
+        if not self._is_asking:
+            self._status = FAILED
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def _say(self, text: str) -> None:
+        print(shown(text), file=sys.stderr, flush=True)  # noqa: T201
