@@ -24,11 +24,12 @@ _OWN_ENDS = {"stop", "tool_calls", "function_call"}
 
 
 class HttpAnswers:
-    """`runtime.chat.tools.loop.Answers` of an endpoint."""
+    """`runtime.chat.tools.loop.Answers` of an endpoint; with `goes_on` the last turn, an answer, goes on."""
 
-    def __init__(self, client: ChatClient, config: RunConfig) -> None:
+    def __init__(self, client: ChatClient, config: RunConfig, *, goes_on: bool = False) -> None:
         self._client = client
         self._config = config
+        self._goes_on = goes_on
 
     async def answer(
         self, messages: Sequence[Message], tools: ToolUse
@@ -44,12 +45,20 @@ class HttpAnswers:
         usage = Usage()
         times: list[float] = []
         calls = _Calls()
-        async with aclosing(self._client.chunks(body_of(messages, tools, self._config, self._client.model))) as chunks:
+        body = body_of(messages, tools, self._config, self._client.model)
+        if self._goes_on:
+            # As vLLM and others name it; endpoints that do not know it begin another answer or refuse.
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
+            self._goes_on = False
+        async with aclosing(self._client.chunks(body)) as chunks:
             async for chunk in chunks:
                 for choice in chunk.choices:
                     delta = choice.delta
-                    if first is None and (delta.content or delta.tool_calls):
+                    if first is None and (delta.content or delta.reasoning_content or delta.tool_calls):
                         first = time.perf_counter()
+                    if delta.reasoning_content:
+                        times.append(time.perf_counter())
+                        yield Piece("reasoning", delta.reasoning_content)
                     if delta.content:
                         num_characters += len(delta.content)
                         times.append(time.perf_counter())

@@ -13,6 +13,8 @@ from runtime.config import RunConfig
 from runtime.errors import DemoticError
 from tui.client import ChatClient
 from tui.events import Endpoint
+from tui.history.resuming import Resume
+from tui.keeper import Keeper
 from tui.screens.conversation import ConversationScreen
 from tui.terminal import Terminal
 from tui.tools import ChatTools
@@ -23,7 +25,8 @@ from tui.words import LANGUAGES, Worded, mark, use, used
 class ChatApp(App[None]):
     """The chat over the endpoint that `connect` gives once it is ready; until then messages wait.
 
-    `tools` are those that the model may call. After it has run, `start_fault` tells why there was no endpoint.
+    `tools` are those that the model may call. `keeper` is what remembers; without one nothing is kept. `resume` says
+    which conversation comes first. After it has run, `start_fault` tells why there was no endpoint.
     """
 
     CSS_PATH = "app.tcss"
@@ -44,6 +47,8 @@ class ChatApp(App[None]):
         config: RunConfig | None = None,
         tools: ChatTools | None = None,
         terminal: Terminal | None = None,
+        keeper: Keeper | None = None,
+        resume: Resume = "left",
     ) -> None:
         super().__init__()
         self.start_fault: DemoticError | None = None
@@ -51,8 +56,9 @@ class ChatApp(App[None]):
         self._connect = connect
         self._tools = tools or ChatTools()
         self._client: ChatClient | None = None
+        self._keeper = keeper or Keeper()
         self.conversation = ConversationScreen(
-            self._tools, config or RunConfig(), model_name=model_name, message=message
+            self._tools, config or RunConfig(), self._keeper, model_name=model_name, message=message, resume=resume
         )
 
     def get_default_screen(self) -> ConversationScreen:
@@ -64,9 +70,15 @@ class ChatApp(App[None]):
         self._open()
 
     async def on_unmount(self) -> None:
-        """Give the connections back."""
+        """Give the connections back, and close what is remembered."""
         if self._client is not None:
             await self._client.close()
+        self._keeper.close()
+
+    async def action_quit(self) -> None:
+        """Stop the answer, and leave."""
+        await self.conversation.stop_answering()
+        self.exit()
 
     async def action_copy_or_quit(self) -> None:
         """Copy what is marked or, where nothing is, quit."""

@@ -21,7 +21,10 @@ from runtime.errors import InvalidRequest
 from tui.answers import HttpAnswers
 from tui.client import ChatClient
 from tui.events import AnswerFinished, figures
+from tui.history.opening import open_history
+from tui.history.resuming import Resume
 from tui.joining import Joined, Server
+from tui.keeper import Keeper
 from tui.screen import Screen
 from tui.server import PrivateServer
 from tui.tools import ChatTools
@@ -38,12 +41,15 @@ def chat(
     join: Joined | None = None,
     *,
     plain: bool = False,
+    is_kept: bool = True,
+    resume: Resume = "left",
 ) -> int:
     """Open the chat with `model` and the tools of `settings`, and say `message` first.
 
     `plain` is without a screen, as on a dumb terminal: line by line. `join` is a server that runs already; without it
-    the chat starts its own. The exit status is 3 where there is no terminal and a tool was denied that nobody approved,
-    and 1 where a line that was piped in had no answer.
+    the chat starts its own. What is said on the screen is remembered where `is_kept`, and `resume` says which
+    conversation comes first. The exit status is 3 where there is no terminal and a tool was denied that nobody
+    approved, and 1 where a line that was piped in had no answer.
 
     Raises:
         InvalidRequest: there is no terminal, and neither a message nor a piped one.
@@ -62,7 +68,8 @@ def chat(
         return asyncio.run(run_plain(server, message and _checked(message), settings))
     if has_terminal:
         use(screen.language)
-        asyncio.run(_open(model, message and _checked(message), settings, screen, server))
+        keeper = Keeper(open_history) if is_kept else Keeper()
+        asyncio.run(_open(model, message and _checked(message), settings, screen, server, keeper, resume))
         return 0
     return asyncio.run(_answer_once(_checked(message or _piped_in()), settings, server))
 
@@ -95,7 +102,13 @@ def _checked(message: str) -> str:
 
 
 async def _open(
-    model: str | None, message: str | None, settings: ToolSettings | None, screen: Screen, server: Server
+    model: str | None,
+    message: str | None,
+    settings: ToolSettings | None,
+    screen: Screen,
+    server: Server,
+    keeper: Keeper,
+    resume: Resume,
 ) -> None:
     from tui.app import ChatApp
     from tui.probe import prepared_terminal
@@ -103,7 +116,15 @@ async def _open(
     with prepared_terminal(screen.bidi) as terminal:
         terminal.apply()
         async with server, ChatTools(settings) as tools:
-            app = ChatApp(server.endpoint, model_name=model or "", message=message, tools=tools, terminal=terminal)
+            app = ChatApp(
+                server.endpoint,
+                model_name=model or "",
+                message=message,
+                tools=tools,
+                terminal=terminal,
+                keeper=keeper,
+                resume=resume,
+            )
             await app.run_async()
     if app.start_fault is not None:
         # It was shown, but the application has taken its screen along, and the sentence says what to type next.
@@ -120,21 +141,21 @@ async def _answer_once(message: str, settings: ToolSettings | None, server: Serv
         await tools.open()
         turns: list[AnswerFinished] = []
         num_calls = 0
-        async with (
-            ChatClient(endpoint) as client,
-            aclosing(tools.answer(HttpAnswers(client, RunConfig()), [Message("user", message)])) as events,
-        ):
-            async for event in events:
-                match event:
-                    case Piece(text=text):
-                        sys.stdout.write(text)
-                        sys.stdout.flush()
-                    case AnswerFinished():
-                        turns.append(event)
-                    case CallAsked() | CallEnded():
-                        num_calls += isinstance(event, CallAsked)
-                        for line in lines_of(event):
-                            _tell(line)
+        async with ChatClient(endpoint) as client:
+            await client.model_name()
+            answer = tools.answer(HttpAnswers(client, RunConfig()), [Message("user", message)])
+            async with aclosing(answer) as events:
+                async for event in events:
+                    match event:
+                        case Piece(kind="content", text=text):
+                            sys.stdout.write(text)
+                            sys.stdout.flush()
+                        case AnswerFinished():
+                            turns.append(event)
+                        case CallAsked() | CallEnded():
+                            num_calls += isinstance(event, CallAsked)
+                            for line in lines_of(event):
+                                _tell(line)
         print(flush=True)  # noqa: T201
         _tell(f"[{figures(turns, num_calls)}]")
         return UNAPPROVED if tools.num_unasked else 0

@@ -36,6 +36,8 @@ Examples:
 
   demotic chat smollm2-135m-instruct "What is the capital of France? Answer in one sentence."
 
+  demotic chat --continue
+
   demotic chat --interface-language ar
 
   demotic chat --url http://127.0.0.1:8080 "Dime algo del mar, por favor."
@@ -79,6 +81,15 @@ def _chat(
             help="Line by line, without a screen: for pipes, dumb terminals (TERM=dumb chooses it) and screen readers.",
         ),
     ] = False,
+    continues: Annotated[
+        bool,
+        typer.Option(
+            "--continue",
+            "-c",
+            help="Go on with the last conversation. Without it, only if that was left in the midst of something.",
+        ),
+    ] = False,
+    no_history: Annotated[bool, typer.Option("--no-history", help="Remember nothing of this chat.")] = False,
     tools: Tools = False,
     tools_file: ToolsFile = None,
     approve: Approve = None,
@@ -101,10 +112,16 @@ def _chat(
         ),
     ] = None,
 ) -> None:
+    from runtime.errors import InvalidRequest
     from tui.chat import chat
+    from tui.history.resuming import Resume
     from tui.joining import joined
     from tui.screen import Screen
 
+    if continues and no_history:
+        raise InvalidRequest(
+            "--continue goes on with what --no-history does not read.", remedy="Leave one of them out."
+        )
     join = None if url is None else joined(url, api_key=api_key or "", insecure=insecure)
     settings = None
     if wants_tools(tools, tools_file, says_more=bool(approve)):
@@ -112,4 +129,6 @@ def _chat(
 
         settings = ToolSettings.read(tools_file).approving(tuple(approve or ()))
     screen = Screen.chosen(language=interface_language, bidi=bidi)
-    raise typer.Exit(chat(model, message, settings, screen, join, plain=plain))
+    resume: Resume = "last" if continues else "left"
+    status = chat(model, message, settings, screen, join, plain=plain, is_kept=not no_history, resume=resume)
+    raise typer.Exit(status)

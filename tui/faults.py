@@ -6,13 +6,19 @@ import msgspec
 
 from tui.events import AnswerFailed
 from tui.shapes import Error, Refusal
-from tui.words import _
+from tui.words import _, mark
 
-OVERFLOW = "context_length_exceeded"
 # How others than OpenAI tell that a conversation does not fit: llama-server by a type, vLLM by a sentence.
 _OVERFLOW_TYPE = "exceed_context_size_error"
 _OVERFLOW_SENTENCE = "maximum context length"
 _MAX_SENTENCE = 500
+
+OVERFLOW = "context_length_exceeded"
+_NEXT_STEPS = {
+    OVERFLOW: mark("Ctrl-N starts a new conversation."),
+    "server_unreachable": mark("Ctrl-Q quits; then start the chat again."),
+}
+_ANOTHER_STEP = mark("Say it again, or say something else.")
 
 
 def refused(status: int, body: bytes) -> AnswerFailed:
@@ -40,3 +46,8 @@ def fault_in(error: Error | str) -> AnswerFailed:
     if error.type == _OVERFLOW_TYPE or _OVERFLOW_SENTENCE in error.message:
         code = OVERFLOW
     return AnswerFailed(error.message[:_MAX_SENTENCE], code)
+
+
+def next_step(fault: AnswerFailed) -> str:
+    """What the person can do after an answer that failed."""
+    return _(_NEXT_STEPS.get(fault.code or "", _ANOTHER_STEP))

@@ -53,6 +53,7 @@ class Delta(msgspec.Struct):
     """What a chunk adds to an answer."""
 
     content: str | None = None
+    reasoning_content: str | None = None
     tool_calls: list[CallDelta] | None = None
 
 

@@ -27,6 +27,7 @@ from runtime.models.catalog import CatalogEntry, default_entry, load_catalog
 from runtime.models.encoding import ENCODERS
 from runtime.models.inspect import DECODERS, REFUSED_ARCHITECTURES
 from runtime.models.seq2seq import SEQ2SEQ
+from tui.commands.registry import COMMANDS
 
 REPOSITORY = Path(__file__).parents[2]
 HELP_WIDTH = 96
@@ -174,7 +175,17 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def chat_commands() -> str:
+    """A table of the chat's commands."""
+    rows = (
+        (f"`{f'/{command.name} {command.argument}'.rstrip()}`", command.help, "yes" if command.plain else "")
+        for command in COMMANDS.values()
+    )
+    return _table(("command", "what it does", "with `--plain`"), rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "chat-commands": chat_commands,
     "commands": _commands,
     "catalogue": _catalogue,
     "architectures": _architectures,

@@ -24,7 +24,7 @@ class FakeEndpoint:
     """
 
     url: str = ""
-    script: list[list[str | Call] | dict[str, str]] = field(default_factory=list)
+    script: list[list[str | Call | Thought] | dict[str, str]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     go_on: threading.Event = field(default_factory=threading.Event)
 
@@ -34,6 +34,13 @@ class FakeEndpoint:
     def messages(self, request: int) -> list[str]:
         """The texts of one request's conversation."""
         return [message["content"] for message in self.requests[request]["messages"]]
+
+
+@dataclass(frozen=True)
+class Thought:
+    """A piece of reasoning."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,8 @@ def running_endpoint() -> Iterator[FakeEndpoint]:
                 if isinstance(piece, Call):
                     for delta in piece.deltas(calls.index(piece)):
                         self._event({"choices": [{"delta": {"tool_calls": [delta]}, "finish_reason": None}]})
+                elif isinstance(piece, Thought):
+                    self._event({"choices": [{"delta": {"reasoning_content": piece.text}, "finish_reason": None}]})
                 elif piece == CUT:
                     return
                 elif piece == WAIT:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from tui.commands.command import Command
 from tui.commands.general import GENERAL, help_command
+from tui.commands.turns import TURNS
 from tui.widgets.completions import Completion
 from tui.words import _
 
 if TYPE_CHECKING:
     from tui.screens.conversation import ConversationScreen
 
-_OTHERS = (*GENERAL,)
+_OTHERS = (*GENERAL, *TURNS)
 COMMANDS: dict[str, Command] = {command.name: command for command in sorted(_OTHERS, key=lambda each: each.name)}
 COMMANDS["help"] = help_command(COMMANDS.values())
 
@@ -33,9 +34,12 @@ def said(text: str) -> str:
     return text[1:] if text.startswith("//") else text
 
 
-def nearest(name: str) -> str | None:
-    """The command whose name is most like `name`, where one is."""
-    return next(iter(difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)), None)
+def unknown(name: str) -> str:
+    """What people are told where there is no such command: the nearest one, and the next step."""
+    nearest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+    hint = " " + _("Did you mean /{name}?").format(name=nearest[0]) if nearest else ""
+    step = _("/help tells all commands; two slashes say it as it is.")
+    return _("There is no command /{name}.").format(name=name) + f"{hint} {step}"
 
 
 def completions(screen: ConversationScreen, text: str) -> list[Completion]:

@@ -11,6 +11,7 @@ from runtime.errors import ConversationNotFound, HistoryBusy
 from tui.history.folding import fold
 from tui.history.records import Conversation, storable, to_conversation, to_json
 from tui.history.store import Store
+from tui.history.writers import own_writer
 
 _SELECT = """
 SELECT conversations.*, (SELECT COUNT(*) FROM messages WHERE conversation = conversations.id) AS num_messages
@@ -99,7 +100,7 @@ def save_draft(store: Store, number: int, text: str) -> bool:
         key, or a moment later.
     """
     try:
-        _change(store, number, is_brief=True, draft=storable(text))
+        _change(store, number, is_brief=True, draft=storable(text), draft_writer=own_writer(), updated=time.time())
     except HistoryBusy:
         return False
     return True

@@ -84,7 +84,9 @@ _FIRST = (
     END
     """,
 )
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+# Which chat typed the draft: another one leaves it alone while that runs.
+_SECOND = ("ALTER TABLE conversations ADD COLUMN draft_writer TEXT",)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:

@@ -30,8 +30,12 @@ _RETRY_SECONDS = 0.02
 class Store:
     """An open file of conversations. May be used from any thread; close it, or use it as a context manager."""
 
-    def __init__(self, path: Path | None = None, config: HistoryConfig | None = None) -> None:
+    def __init__(
+        self, path: Path | None = None, config: HistoryConfig | None = None, *, is_in_memory: bool = False
+    ) -> None:
         """Open `path`, or the file in the user's data folder; it is made where there is none.
+
+        With `is_in_memory` there is no file, and all is forgotten when it is closed.
 
         Raises:
             HistoryUnusable: it is damaged, newer than this program, another program's, or cannot be opened.
@@ -40,7 +44,7 @@ class Store:
         self.config = config or HistoryConfig()
         self._lock = threading.Lock()
         with self._faults_told():
-            self._connection = _open(self.path, self.config.wait_seconds)
+            self._connection = _open(None if is_in_memory else self.path, self.config.wait_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -128,11 +132,14 @@ class Store:
                 )
 
 
-def _open(path: Path, wait_seconds: float) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
-    # SQLite gives the files beside it the mode of the file.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE))
-    connection = sqlite3.connect(path, timeout=wait_seconds, isolation_level=None, check_same_thread=False)
+def _open(path: Path | None, wait_seconds: float) -> sqlite3.Connection:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
+        # SQLite gives the files beside it the mode of the file.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE))
+    connection = sqlite3.connect(
+        path or ":memory:", timeout=wait_seconds, isolation_level=None, check_same_thread=False
+    )
     try:
         connection.row_factory = sqlite3.Row
         migrate(connection)

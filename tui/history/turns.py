@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from runtime.chat.template import Message
 from runtime.chat.tools.call import ToolCall
-from runtime.chat.tools.loop import NO_WORDS, CallAsked, CallEnded
+from runtime.chat.tools.loop import NO_WORDS, STOPPED, CallAsked, CallEnded
 from runtime.chat.tools.prompts import ToolPrompts, prompts_for
 from tui.history.records import Entry
 
@@ -59,6 +59,8 @@ def _result(call: ToolCall, entry: Entry | None, prompts: ToolPrompts) -> Messag
             return CallEnded(asked, "answered", text).told(prompts)
         case Entry(state="denied"):
             return CallEnded(asked, "denied").told(prompts)
+        case Entry(state="stopped"):
+            return CallEnded(asked, "failed", STOPPED).told(prompts)
         case Entry(text=text) if text:
             return CallEnded(asked, "failed", text).told(prompts)
         case _:

@@ -27,7 +27,7 @@ def mark_interrupted(connection: sqlite3.Connection) -> None:
     """
     rows = connection.execute("SELECT id, writer FROM messages WHERE writer IS NOT NULL").fetchall()
     for number, writer in rows:
-        if not _is_running(writer):
+        if not is_running(writer):
             settle(connection, number, "interrupted")
 
 
@@ -44,7 +44,8 @@ def settle(connection: sqlite3.Connection, message: int, state: str) -> None:
     tree.index(connection, message)
 
 
-def _is_running(writer: str) -> bool:
+def is_running(writer: str) -> bool:
+    """Whether the process of a writer has not ended."""
     number, _, started = writer.partition("@")
     try:
         return abs(psutil.Process(int(number)).create_time() - float(started)) < _SAME_SECONDS

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.widget import MountError
+from textual.widgets import TextArea
 from textual.worker import Worker, WorkerCancelled
 
+from runtime.chat.reasoning import Piece
 from runtime.chat.tools.approval import Verdict
 from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.sources.base import OfferedTool
 from runtime.config import RunConfig
-from runtime.errors import DemoticError
+from runtime.errors import DemoticError, HistoryUnusable, InvalidRequest
+from tui.answers import HttpAnswers
 from tui.client import ChatClient
 from tui.commands import registry
-from tui.commands.command import Command
-from tui.dialogue import Dialogue
+from tui.commands.turns import fulfil, say_instead
+from tui.drafts import Drafts
 from tui.events import AnswerFailed
-from tui.faults import OVERFLOW
+from tui.faults import OVERFLOW, next_step
+from tui.history.records import Entry
+from tui.history.records import State as Ending
+from tui.history.resuming import Resume, resumed
+from tui.keeper import Keeper
 from tui.reply import Reply
+from tui.talk import KeptAnswer, Talk
 from tui.tools import ChatTools
 from tui.widgets.card import CallCard
 from tui.widgets.completions import Completions
@@ -35,6 +46,7 @@ from tui.widgets.message import Said
 from tui.widgets.prompt import Prompt
 from tui.widgets.status import State, StatusLine
 from tui.widgets.transcript import Transcript
+from tui.widgets.turn import Turn
 from tui.words import _, mark
 
 if TYPE_CHECKING:
@@ -44,12 +56,6 @@ _ANSWER = "answer"
 # A key that was on its way to the prompt is no answer to a question that has just come up.
 _SETTLE_SECONDS = 0.5
 
-_NEXT_STEPS = {
-    OVERFLOW: mark("Ctrl-N starts a new conversation."),
-    "server_unreachable": mark("Ctrl-Q quits; then start the chat again."),
-}
-_ANOTHER_STEP = mark("Say it again, or say something else.")
-
 
 class ConversationScreen(Screen[None]):
     """What was said, and where the next message is written; `message` is said first."""
@@ -57,7 +63,9 @@ class ConversationScreen(Screen[None]):
     app: ChatApp
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", mark("Stop"), priority=True),
-        Binding("ctrl+n", "start_anew", mark("New conversation"), priority=True),
+        Binding("ctrl+n", "run_command('new')", mark("New conversation"), priority=True),
+        Binding("alt+up", "select(-1)", show=False, priority=True),
+        Binding("alt+down", "select(1)", show=False, priority=True),
         Binding("pageup", "scroll_up", show=False, priority=True),
         Binding("pagedown", "scroll_down", show=False, priority=True),
     ]
@@ -66,14 +74,29 @@ class ConversationScreen(Screen[None]):
     state: reactive[State] = reactive[State]("loading")
     figures = reactive("")
 
-    def __init__(self, tools: ChatTools, config: RunConfig, *, model_name: str, message: str | None) -> None:
+    def __init__(
+        self,
+        tools: ChatTools,
+        config: RunConfig,
+        keeper: Keeper,
+        *,
+        model_name: str,
+        message: str | None,
+        resume: Resume,
+    ) -> None:
         super().__init__()
+        self.keeper = keeper
+        self.talk = Talk(keeper)
         self._tools = tools
-        self._dialogue = Dialogue(tools, config)
+        self._config = config
         self._first_message = message
+        self._resume: Resume = resume
         self._client: ChatClient | None = None
         self._reply: Reply | None = None
         self._waiting: deque[Said] = deque()
+        self._edited: Turn | None = None
+        self._is_open = asyncio.Event()
+        self._drafts = Drafts(self.talk, self._draft)
         self.set_reactive(ConversationScreen.model_name, model_name)
 
     def compose(self) -> ComposeResult:
@@ -98,8 +121,9 @@ class ConversationScreen(Screen[None]):
         return self.query_one(Prompt)
 
     async def on_mount(self) -> None:
-        """Say the first message."""
+        """Open what is remembered, and say the first message."""
         self.prompt.focus()
+        self._open()
         if self._first_message:
             await self.say(self._first_message)
 
@@ -124,18 +148,24 @@ class ConversationScreen(Screen[None]):
         """Say what was written, or do what it commands."""
         called = registry.called(event.text)
         if called is None:
-            await self.say(registry.said(event.text))
+            text = registry.said(event.text)
+            if self._edited is not None and self._edited.entry is not None:
+                self._do(partial(say_instead, self, self._edited.entry, text))
+            else:
+                await self.say(text)
             return
         name, argument = called
         command = registry.COMMANDS.get(name)
         if command is not None:
-            self._do(command, argument)
+            self._do(partial(command.action, self, argument))
             return
         self.prompt.value = event.text
-        nearest = registry.nearest(name)
-        hint = " " + _("Did you mean /{name}?").format(name=nearest) if nearest is not None else ""
-        step = _("/help tells all commands; two slashes say it as it is.")
-        await self.transcript.fail(_("There is no command /{name}.").format(name=name) + f"{hint} {step}")
+        await self.transcript.fail(registry.unknown(name))
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        """Have the draft remembered."""
+        if event.text_area is self.prompt:
+            self._drafts.change()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """An answer has ended, in whatever way: the next message may be answered."""
@@ -145,16 +175,37 @@ class ConversationScreen(Screen[None]):
 
     def on_call_card_typed(self, event: CallCard.Typed) -> None:
         """Write on in the prompt."""
-        self.prompt.focus()
-        self.prompt.insert_text_at_cursor(event.text)
+        self._type(event.text)
+
+    def on_turn_typed(self, event: Turn.Typed) -> None:
+        """Write on in the prompt."""
+        self._type(event.text)
+
+    def on_turn_wished(self, event: Turn.Wished) -> None:
+        """Do what is wished with a message."""
+        self._do(partial(fulfil, self, event.turn, event.wish))
 
     def action_stop(self) -> None:
-        """Put the completions away, or stop the answer; what came of it stays."""
+        """Put the completions away, go back to the prompt, leave a message as it is, or stop the answer."""
         completions = self.query_one(Completions)
         if completions.chosen is not None:
             completions.close()
-            return
-        self.workers.cancel_group(self, _ANSWER)
+        elif isinstance(self.focused, Turn):
+            self.prompt.focus()
+        elif self._edited is not None:
+            self.edit(None)
+            self.prompt.value = ""
+        else:
+            self.workers.cancel_group(self, _ANSWER)
+
+    def action_select(self, step: int) -> None:
+        """Select the message before or after the one that is selected; after the last one is the prompt."""
+        selected = self.focused if isinstance(self.focused, Turn) else None
+        turn = self.transcript.beside(selected, step) if selected is not None or step < 0 else None
+        if turn is not None:
+            turn.select()
+        elif step > 0:
+            self.prompt.focus()
 
     async def tell(self, text: str) -> None:
         """Show a notice."""
@@ -168,19 +219,59 @@ class ConversationScreen(Screen[None]):
         """Leave the chat."""
         await self.app.action_quit()
 
-    async def action_start_anew(self) -> None:
-        """Forget the conversation."""
-        await self.start_anew()
-
     async def start_anew(self) -> None:
-        """Forget the conversation."""
+        """Begin a new conversation; what is typed goes along."""
+        await self.stop_answering()
+        typed = self.prompt.value
+        if self.talk.conversation is not None:
+            await self.talk.keep_draft("")
+        self.talk.begin()
+        await self.show(())
+        if typed:
+            self._drafts.change()
+
+    async def open(self, number: int) -> None:
+        """Go on with a conversation.
+
+        Raises:
+            ConversationNotFound: there is none of this number.
+        """
+        await self.stop_answering()
+        if self.talk.conversation is None or self.talk.conversation.id != number:
+            await self.talk.keep_draft(self._draft())
+        await self.show(await self.talk.open(number))
+        if self.talk.conversation is not None:
+            self.prompt.value = self.talk.conversation.draft
+
+    async def stop_answering(self) -> None:
+        """Stop the answer, and forget what waits."""
+        self._waiting.clear()
         for worker in self.workers.cancel_group(self, _ANSWER):
             with suppress(WorkerCancelled):
                 await worker.wait()
-        self._dialogue.forget()
-        self._waiting.clear()
+
+    async def show(self, entries: Sequence[Entry]) -> list[Said]:
+        """Show these messages and no others; what the person said of them."""
         self.figures = ""
-        await self.transcript.remove_children()
+        self.edit(None)
+        return await self.transcript.show(entries)
+
+    def require_ready(self) -> None:
+        """Raise `InvalidRequest` where an answer is coming or cannot come yet."""
+        if self.state != "ready":
+            raise InvalidRequest(_("The model is not free."), remedy=_("Esc stops an answer."))
+
+    def edit(self, turn: Turn | None) -> None:
+        """Have what is sent next stand in the place of a message, or of none."""
+        if self._edited is not None:
+            self._edited.remove_class("edited")
+        self._edited = turn
+        if turn is not None:
+            turn.add_class("edited")
+
+    def action_run_command(self, name: str) -> None:
+        """Do what a command does."""
+        self._do(partial(registry.COMMANDS[name].action, self, ""))
 
     def action_scroll_up(self) -> None:
         """Scroll the conversation one page up."""
@@ -190,40 +281,101 @@ class ConversationScreen(Screen[None]):
         """Scroll the conversation one page down."""
         self.transcript.scroll_page_down()
 
+    def answer(self, said: Said, cut: Entry | None = None) -> None:
+        """Have a message answered that is remembered already, or an answer to it go on that was cut."""
+        if self._client is not None:
+            self.state = "answering"
+            self._answer(self._client, said, cut)
+
     async def say(self, text: str) -> None:
         """Say something; it is answered when the model is free."""
         self._waiting.append(await self.transcript.say(text))
         self._answer_next()
 
-    @work(group="command")
-    async def _do(self, command: Command, argument: str) -> None:
+    @work(group="open")
+    async def _open(self) -> None:
+        """Open what is remembered, and go on with what was left in the midst of something."""
+        fault = await self.keeper.open()
+        if fault is not None:
+            await self.transcript.fail(f"{fault} " + _("This conversation is not kept."))
         try:
-            await command.action(self, argument)
+            found = None if self._first_message else await self.keeper.do(resumed, self._resume)
+            if found is not None:
+                typed = self.prompt.value
+                await self.transcript.show(await self.talk.open(found.id))
+                self.prompt.value = found.draft + typed
+        except DemoticError as error:
+            await self.transcript.fail(str(error))
+        self._is_open.set()
+        self._answer_next()
+        await self._drafts.keep()
+
+    def _draft(self) -> str:
+        """What is typed, and what waits for an answer: that is not in the conversation yet."""
+        waiting = [said.text for said in self._waiting if said.entry is None]
+        typed = self.prompt.value
+        is_command = registry.called(typed) is not None
+        return "\n\n".join(waiting if is_command or not typed else [*waiting, typed])
+
+    @work(group="command")
+    async def _do(self, action: Callable[[], Awaitable[None]]) -> None:
+        await self._is_open.wait()
+        try:
+            await action()
         except DemoticError as fault:
             await self.transcript.fail(str(fault))
 
+    def _type(self, text: str) -> None:
+        """Write on in the prompt."""
+        self.prompt.focus()
+        self.prompt.insert_text_at_cursor(text)
+
     def _answer_next(self) -> None:
-        if self._client is not None and self.state == "ready" and self._waiting:
+        if self._client is not None and self.state == "ready" and self._waiting and self._is_open.is_set():
             self.state = "answering"
             self._answer(self._client, self._waiting.popleft())
+        self._drafts.change()
 
     @work(group=_ANSWER, exclusive=True)
-    async def _answer(self, client: ChatClient, said: Said) -> None:
+    async def _answer(self, client: ChatClient, said: Said, cut: Entry | None = None) -> None:
         self.figures = ""
         self._reply = reply = Reply(self.transcript, said)
+        ending: Ending = "complete"
+        told, is_too_long = "", False
+        kept: KeptAnswer | None = None
         try:
-            async with aclosing(self._dialogue.answer(client, said.text)) as events:
+            entry = said.entry or await self.talk.say(said.text)
+            said.entry = entry
+            self._drafts.change()
+            turns = await self.talk.turns_to(cut or entry)
+            kept = await (self.talk.go_on(cut, client.model) if cut else self.talk.answer(entry, client.model))
+            if cut is not None:
+                await reply.show(Piece("content", cut.text))
+            answers = HttpAnswers(client, self._config, goes_on=cut is not None)
+            async with aclosing(self._tools.answer(answers, turns)) as events:
                 async for event in events:
+                    await kept.take(event)
                     await reply.show(event)
             self.figures = reply.figures
         except AnswerFailed as fault:
-            step = _(_NEXT_STEPS.get(fault.code or "", _ANOTHER_STEP))
-            await self.transcript.fail(f"{fault} {step}")
+            ending, told = "failed", f"{fault} {next_step(fault)}"
+            await self.transcript.fail(told)
+            is_too_long = fault.code == OVERFLOW
+        except HistoryUnusable as fault:
+            await self.transcript.fail(str(fault))
         except asyncio.CancelledError:
-            self.figures = _("stopped")
+            ending, self.figures = "stopped", _("stopped")
             raise
         finally:
-            await reply.finish()
+            if kept is not None:
+                await kept.finish(ending, told)
+            with suppress(MountError, NoMatches, HistoryUnusable):  # the chat was left meanwhile
+                await reply.finish()
+                await reply.know(await self.talk.entries())
+                if is_too_long and said.entry is not None:
+                    self.talk.last = said.entry.parent  # so that the conversation can go on from before it
+                if kept is not None and kept.fault is not None:
+                    await self.transcript.fail(str(kept.fault))
 
     async def ask(self, tool: OfferedTool, call: ToolCall) -> Verdict:
         """Have the person decide on a call, whose card is the last one."""

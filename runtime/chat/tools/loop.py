@@ -97,7 +97,8 @@ Event: TypeAlias = Piece | CallAsked | CallEnded | EndT
 
 # The model's last word where it has none: many templates refuse a user's turn that follows a tool's.
 NO_WORDS = "…"
-_STOPPED = "the user stopped it"
+# What it is told of a call that was given up.
+STOPPED = "the user stopped it"
 
 
 async def run_tools(
@@ -157,7 +158,7 @@ async def run_tools(
                 yield ended
             tools = replace(tools, choice="auto", named=None, among=None)
     finally:
-        turns += [CallEnded(CallAsked(call), "failed", _STOPPED).told(prompts) for call in calls]
+        turns += [CallEnded(CallAsked(call), "failed", STOPPED).told(prompts) for call in calls]
         if turns and turns[-1].role == "tool":
             turns.append(Message("assistant", NO_WORDS))
 
