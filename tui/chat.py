@@ -47,7 +47,7 @@ def chat(
     """Open the chat with `model` and the tools of `settings`, and say `message` first.
 
     `plain` is without a screen, as on a dumb terminal: line by line. `join` is a server that runs already; without it
-    the chat starts its own. What is said on the screen is remembered where `is_kept`, and `resume` says which
+    the chat starts its own. What is said is remembered where `is_kept`, and `resume` says which
     conversation comes first. The exit status is 3 where there is no terminal and a tool was denied that nobody
     approved, and 1 where a line that was piped in had no answer.
 
@@ -61,14 +61,14 @@ def chat(
     server: Server = PrivateServer(model) if join is None else join.of(model)
     has_terminal = _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
     screen = screen or Screen.chosen()
+    keeper = Keeper(open_history) if is_kept else Keeper()
     if plain or (has_terminal and os.environ.get("TERM") == "dumb"):
         from tui.plain.running import run_plain
 
         use(screen.language)
-        return asyncio.run(run_plain(server, message and _checked(message), settings))
+        return asyncio.run(run_plain(server, message and _checked(message), settings, keeper, resume))
     if has_terminal:
         use(screen.language)
-        keeper = Keeper(open_history) if is_kept else Keeper()
         asyncio.run(_open(model, message and _checked(message), settings, screen, server, keeper, resume))
         return 0
     return asyncio.run(_answer_once(_checked(message or _piped_in()), settings, server))
@@ -125,6 +125,7 @@ async def _open(
                 keeper=keeper,
                 resume=resume,
             )
+            server.on_share = app.conversation.show_share
             await app.run_async()
     if app.start_fault is not None:
         # It was shown, but the application has taken its screen along, and the sentence says what to type next.

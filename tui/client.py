@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,11 +21,13 @@ _CONNECT_SECONDS = 10.0
 class ChatClient:
     """Speaks to one endpoint; use it as an async context manager, or `close` it.
 
-    `model` is who answers: once it is known, if the endpoint names none.
+    `model` is who answers: once it is known, if the endpoint names none. `served` is what the endpoint says of it,
+    where it does so.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.model = endpoint.model
+        self.served: Model | None = None
         self._http = httpx.AsyncClient(
             base_url=endpoint.base_url,
             headers={"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {},
@@ -58,8 +60,13 @@ class ChatClient:
             first = next((model for model in models if model.can_talk), models[0] if models else None)
             if first is None:
                 raise AnswerFailed(_("The server has no model."), "server_unreachable")
-            self.model = first.id
+            self.model, self.served = first.id, first
         return self.model
+
+    async def look(self) -> None:
+        """Ask what the endpoint says of the model that answers; not every endpoint says anything."""
+        with suppress(AnswerFailed):
+            self.served = next((model for model in await self.models() if model.id == self.model), self.served)
 
     async def models(self) -> list[Model]:
         """The models of the endpoint.

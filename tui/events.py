@@ -66,6 +66,17 @@ class AnswerFailed(DemoticError):
         self.code = code
 
 
+def figure_forms(turns: Sequence[AnswerFinished], num_calls: int) -> tuple[str, ...]:
+    """`figures` and shorter forms of it, for where there is less room."""
+    whole = figures(turns, num_calls)
+    if num_calls:
+        return (whole,)
+    rates = _rates(turns[-1])
+    both = _("{token_rate:.1f} tokens/s, {character_rate:.1f} characters/s").format(**rates)
+    first = _("first after {seconds:.2f} s").format(seconds=turns[-1].first_token_seconds)
+    return whole, f"{both}, {first}", both, _("{token_rate:.1f} tokens/s").format(**rates)
+
+
 def figures(turns: Sequence[AnswerFinished], num_calls: int) -> str:
     """How long an answer is and what it took, for people; rates are counted as `demotic run` counts them.
 
@@ -84,10 +95,16 @@ def figures(turns: Sequence[AnswerFinished], num_calls: int) -> str:
         "{tokens}, {token_rate:.1f} tokens/s, {character_rate:.1f} characters/s, first token after {seconds:.2f} s"
     ).format(
         tokens=tokens,
-        token_rate=rate(last.num_tokens - 1, last.decode_seconds),
-        character_rate=rate(last.num_characters, last.seconds),
         seconds=last.first_token_seconds,
+        **_rates(last),
     )
+
+
+def _rates(turn: AnswerFinished) -> dict[str, float]:
+    return {
+        "token_rate": rate(turn.num_tokens - 1, turn.decode_seconds),
+        "character_rate": rate(turn.num_characters, turn.seconds),
+    }
 
 
 def rate(count: int, seconds: float) -> float:

@@ -14,7 +14,8 @@ from tui.widgets.transcript import Transcript
 
 
 class Reply:
-    """The answer to `said`; `card` is the last call's, of which there may be none, and `answers` are its texts."""
+    """The answer to `said`; `card` is the last call's, of which there may be none, `answers` are its texts, and
+    `turns` and `num_calls` what the model did."""
 
     def __init__(self, transcript: Transcript, said: Said) -> None:
         self.card: CallCard | None = None
@@ -24,13 +25,13 @@ class Reply:
         self._reasoning: Reasoning | None = None
         said.remove_class("waiting")
         self._text: Answer | None = None
-        self._turns: list[AnswerFinished] = []
-        self._num_calls = 0
+        self.turns: list[AnswerFinished] = []
+        self.num_calls = 0
 
     @property
     def figures(self) -> str:
         """How long it is and what it took."""
-        return figures(self._turns, self._num_calls)
+        return figures(self.turns, self.num_calls)
 
     async def show(self, event: Event[AnswerFinished]) -> None:
         """Show what comes next."""
@@ -52,11 +53,11 @@ class Reply:
                 await self._finish_text()
                 self.card = CallCard(call)
                 await self._add(self.card)
-                self._num_calls += 1
+                self.num_calls += 1
             case CallEnded() if self.card is not None:
                 self.card.end(event)
             case AnswerFinished():
-                self._turns.append(event)
+                self.turns.append(event)
 
     async def finish(self) -> None:
         """Wait until all is on the screen; nothing follows."""

@@ -12,7 +12,7 @@ from runtime.errors import HistoryUnusable
 from tui.events import AnswerFinished
 from tui.history import conversations, tree
 from tui.history.answers import AnswerWriter
-from tui.history.records import Conversation, Entry, NewMessage, State
+from tui.history.records import Conversation, Entry, Figures, NewMessage, State
 from tui.history.turns import to_messages
 from tui.keeper import Keeper
 
@@ -58,6 +58,10 @@ class Talk:
         entries = await self._keeper.do(tree.branch, self.conversation.id, most=MOST_SHOWN)
         self.last = entries[-1].id if entries else None
         return entries
+
+    async def figures(self) -> list[Figures]:
+        """What each of the answers of the current branch took."""
+        return [entry.figures for entry in await self.entries() if entry.figures is not None]
 
     async def say(self, text: str) -> Entry:
         """Put what the person said at the end."""

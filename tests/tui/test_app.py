@@ -60,7 +60,7 @@ async def test_an_enter_that_comes_with_the_letters_before_it_sends_them(fake: F
 async def test_an_answer_streams_onto_the_screen_and_its_figures_follow(fake: FakeEndpoint) -> None:
     fake.script = [["The answer ", WAIT, "is **42**."]]
     app = ChatApp(fake.connect)
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=(130, 30)) as pilot:
         await until(app, "fake-model · ready")
         await say(pilot, "What is the answer?")
         shown = await until(app, "What is the answer?", "The answer", "fake-model · answering")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,8 +17,17 @@ import pytest
 from tests.tui.endpoint import CUT, KEY, WAIT, FakeEndpoint, running_endpoint
 from tests.tui.test_chat_command import Terminal
 from tests.tui.test_tools import SENT
+from tui.history import conversations, tree
+from tui.history.opening import open_history
 
 FUNCTIONS = Path(__file__).with_name("functions.py")
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where conversations are remembered."""
+    monkeypatch.setenv("DEMOTIC_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data"
 
 
 @pytest.fixture
@@ -141,6 +151,30 @@ def test_a_dumb_terminal_is_talked_with_line_by_line(fake: FakeEndpoint, dumb: T
     assert dumb.ended() == 0
     assert b"\x1b" not in dumb.output
     assert fake.messages(1) == ["Tell a story", "Once upon", "Go on"]
+
+
+def test_what_is_said_is_remembered_up_to_a_stop_and_gone_on_with(fake: FakeEndpoint, data: Path) -> None:
+    fake.script = [["Eins ", "zwei"], ["Drei", CUT], ["Vier."]]
+    assert piped(fake, "Zähle\nWeiter\n").returncode == 1
+    with open_history(data / "chats.sqlite3") as store:
+        (talk,) = conversations.listed(store)
+        entries = tree.branch(store, talk.id)
+    assert [(entry.role, entry.text, entry.state) for entry in entries] == [
+        ("user", "Zähle", "complete"),
+        ("assistant", "Eins zwei", "complete"),
+        ("user", "Weiter", "complete"),
+        ("assistant", "Drei", "failed"),
+    ]
+    done = piped(fake, "Und\n/stats\n", "--continue")
+    assert "Going on with: Zähle" in done.stderr
+    assert fake.messages(2) == ["Zähle", "Eins zwei", "Weiter", "Drei", "Und"]
+    assert re.search(r"^1\. tokens 2, characters 9, tokens/s [\d.]+, .*\n2\. tokens 1, ", done.stdout, re.MULTILINE)
+
+
+def test_nothing_is_remembered_where_that_is_not_wanted(fake: FakeEndpoint, data: Path) -> None:
+    fake.script = [["Eins."]]
+    assert piped(fake, "Zähle\n", "--no-history").stdout == "Eins.\n"
+    assert not data.exists()
 
 
 def test_a_tool_is_asked_about_in_a_line(fake: FakeEndpoint, dumb: Terminal) -> None:

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tui.commands.command import Command
+from tui.commands.figures import FIGURES
 from tui.commands.general import GENERAL, help_command
 from tui.commands.turns import TURNS
 from tui.widgets.completions import Completion
@@ -15,7 +16,7 @@ from tui.words import _
 if TYPE_CHECKING:
     from tui.screens.conversation import ConversationScreen
 
-_OTHERS = (*GENERAL, *TURNS)
+_OTHERS = (*FIGURES, *GENERAL, *TURNS)
 COMMANDS: dict[str, Command] = {command.name: command for command in sorted(_OTHERS, key=lambda each: each.name)}
 COMMANDS["help"] = help_command(COMMANDS.values())
 

@@ -23,6 +23,8 @@ from tui.history.records import Entry, Figures, NewMessage, State, storable, to_
 from tui.history.store import Store
 from tui.history.writers import own_writer, settle
 
+# As many as a wide screen shows side by side.
+_MOST_GAPS = 200
 # What the loop puts between two turns of the model, which are messages of their own here.
 _BETWEEN_TURNS = Piece("content", "\n\n")
 _OUTCOMES: dict[str, State] = {"answered": "complete", "failed": "failed", "denied": "denied"}
@@ -183,4 +185,13 @@ def figures_of(ended: AnswerFinished, times: Sequence[float]) -> Figures:
         itl_median=statistics.median(gaps) if gaps else None,
         itl_p95=gaps[min(len(gaps) - 1, len(gaps) * 95 // 100)] if gaps else None,
         itl_longest=gaps[-1] if gaps else None,
+        language=ended.text.answer_language if ended.text is not None else None,
+        blocked_tokens=ended.text.blocked_tokens if ended.text is not None else None,
+        gaps_ms=_longest_of_stretches([after - before for before, after in pairwise(times)]),
     )
+
+
+def _longest_of_stretches(gaps: Sequence[float]) -> tuple[int, ...]:
+    """Milliseconds, of at most `_MOST_GAPS` stretches of the same length."""
+    step = -(-len(gaps) // _MOST_GAPS) or 1
+    return tuple(round(max(gaps[at : at + step]) * 1e3) for at in range(0, len(gaps), step))

@@ -44,7 +44,9 @@ class Figures:
     """What an answer took; times in seconds, as the chat saw them.
 
     `itl_*` sum up the times between its pieces as they came in: median, 95th percentile, longest. They are None where
-    there were fewer than two. `reason` is why it ended, in OpenAI's words.
+    there were fewer than two. `gaps_ms` are these times, or the longest of each stretch where there were many. `reason`
+    is why it ended, in OpenAI's words. `language` is the answer's, and `blocked_tokens` are those that a lock kept out,
+    where the endpoint tells.
     """
 
     reason: str
@@ -57,6 +59,9 @@ class Figures:
     itl_median: float | None = None
     itl_p95: float | None = None
     itl_longest: float | None = None
+    language: str | None = None
+    blocked_tokens: int | None = None
+    gaps_ms: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,18 @@ from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.loop import CallAsked, CallEnded
 from runtime.chat.tools.showing import described, lines_of
 from runtime.chat.tools.sources.base import OfferedTool
-from runtime.errors import DemoticError
+from runtime.errors import DemoticError, HistoryUnusable
 from tui.client import ChatClient
 from tui.commands import registry
 from tui.dialogue import Dialogue
 from tui.events import AnswerFailed
 from tui.faults import OVERFLOW
+from tui.history.resuming import Resume, resumed
 from tui.joining import Server
+from tui.keeper import Keeper
 from tui.plain.lines import Lines
 from tui.shown import shown
+from tui.talk import Talk
 from tui.tools import ChatTools
 from tui.words import _, mark, use
 
@@ -37,12 +40,16 @@ class PlainChat:
     `is_asking`: somebody is at a terminal, who is shown where to write and asked about tools.
     """
 
-    def __init__(self, server: Server, tools: ChatTools, lines: Lines, *, is_asking: bool) -> None:
+    def __init__(
+        self, server: Server, tools: ChatTools, lines: Lines, keeper: Keeper, *, resume: Resume, is_asking: bool
+    ) -> None:
         self._server = server
         self._tools = tools
         self._lines = lines
         self._is_asking = is_asking
-        self._dialogue = Dialogue(tools)
+        self._keeper = keeper
+        self._resume: Resume = resume
+        self.dialogue = Dialogue(tools, Talk(keeper))
         self._client: ChatClient | None = None
         self._answering: asyncio.Task[None] | None = None
         self._is_leaving = self._is_stopped = False
@@ -62,6 +69,7 @@ class PlainChat:
         await self._tools.open(self._ask if self._is_asking else None)
         async with ChatClient(endpoint) as self._client:
             name = await self._client.model_name()
+            await self._open()
             if self._is_asking:
                 self._say(_("{model} is ready. /help tells all commands; Ctrl-D quits.").format(model=name))
             if message is not None:
@@ -101,8 +109,8 @@ class PlainChat:
         return number - 1 if 1 <= number <= len(rows) else None
 
     async def start_anew(self) -> None:
-        """Forget the conversation."""
-        self._dialogue.forget()
+        """Begin a new conversation."""
+        self.dialogue.talk.begin()
 
     def show_in(self, language: str) -> None:
         """Use another language from now on."""
@@ -111,6 +119,16 @@ class PlainChat:
     async def quit(self) -> None:
         """Read no further."""
         self._is_leaving = True
+
+    async def _open(self) -> None:
+        """Open what is remembered, and go on with what the person left in the midst of something or asked for."""
+        fault = await self._keeper.open()
+        if fault is not None:
+            self._say(f"{fault} " + _("This conversation is not kept."))
+        found = await self._keeper.do(resumed, self._resume)
+        if found is not None:
+            await self.dialogue.talk.open(found.id)
+            self._say(_("Going on with: {title}").format(title=found.title))
 
     async def _read(self) -> str | None:
         """What is to be said or done: a line or, where it ends with a backslash, several; None at the end of input."""
@@ -139,7 +157,7 @@ class PlainChat:
         name, argument = called
         command = registry.COMMANDS.get(name)
         if command is None:
-            self._fail(_("There is no command /{name}.").format(name=name) + " " + _("/help tells all commands."))
+            self._fail(registry.unknown(name))
         elif command.plain is None:
             self._fail(_("/{name} needs the chat with a screen.").format(name=name))
         else:
@@ -160,13 +178,15 @@ class PlainChat:
         except AnswerFailed as fault:
             step = _NEXT_STEPS.get(fault.code or "")
             self._fail(f"\n{fault} {_(step) if step else ''}".rstrip())
+        except HistoryUnusable as fault:
+            self._fail(str(fault))
         finally:
             self._answering = None
 
     async def _stream(self, text: str) -> None:
         if self._client is None:
             raise RuntimeError("nobody answers yet")
-        async with aclosing(self._dialogue.answer(self._client, text)) as events:
+        async with aclosing(self.dialogue.answer(self._client, text)) as events:
             async for event in events:
                 match event:
                     case Piece(kind="content", text=piece):
@@ -175,6 +195,8 @@ class PlainChat:
                         for line in lines_of(event):
                             self._say(line)
         self._write("\n")
+        if self.dialogue.fault is not None:
+            self._fail(str(self.dialogue.fault))
 
     async def _ask(self, tool: OfferedTool, call: ToolCall) -> Verdict:
         hint = " " + _("It says that it only reads.") if tool.is_read_only else ""

@@ -37,6 +37,7 @@ from tui.history.records import State as Ending
 from tui.history.resuming import Resume, resumed
 from tui.keeper import Keeper
 from tui.reply import Reply
+from tui.seen import language_said
 from tui.talk import KeptAnswer, Talk
 from tui.tools import ChatTools
 from tui.widgets.card import CallCard
@@ -129,6 +130,7 @@ class ConversationScreen(Screen[None]):
 
     async def begin(self, client: ChatClient, model_name: str, notices: Sequence[str]) -> None:
         """From now on `client` answers."""
+        self.query_one(StatusLine).know(client.served)
         self._client = client
         self.model_name = model_name
         for notice in notices:
@@ -207,6 +209,11 @@ class ConversationScreen(Screen[None]):
         elif step > 0:
             self.prompt.focus()
 
+    def show_share(self, share: float) -> None:
+        """Show how much of the model is loaded."""
+        if self.is_attached:
+            self.query_one(StatusLine).share = share
+
     async def tell(self, text: str) -> None:
         """Show a notice."""
         await self.transcript.tell(text)
@@ -253,6 +260,7 @@ class ConversationScreen(Screen[None]):
     async def show(self, entries: Sequence[Entry]) -> list[Said]:
         """Show these messages and no others; what the person said of them."""
         self.figures = ""
+        self.query_one(StatusLine).forget()
         self.edit(None)
         return await self.transcript.show(entries)
 
@@ -357,6 +365,7 @@ class ConversationScreen(Screen[None]):
                     await kept.take(event)
                     await reply.show(event)
             self.figures = reply.figures
+            self._note(reply, said.text)
         except AnswerFailed as fault:
             ending, told = "failed", f"{fault} {next_step(fault)}"
             await self.transcript.fail(told)
@@ -376,6 +385,12 @@ class ConversationScreen(Screen[None]):
                     self.talk.last = said.entry.parent  # so that the conversation can go on from before it
                 if kept is not None and kept.fault is not None:
                     await self.transcript.fail(str(kept.fault))
+
+    @work(group="note")
+    async def _note(self, reply: Reply, said: str) -> None:
+        """Show what an answer took; the language may have to be found first."""
+        language = await language_said(said, reply.turns)
+        self.query_one(StatusLine).note(reply.turns, reply.num_calls, language)
 
     async def ask(self, tool: OfferedTool, call: ToolCall) -> Verdict:
         """Have the person decide on a call, whose card is the last one."""
