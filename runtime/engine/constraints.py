@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from runtime.backends.base import Ids, Logits
 from runtime.errors import InferenceFailed, InvalidRequest
+from runtime.text.dates import with_real_dates
 from runtime.text.tokenizer import Tokenizer
 from runtime.text.vocabulary import Vocabulary
 
@@ -315,7 +316,7 @@ def _to_grammar(constraint: Constraint, marks: str) -> str:
             if not isinstance(schema, dict):
                 raise _refusal("is no JSON schema: that is an object")
             return LLMatcher.grammar_from_json_schema(
-                constraint.source,
+                json.dumps(with_real_dates(schema)),
                 overrides={
                     # No free choice of white space: keys and punctuation are forced, and cost no step of the model.
                     "whitespace_flexible": False,

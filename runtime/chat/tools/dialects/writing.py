@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from runtime.chat.tools.call import Tool, ToolCall
+from runtime.text.dates import VALUES, with_real_dates
 
 # The same form as an answer's (`engine/constraints.py`): keys and punctuation are forced, no script is escaped.
 _FORM = {
@@ -51,7 +52,7 @@ def literal(text: str) -> str:
 
 def json_rule(name: str, schema: Mapping[str, Any]) -> str:
     """The rule `name`: JSON that matches `schema`."""
-    return f"{name}: %json {to_json({**schema, 'x-guidance': _FORM})}"
+    return f"{name}: %json {to_json({**with_real_dates(schema), 'x-guidance': _FORM})}"
 
 
 def call_rules(tools: Sequence[Tool], before: str, between: str, after: str = "}") -> str:
@@ -98,9 +99,7 @@ def bounded(schema: Any) -> Any:
 
 
 def _bounded_parts(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: value if key in {*_CHOICES, "default", "examples"} else bounded(value) for key, value in schema.items()
-    }
+    return {key: value if key in VALUES else bounded(value) for key, value in schema.items()}
 
 
 def _bounds(schema: Mapping[str, Any], kind: object) -> dict[str, Any]:
