@@ -69,8 +69,20 @@ async def test_the_chat_shows_the_answers_of_each(server: Foreign) -> None:
         await until(app, "my model · ready")
         await say(pilot, "Здравей")
         await until(app, "Добър ден", "tokens, ")
-    # A name that is given is not looked for in a list, which need not be complete.
-    assert [(path, body["model"]) for path, _, body in server.seen] == [("/v1/chat/completions", "my model")]
+    # A name that is given need not be in the list.
+    assert [(path, body.get("model")) for path, _, body in server.seen] == [
+        ("/v1/models", None),
+        ("/v1/chat/completions", "my model"),
+    ]
+
+
+async def test_what_the_list_says_of_a_model_that_was_named_is_shown() -> None:
+    with foreign.running(replace(VLLM, seen=[])) as running:
+        app = ChatApp(joined(running.url).of("org/first").endpoint)
+        async with app.run_test(size=SIZE) as pilot:
+            await until(app, "org/first · ready")
+            await say(pilot, "Здравей")
+            await until(app, "Добър ден", "▰▱▱▱▱▱ 0%")
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,8 @@ class ConversationScreen(Screen[None]):
 
     async def begin(self, client: ChatClient, model_name: str, notices: Sequence[str]) -> None:
         """From now on `client` answers."""
+        if client.served is None:
+            await client.look()
         self.query_one(StatusLine).know(client.served)
         self._client = client
         self.model_name = model_name
