@@ -101,10 +101,10 @@ async def test_names_and_arguments_are_completed_with_tab_and_arrow_keys(fake: F
     async with app.run_test(size=SIZE) as pilot:
         prompt = app.query_one(Prompt)
         await pilot.press("/")
-        await until(app, "/new", "begin a new conversation", "/quit")
+        await until(app, "/again", "have the last message answered again", "/continue")
         await pilot.press("l")
         shown = await until(app, "/language  show the chat in this language")
-        assert "/quit" not in shown
+        assert "/again" not in shown
         await pilot.press("tab")
         assert prompt.value == "/language "
         await pilot.press("b")
@@ -129,7 +129,7 @@ async def test_escape_puts_the_completions_away_and_the_arrow_keys_go_on_with_wh
         await until(app, "Yes.", "ready")
         await pilot.press("/")
         completions = app.query_one(Completions)
-        await until(app, "/quit")
+        await until(app, "/again")
         await pilot.press("escape")
         await pilot.pause()
         assert not completions.display
@@ -144,7 +144,7 @@ async def test_what_comes_in_one_piece_of_input_is_not_completed_to_something_el
         await say(pilot, "Before")
         await until(app, "Yes.", "ready")
         await pilot.press("/")
-        await until(app, "/help")
+        await until(app, "/again")
         for key in ("n", "e", "w", "enter"):
             app.post_message(events.Key(key, None if key == "enter" else key))
         async with asyncio.timeout(10):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tui.commands.command import Command
 from tui.commands.figures import FIGURES
 from tui.commands.general import GENERAL, help_command
+from tui.commands.remembering import REMEMBERING
 from tui.commands.turns import TURNS
 from tui.widgets.completions import Completion
 from tui.words import _
@@ -16,7 +17,7 @@ from tui.words import _
 if TYPE_CHECKING:
     from tui.screens.conversation import ConversationScreen
 
-_OTHERS = (*FIGURES, *GENERAL, *TURNS)
+_OTHERS = (*FIGURES, *GENERAL, *REMEMBERING, *TURNS)
 COMMANDS: dict[str, Command] = {command.name: command for command in sorted(_OTHERS, key=lambda each: each.name)}
 COMMANDS["help"] = help_command(COMMANDS.values())
 

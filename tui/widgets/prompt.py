@@ -6,9 +6,12 @@ from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.message import Message
 
+from tui.attaching import Attachment
 from tui.bidi import displayed
+from tui.shown import shown
 from tui.terminal import terminal_of
 from tui.widgets.completions import Completion, Completions
 from tui.widgets.editor import Editor
@@ -40,6 +43,13 @@ class Prompt(Editor):
         # What is shown of it; at its end it is the draft, which waits while the person looks back.
         self._at = 0
         self._draft = ""
+        self._attached: list[Attachment] = []
+
+    def attach(self, attachment: Attachment | None) -> None:
+        """Have a file go along with the next message; None takes all off."""
+        self._attached = [] if attachment is None else [*self._attached, attachment]
+        names = " · ".join(f"+ {shown(each.name)}" for each in self._attached)
+        self.border_title = Content(displayed(names) if terminal_of(self).lays_out else names)
 
     def on_mount(self) -> None:
         """Invite."""
@@ -92,6 +102,9 @@ class Prompt(Editor):
             if self._said[-1:] != [text]:
                 self._said.append(text)
             self._at = len(self._said)
+            if self._attached and not text.startswith("/"):
+                text = "\n\n".join([*(each.fenced for each in self._attached), text])
+                self.attach(None)
             self.post_message(self.Submitted(text))
 
     def action_new_line(self) -> None:
