@@ -205,12 +205,14 @@ class UserConfig:
     """The configuration file's settings.
 
     interface_language: of the chat's own texts, without one that of the locale. bidi: whether the chat puts
-    right-to-left text in order (`on`), leaves it to the terminal (`off`), or asks the terminal (`auto`).
+    right-to-left text in order (`on`), leaves it to the terminal (`off`), or asks the terminal (`auto`). theme: how the
+    chat looks, one of `tui/themes.py`.
     """
 
     default_model: str | None = None
     interface_language: str | None = None
     bidi: str = "auto"
+    theme: str = "dark"
 
 
 def config_dir() -> Path:

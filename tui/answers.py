@@ -14,6 +14,7 @@ from runtime.chat.tools.call import Change, Tool, ToolCall, new_id
 from runtime.chat.tools.normalise import normalise_call
 from runtime.chat.tools.use import ToolUse
 from runtime.config import RunConfig
+from tui.choosing.choices import Choices
 from tui.client import ChatClient
 from tui.events import AnswerFailed, AnswerFinished
 from tui.shapes import CallDelta, Usage, body_of
@@ -26,9 +27,12 @@ _OWN_ENDS = {"stop", "tool_calls", "function_call"}
 class HttpAnswers:
     """`runtime.chat.tools.loop.Answers` of an endpoint; with `goes_on` the last turn, an answer, goes on."""
 
-    def __init__(self, client: ChatClient, config: RunConfig, *, goes_on: bool = False) -> None:
+    def __init__(
+        self, client: ChatClient, config: RunConfig, choices: Choices | None = None, *, goes_on: bool = False
+    ) -> None:
         self._client = client
         self._config = config
+        self._choices = choices or Choices()
         self._goes_on = goes_on
 
     async def answer(
@@ -45,7 +49,7 @@ class HttpAnswers:
         usage = Usage()
         times: list[float] = []
         calls = _Calls()
-        body = body_of(messages, tools, self._config, self._client.model)
+        body = body_of(messages, tools, self._config, self._client.model) | self._choices.fields()
         if self._goes_on:
             # As vLLM and others name it; endpoints that do not know it begin another answer or refuse.
             body |= {"continue_final_message": True, "add_generation_prompt": False}

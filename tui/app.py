@@ -11,12 +11,17 @@ from textual.binding import Binding, BindingType
 
 from runtime.config import RunConfig
 from runtime.errors import DemoticError
+from tui.actions import all_actions
 from tui.client import ChatClient
 from tui.events import Endpoint
+from tui.front_door import end_all
 from tui.history.resuming import Resume
 from tui.keeper import Keeper
+from tui.look import Look
 from tui.screens.conversation import ConversationScreen
+from tui.screens.keys import KeysPanel
 from tui.terminal import Terminal
+from tui.themes import THEMES
 from tui.tools import ChatTools
 from tui.widgets.editor import Editor
 from tui.words import LANGUAGES, Worded, mark, use, used
@@ -26,16 +31,33 @@ class ChatApp(App[None]):
     """The chat over the endpoint that `connect` gives once it is ready; until then messages wait.
 
     `tools` are those that the model may call. `keeper` is what remembers; without one nothing is kept. `resume` says
-    which conversation comes first. After it has run, `start_fault` tells why there was no endpoint.
+    which conversation comes first. `switch` has another model answer, where that can be done. After it has run,
+    `start_fault` tells why there was no endpoint.
     """
 
     CSS_PATH = "app.tcss"
     TITLE = "demotic"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+q", "quit", mark("Quit"), priority=True),
-        Binding("f2", "next_language", mark("Language"), priority=True),
-        Binding("ctrl+c", "copy_or_quit", show=False, priority=True),
+        Binding("ctrl+q", "quit", mark("Quit"), priority=True, id="quit", tooltip=mark("leave the chat")),
+        Binding(
+            "f2",
+            "next_language",
+            mark("Language"),
+            priority=True,
+            id="language",
+            tooltip=mark("show the chat in the next language"),
+        ),
+        Binding(
+            "ctrl+c",
+            "copy_or_quit",
+            show=False,
+            priority=True,
+            id="copy",
+            tooltip=mark("copy what is marked or, where nothing is, leave"),
+        ),
+        Binding("ctrl+p", "palette", show=False, priority=True, id="palette", tooltip=mark("find a command")),
+        Binding("f1", "show_keys", show=False, priority=True, id="keys", tooltip=mark("show all keys")),
     ]
 
     def __init__(
@@ -49,8 +71,17 @@ class ChatApp(App[None]):
         terminal: Terminal | None = None,
         keeper: Keeper | None = None,
         resume: Resume = "left",
+        look: Look | None = None,
+        switch: Callable[[str], Awaitable[Endpoint]] | None = None,
     ) -> None:
         super().__init__()
+        look = look or Look()
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = look.theme
+        self.keymap = look.keymap
+        self.set_keymap(look.keymap)
+        self._switch = switch
         self.start_fault: DemoticError | None = None
         self.terminal = terminal or Terminal()
         self._connect = connect
@@ -71,8 +102,8 @@ class ChatApp(App[None]):
 
     async def on_unmount(self) -> None:
         """Give the connections back, and close what is remembered."""
-        if self._client is not None:
-            await self._client.close()
+        await self._close()
+        await end_all()
         self._keeper.close()
 
     async def action_quit(self) -> None:
@@ -99,19 +130,57 @@ class ChatApp(App[None]):
         """Show the interface in `language`, a key of `LANGUAGES`; what was told stays as it is."""
         use(language)
         for screen in self.screen_stack:
-            for widget in screen.walk_children():
+            for widget in screen.walk_children(with_self=True):
                 if isinstance(widget, Worded):
                     widget.show_words()
+
+    def action_palette(self) -> None:
+        """Find a command."""
+        if self.screen is self.conversation:
+            self.conversation.action_run_command("palette")
+
+    def action_show_keys(self) -> None:
+        """Show all keys."""
+        if self.screen is self.conversation:
+            self.push_screen(KeysPanel(all_actions(self.BINDINGS), self.keymap))
+
+    @property
+    def client(self) -> ChatClient | None:
+        """What answers, once it does."""
+        return self._client
+
+    @property
+    def can_switch(self) -> bool:
+        """Whether the chat's own server answers, whose model can be changed."""
+        return self._switch is not None
+
+    async def switch_model(self, reference: str) -> None:
+        """Have another model answer; where it does not start, the one before goes on. Messages wait meanwhile."""
+        if self._switch is None:
+            return
+        await self.conversation.pause(reference)
+        await self._close()
+        try:
+            await self._join(await self._switch(reference))
+        except DemoticError as fault:
+            await self.conversation.transcript.fail(str(fault))
+            self._open()
 
     @work(group="connection")
     async def _open(self) -> None:
         try:
-            endpoint = await self._connect()
-            self._client = ChatClient(endpoint)
-            model_name = await self._client.model_name()
-            await self._tools.open(self.conversation.ask)
+            await self._join(await self._connect())
         except DemoticError as error:
             self.start_fault = error
             await self.conversation.refuse(error)
-            return
+
+    async def _join(self, endpoint: Endpoint) -> None:
+        self._client = ChatClient(endpoint)
+        model_name = await self._client.model_name()
+        await self._tools.open(self.conversation.ask)
         await self.conversation.begin(self._client, model_name, endpoint.notices)
+
+    async def _close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+            self._client = None

@@ -26,7 +26,7 @@ from tui.history.resuming import Resume
 from tui.joining import Joined, Server
 from tui.keeper import Keeper
 from tui.screen import Screen
-from tui.server import PrivateServer
+from tui.switching import SwitchedServer
 from tui.tools import ChatTools
 from tui.words import use
 
@@ -58,7 +58,7 @@ def chat(
     if message is None and model is not None and not _looks_like_model(model):
         model, message = None, model
     message = message if message and message.strip() else None
-    server: Server = PrivateServer(model) if join is None else join.of(model)
+    server: Server = SwitchedServer(model) if join is None else join.of(model)
     has_terminal = _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
     screen = screen or Screen.chosen()
     keeper = Keeper(open_history) if is_kept else Keeper()
@@ -111,8 +111,10 @@ async def _open(
     resume: Resume,
 ) -> None:
     from tui.app import ChatApp
+    from tui.look import Look
     from tui.probe import prepared_terminal
 
+    look = Look.configured()
     with prepared_terminal(screen.bidi) as terminal:
         terminal.apply()
         async with server, ChatTools(settings) as tools:
@@ -124,6 +126,8 @@ async def _open(
                 terminal=terminal,
                 keeper=keeper,
                 resume=resume,
+                look=look,
+                switch=server.switch if isinstance(server, SwitchedServer) else None,
             )
             server.on_share = app.conversation.show_share
             await app.run_async()

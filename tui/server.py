@@ -15,13 +15,12 @@ from typing import Self
 
 from runtime.errors import DemoticError
 from tui.events import Endpoint
+from tui.front_door import FAULT_PREFIX, MAX_LINE_BYTES
 from tui.loading import watch
 from tui.words import _
 
 _READY = re.compile(r"demotic serves .* at (http://\S+)/v1(?: |$)")
 _LOADS = re.compile(r"demotic loads .*; port (\d+) tells how far that is$")
-_FAULT_PREFIX = "demotic: "
-_MAX_LINE_BYTES = 2**20
 _STOP_SECONDS = 5.0
 
 
@@ -49,7 +48,7 @@ class PrivateServer:
             stdin=PIPE,
             stdout=DEVNULL,
             stderr=PIPE,
-            limit=_MAX_LINE_BYTES,
+            limit=MAX_LINE_BYTES,
             env=os.environ | {"DEMOTIC_API_KEY": self._api_key},
             # Ctrl-C in the terminal is for the chat, which then stops its server in order.
             start_new_session=True,
@@ -104,8 +103,8 @@ class PrivateServer:
 
 def _start_fault(told: list[str], status: int) -> DemoticError:
     for line in reversed(told):
-        if line.startswith(_FAULT_PREFIX):
-            return DemoticError(line.removeprefix(_FAULT_PREFIX))
+        if line.startswith(FAULT_PREFIX):
+            return DemoticError(line.removeprefix(FAULT_PREFIX))
     sentence = _("The model's server ended while it started, with status {status}.").format(status=status)
     return DemoticError(
         f"{sentence} {told[-1]}" if told else sentence,

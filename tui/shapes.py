@@ -114,6 +114,10 @@ class ModelDetails(msgspec.Struct):
     progress: float | None = None
     device: str | None = None
     context_length: int | None = None
+    languages: list[str] = []
+    license: str | None = None
+    size_bytes: int | None = None
+    adapters: list[str] = []
 
 
 class Model(msgspec.Struct):
@@ -122,6 +126,7 @@ class Model(msgspec.Struct):
     id: str
     demotic: ModelDetails | None = None
     max_model_len: int | None = None  # vLLM's
+    parent: str | None = None  # of an adapter, the model
 
     @property
     def context_length(self) -> int | None:
@@ -143,7 +148,7 @@ class ModelList(msgspec.Struct):
 def body_of(messages: Sequence[Message], tools: ToolUse, config: RunConfig, model: str) -> dict[str, Any]:
     """The request for an answer of `model` to a conversation, streamed."""
     body: dict[str, Any] = {
-        "model": model,
+        **({"model": model} if model else {}),  # the endpoint's first one
         "messages": [_message(message) for message in messages],
         "max_tokens": config.max_tokens,
         "temperature": config.temperature,

@@ -90,6 +90,11 @@ def parse(text: str, *, param: str | None = None) -> Language:
     return Language(code, found.script or _SCRIPTS.get(code) or found.maximize().script or "Latn")
 
 
+def all_languages() -> list[Language]:
+    """The languages that Unicode's CLDR has words for, each as it is mostly written, in the order of their codes."""
+    return [parse(code) for code in sorted(set(_known().values()))]
+
+
 def _is_none(code: str) -> bool:
     # qaa to qtz are for private use: nobody else knows what they mean.
     return code in _NO_LANGUAGE or (len(code) == 3 and "qaa" <= code <= "qtz")

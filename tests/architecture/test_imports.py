@@ -20,7 +20,7 @@ TOOLS = (
 ALLOWED: dict[str, tuple[str, ...]] = {
     "runtime": ("runtime",),
     "converters": ("converters", "runtime"),
-    "tui": ("tui", "runtime.errors", "runtime.config", "runtime.models.files", *TOOLS),
+    "tui": ("tui", "runtime.errors", "runtime.config", "runtime.models.files", "runtime.language.codes", *TOOLS),
     "benchmarks": ("benchmarks", "runtime", "demotic", "tui.history"),
 }
 

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ from runtime.models.catalog import CatalogEntry, default_entry, load_catalog
 from runtime.models.encoding import ENCODERS
 from runtime.models.inspect import DECODERS, REFUSED_ARCHITECTURES
 from runtime.models.seq2seq import SEQ2SEQ
+from tui.actions import all_actions
+from tui.app import ChatApp
 from tui.commands.registry import COMMANDS
+from tui.keymap import PLACES
 
 REPOSITORY = Path(__file__).parents[2]
 HELP_WIDTH = 96
@@ -184,6 +188,14 @@ def chat_commands() -> str:
     return _table(("command", "what it does", "with `--plain`"), rows)
 
 
+def _chat_actions() -> str:
+    rows = ["| action | keys | what it does |", "| --- | --- | --- |"]
+    for place, actions in groupby(all_actions(ChatApp.BINDINGS), key=lambda action: action.place):
+        rows.append(f"| **{PLACES[place]}** | | |")
+        rows += [f"| `{each.name}` | {', '.join(f'`{key}`' for key in each.keys)} | {each.help} |" for each in actions]
+    return "\n".join(["", *rows, ""])
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "chat-commands": chat_commands,
     "commands": _commands,
@@ -194,6 +206,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "plain-template": _plain_template,
     "task-template": _task_template,
     "dialects": _dialects,
+    "chat-actions": _chat_actions,
 }
 
 

@@ -27,6 +27,7 @@ class FakeEndpoint:
     script: list[list[str | Call | Thought] | dict[str, str]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     go_on: threading.Event = field(default_factory=threading.Event)
+    models: list[dict[str, Any]] = field(default_factory=lambda: [{"id": "fake-model", "object": "model"}])
 
     async def connect(self) -> Endpoint:
         return Endpoint(self.url, KEY)
@@ -70,7 +71,7 @@ def running_endpoint() -> Iterator[FakeEndpoint]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             assert self.headers["Authorization"] == f"Bearer {KEY}"
-            self._send(200, {"object": "list", "data": [{"id": "fake-model", "object": "model"}]})
+            self._send(200, {"object": "list", "data": fake.models})
 
         def do_POST(self) -> None:
             fake.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))

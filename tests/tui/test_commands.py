@@ -101,7 +101,7 @@ async def test_names_and_arguments_are_completed_with_tab_and_arrow_keys(fake: F
     async with app.run_test(size=SIZE) as pilot:
         prompt = app.query_one(Prompt)
         await pilot.press("/")
-        await until(app, "/again", "have the last message answered again", "/continue")
+        await until(app, "/again", "have the last message answered again")
         await pilot.press("l")
         shown = await until(app, "/language  show the chat in this language")
         assert "/again" not in shown

@@ -19,6 +19,7 @@ class Command:
     they are looked up where they are shown. `action` runs beside the screen, so it may wait; what it raises of
     `DemoticError` is told in the conversation. `plain` is the same where there is no screen; None where it makes no
     sense without one. `complete` gives what may stand behind the name, the likeliest first.
+    `needs_argument`: without one it does nothing.
     """
 
     name: str
@@ -27,3 +28,4 @@ class Command:
     argument: str = ""
     plain: Callable[[PlainChat, str], Awaitable[None]] | None = None
     complete: Callable[[ConversationScreen], Sequence[str]] | None = None
+    needs_argument: bool = False

@@ -6,9 +6,11 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
+from tui.commands.choosing import CHOOSING
 from tui.commands.command import Command
 from tui.commands.figures import FIGURES
 from tui.commands.general import GENERAL, help_command
+from tui.commands.palette import palette_command
 from tui.commands.remembering import REMEMBERING
 from tui.commands.turns import TURNS
 from tui.widgets.completions import Completion
@@ -17,9 +19,10 @@ from tui.words import _
 if TYPE_CHECKING:
     from tui.screens.conversation import ConversationScreen
 
-_OTHERS = (*FIGURES, *GENERAL, *REMEMBERING, *TURNS)
+_OTHERS = (*FIGURES, *GENERAL, *REMEMBERING, *TURNS, *CHOOSING)
 COMMANDS: dict[str, Command] = {command.name: command for command in sorted(_OTHERS, key=lambda each: each.name)}
 COMMANDS["help"] = help_command(COMMANDS.values())
+COMMANDS["palette"] = palette_command(COMMANDS)
 
 # The path of a file is no command.
 _CALLED = re.compile(r"/([^\s/]+)(?:\s+(.*?))?\s*", re.DOTALL)

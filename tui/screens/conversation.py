@@ -7,14 +7,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 from textual.reactive import reactive
-from textual.screen import Screen
 from textual.widget import MountError
 from textual.widgets import TextArea
 from textual.worker import Worker, WorkerCancelled
@@ -37,6 +36,7 @@ from tui.history.records import State as Ending
 from tui.history.resuming import Resume, resumed
 from tui.keeper import Keeper
 from tui.reply import Reply
+from tui.screens.chosen import ChosenScreen
 from tui.seen import language_said
 from tui.talk import KeptAnswer, Talk
 from tui.tools import ChatTools
@@ -50,25 +50,21 @@ from tui.widgets.transcript import Transcript
 from tui.widgets.turn import Turn
 from tui.words import _, mark
 
-if TYPE_CHECKING:
-    from tui.app import ChatApp
-
 _ANSWER = "answer"
 # A key that was on its way to the prompt is no answer to a question that has just come up.
 _SETTLE_SECONDS = 0.5
 
 
-class ConversationScreen(Screen[None]):
+class ConversationScreen(ChosenScreen):
     """What was said, and where the next message is written; `message` is said first."""
 
-    app: ChatApp
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "stop", mark("Stop"), priority=True),
-        Binding("ctrl+n", "run_command('new')", mark("New conversation"), priority=True),
-        Binding("alt+up", "select(-1)", show=False, priority=True),
-        Binding("alt+down", "select(1)", show=False, priority=True),
-        Binding("pageup", "scroll_up", show=False, priority=True),
-        Binding("pagedown", "scroll_down", show=False, priority=True),
+        Binding("escape", "stop", mark("Stop"), priority=True, id="stop", tooltip=mark("stop the answer")),
+        Binding("ctrl+n", "run_command('new')", mark("New conversation"), priority=True, id="new"),
+        Binding("alt+up", "select(-1)", show=False, priority=True, id="back", tooltip=mark("to the message before")),
+        Binding("alt+down", "select(1)", show=False, priority=True, id="on", tooltip=mark("to the message after")),
+        Binding("pageup", "scroll_up", show=False, priority=True, id="page-up", tooltip=mark("one page up")),
+        Binding("pagedown", "scroll_down", show=False, priority=True, id="page-down", tooltip=mark("one page down")),
     ]
 
     model_name = reactive("")
@@ -142,6 +138,12 @@ class ConversationScreen(Screen[None]):
         self.state = "ready"
         self._answer_next()
 
+    async def pause(self, model_name: str) -> None:
+        """Another model is going to answer: stop the answer; messages wait until `begin`."""
+        self._client = None
+        await self.stop_answering()
+        self.model_name, self.state = model_name, "loading"
+
     async def refuse(self, fault: DemoticError) -> None:
         """Nothing will answer here."""
         self.state = "failed"
@@ -173,7 +175,7 @@ class ConversationScreen(Screen[None]):
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """An answer has ended, in whatever way: the next message may be answered."""
-        if event.worker.group == _ANSWER and event.worker.is_finished:
+        if event.worker.group == _ANSWER and event.worker.is_finished and self._client is not None:
             self.state = "ready"
             self._answer_next()
 
@@ -361,7 +363,7 @@ class ConversationScreen(Screen[None]):
             kept = await (self.talk.go_on(cut, client.model) if cut else self.talk.answer(entry, client.model))
             if cut is not None:
                 await reply.show(Piece("content", cut.text))
-            answers = HttpAnswers(client, self._config, goes_on=cut is not None)
+            answers = HttpAnswers(client, self._config, self.choices, goes_on=cut is not None)
             async with aclosing(self._tools.answer(answers, turns)) as events:
                 async for event in events:
                     await kept.take(event)

@@ -48,10 +48,10 @@ class CallCard(Laid):
 
     FOCUS_ON_CLICK = False  # what is typed next belongs to the prompt
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o,1", "decide('once')", mark("Once")),
-        Binding("a,2", "decide('always')", mark("Always")),
-        Binding("d,3", "decide('deny')", mark("Deny")),
-        Binding("enter,space", "toggle_fold", mark("Fold")),
+        Binding("o,1", "decide('once')", mark("Once"), id="once", tooltip=mark("let the tool run this once")),
+        Binding("a,2", "decide('always')", mark("Always"), id="always", tooltip=mark("let the tool run always")),
+        Binding("d,3", "decide('deny')", mark("Deny"), id="deny", tooltip=mark("do not let the tool run")),
+        Binding("enter,space", "toggle_fold", mark("Fold"), id="fold", tooltip=mark("show all of the card, or less")),
     ]
 
     class Typed(Message):

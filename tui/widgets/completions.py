@@ -47,6 +47,10 @@ class Completions(Laid):
             self._text = text
             self._offer(self._find(text))
 
+    def look_again(self) -> None:
+        """More is known of what the text could become."""
+        self._offer(self._find(self._text))
+
     def close(self) -> None:
         """Put the list away until another text comes."""
         self._offer(())

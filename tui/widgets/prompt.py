@@ -11,11 +11,15 @@ from textual.message import Message
 
 from tui.attaching import Attachment
 from tui.bidi import displayed
+from tui.keymap import action_of
 from tui.shown import shown
 from tui.terminal import terminal_of
 from tui.widgets.completions import Completion, Completions
 from tui.widgets.editor import Editor
-from tui.words import _
+from tui.words import _, mark
+
+# As keyboards of Latin, Arabic and Chinese letters have it.
+_QUESTION_MARKS = ("?", "؟", "？")  # that is what is meant
 
 
 class Prompt(Editor):
@@ -26,7 +30,9 @@ class Prompt(Editor):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("shift+enter,ctrl+j", "new_line", show=False),
+        Binding("enter", "send", show=False, id="send", tooltip=mark("send what is written")),
+        Binding("shift+enter,ctrl+j", "new_line", show=False, id="new-line", tooltip=mark("begin a line")),
+        Binding("tab", "complete", show=False, id="complete", tooltip=mark("take what is offered")),
     ]
 
     class Submitted(Message):
@@ -35,6 +41,9 @@ class Prompt(Editor):
         def __init__(self, text: str) -> None:
             super().__init__()
             self.text = text
+
+    class Asked(Message):
+        """A question mark was typed into an empty prompt: somebody wants to know the keys."""
 
     def __init__(self, completions: Completions) -> None:
         super().__init__()
@@ -67,11 +76,13 @@ class Prompt(Editor):
 
     async def _on_key(self, event: events.Key) -> None:
         # As bindings with priority they would overtake letters that came in the same piece of input.
-        match event.key:
-            case "enter":
-                self._submit()
-            case "tab" if self._offered() is not None:
-                self._complete()
+        match action_of(self, event.key):
+            case "send":
+                self.action_send()
+            case "complete" if self._offered() is not None:
+                self.action_complete()
+            case _ if event.character in _QUESTION_MARKS and not self.text:
+                self.post_message(self.Asked())
             case _:
                 return
         event.stop()
@@ -86,16 +97,17 @@ class Prompt(Editor):
         self._completions.look(self.value)
         return self._completions.chosen
 
-    def _complete(self) -> None:
+    def action_complete(self) -> None:
+        """Take what is offered."""
         if (chosen := self._offered()) is not None:
             self.value = chosen.line
 
-    def _submit(self) -> None:
+    def action_send(self) -> None:
         """Send, and remember; or complete what is only begun."""
         text = self.value
         offered = self._offered()
         if offered is not None and offered.line.strip() != text.strip():
-            self._complete()
+            self.action_complete()
             return
         self.value = ""
         if text.strip():

@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from tui.history.records import Entry
+from tui.keymap import action_of
 from tui.words import mark
 
 Wish = Literal["edit", "again", "copy", "copy_code", "previous", "next"]
@@ -22,12 +23,12 @@ class Turn(Widget):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("e", "wish('edit')", mark("Edit")),
-        Binding("r", "wish('again')", mark("Answer again")),
-        Binding("y", "wish('copy')", mark("Copy")),
-        Binding("c", "wish('copy_code')", mark("Copy code")),
-        Binding("left", "wish('previous')", mark("Branches"), key_display="← →"),
-        Binding("right", "wish('next')", show=False),
+        Binding("e", "wish('edit')", mark("Edit"), id="edit"),
+        Binding("r", "wish('again')", mark("Answer again"), id="again"),
+        Binding("y", "wish('copy')", mark("Copy"), id="copy-message"),
+        Binding("c", "wish('copy_code')", mark("Copy code"), id="copy-code"),
+        Binding("left", "wish('previous')", mark("Branches"), key_display="← →", id="branch-back"),
+        Binding("right", "wish('next')", show=False, id="branch-on", tooltip=mark("Branches")),
     ]
 
     class Wished(Message):
@@ -63,8 +64,8 @@ class Turn(Widget):
 
     def on_key(self, event: events.Key) -> None:
         """Pass on what is typed and none of the keys."""
-        own = {binding.key for binding in Turn.BINDINGS if isinstance(binding, Binding)}
-        if self.has_focus and event.character is not None and event.is_printable and event.key not in own:
+        is_typed = event.character is not None and event.is_printable and action_of(self, event.key) is None
+        if self.has_focus and event.character is not None and is_typed:
             event.stop()
             self.post_message(self.Typed(event.character))
 

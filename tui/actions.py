@@ -1,0 +1,30 @@
+"""All actions that have keys, by where the keys work: what `keys.toml` may change, and what /keys shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tui.keymap import Action, actions_of
+from tui.screens.conversation import ConversationScreen
+from tui.screens.download import DownloadPanel
+from tui.screens.lock import LockPicker
+from tui.screens.panel import Panel
+from tui.widgets.card import CallCard
+from tui.widgets.prompt import Prompt
+from tui.widgets.turn import Turn
+
+
+def all_actions(everywhere: Iterable[object]) -> list[Action]:
+    """The actions of all places; `everywhere` are the application's bindings."""
+    return actions_of(
+        [
+            ("", everywhere),
+            ("conversation", ConversationScreen.BINDINGS),
+            ("conversation/prompt", Prompt.BINDINGS),
+            ("conversation/turn", Turn.BINDINGS),
+            ("conversation/card", CallCard.BINDINGS),
+            ("panel", Panel.BINDINGS),
+            ("panel/download", DownloadPanel.BINDINGS),
+            ("panel/lock", LockPicker.BINDINGS),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""What a person may choose in the chat: model, adapter, language lock, sampling."""
