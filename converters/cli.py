@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command("verify", help=_VERIFY_HELP)(_verify)
 
 
-_CONVERT_HELP = """Make a GGUF of a checkpoint, with its tokenizer inside, or of an adapter.
+_CONVERT_HELP = """Make a GGUF of a checkpoint, with its tokenizer inside, or of an adapter; or ONNX graphs.
 
 The checkpoint is a folder with config.json, weights (safetensors, PyTorch's .bin, Flax's msgpack) and a tokenizer, or a
 repository of the hub. What cannot be converted is refused, and nothing is left. The file must read texts in 139
@@ -32,6 +32,9 @@ made from; `demotic show FILE` reads it.
 
 An adapter (LoRA, DoRA) is a folder or a repository that PEFT saved. With --adapter it is merged into the weights.
 As SOURCE it becomes a LoRA of its own, for `--adapter` of `demotic run` and `demotic serve`.
+
+With --to onnx the checkpoint becomes a folder of graphs in float32, for onnxruntime: encoders with every head,
+encoder-decoders, decoders and reward models. Each graph is held against its source; one that differs is never written.
 
 Examples:
 
@@ -46,6 +49,8 @@ Examples:
   demotic convert hf:Qwen/Qwen3-0.6B --adapter ./legal-bg --type q8_0
 
   demotic convert ./legal-bg --base hf:Qwen/Qwen3-0.6B -o legal-bg.gguf
+
+  demotic convert hf:facebook/nllb-200-distilled-600M --to onnx
 """
 
 
@@ -55,9 +60,11 @@ def _convert(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to; else the source's name with the type."),
+        typer.Option("--output", "-o", metavar="PATH", help="Where to; else the source's name with the type."),
     ] = None,
-    to: Annotated[Literal["gguf"], typer.Option(help="The format.")] = "gguf",
+    to: Annotated[
+        Literal["gguf", "onnx"], typer.Option(help="The format: a GGUF file, or a folder with ONNX graphs.")
+    ] = "gguf",
     type_name: Annotated[
         str | None,
         typer.Option(
@@ -87,10 +94,14 @@ def _convert(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    del to  # one format so far
     from converters.architectures.options import Options
-    from converters.commands import convert
+    from converters.commands import convert, export
 
+    if to == "onnx":
+        others = {"--type": type_name is not None, "--base": base is not None, "--reranker": reranker}
+        unknown = [name for name, is_given in others.items() if is_given]
+        export(source, output, adapter, pooling, unknown, force=force, as_json=as_json)
+        return
     options = Options(pooling=pooling, is_reranker=reranker)
     convert(
         source, output, type_name.lower() if type_name else None, options, adapter, base,

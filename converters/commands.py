@@ -52,6 +52,40 @@ def convert(
     print_fertility(done.manifest.tokenizer["fertility"])
 
 
+def export(
+    source: str,
+    output: Path | None,
+    adapter: str | None,
+    pooling: str | None,
+    unknown: list[str],
+    *,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a folder of ONNX graphs of a checkpoint and say what came of it; `unknown` are options it has not."""
+    _require_extra("onnx", "onnxruntime")
+    from converters.onnx.export import Request
+    from converters.onnx.export import export as run
+    from converters.onnx.shown import parity_line
+    from converters.progress import steps_for
+
+    if unknown:
+        remedy = "Leave it out: graphs are written in float32, of a whole model, with the head that it has."
+        raise InvalidRequest(f"There is no {unknown[0]} with --to onnx.", remedy=remedy)
+    with _ending_like_an_interrupt():
+        request = Request(source, output, adapter, pooling, force)
+        done = run(request, progress_for(as_json=as_json), steps_for(as_json=as_json))
+    if as_json:
+        _print_json({"path": str(done.path), **asdict(done.manifest)})
+        return
+    for note in done.manifest.notes:
+        _tell(f"Note: {note}")
+    if done.manifest.license is None:
+        _tell("Note: the source names no licence, so the manifest names none.")
+    _tell(parity_line(done.manifest.parity or {}))
+    print(f"{done.path} ({done.manifest.size / 1e6:,.1f} MB, {done.manifest.type})")  # noqa: T201
+
+
 def quantize(
     source: Path,
     output: Path,
@@ -137,8 +171,8 @@ def verify(first: str, second: str, *, as_json: bool) -> None:
     print_report(report)
 
 
-def _require_extra() -> None:
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+def _require_extra(*more: str) -> None:
+    missing = [name for name in (*_NEEDED, *more) if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigurationInvalid(
             f"The converters need {', '.join(missing)}, not installed here.",

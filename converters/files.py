@@ -50,6 +50,47 @@ def temporary_beside(path: Path) -> Iterator[Path]:
         temporary.replace(path)
 
 
+def require_free_folder(path: Path, *, force: bool, mark: str) -> None:
+    """Refuse a name that is taken, and with `force` all but an empty folder or one that holds a file named `mark`.
+
+    Raises:
+        ConversionRefused: with what to do.
+    """
+    if path.exists() and not force:
+        raise ConversionRefused(f"{path} exists already.", remedy="Choose another name with -o, or add --force.")
+    if path.exists() and not (path.is_dir() and ((path / mark).is_file() or not any(path.iterdir()))):
+        raise ConversionRefused(
+            f"{path} is not what was converted before, so it is not overwritten.", remedy="Choose another name with -o."
+        )
+    if not path.resolve().parent.is_dir():
+        raise ConversionRefused(f"There is no folder {path.parent}.", remedy="Make it first.")
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """An empty folder that becomes `path` at the end, in place of what is there; whatever goes wrong, nothing is left.
+
+    Raises:
+        ConversionRefused: the disk is full or refuses a file.
+    """
+    path = path.resolve()
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    before = path.with_name(f".{path.name}.{os.getpid()}.before")
+    try:
+        scratch.mkdir()
+        yield scratch
+        if path.exists():
+            path.replace(before)
+        scratch.replace(path)
+    except OSError as fault:
+        raise _ours(fault, path) from fault
+    finally:
+        if before.exists() and not path.exists():
+            before.replace(path)
+        for left in (scratch, before):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 @contextmanager
 def scratch_beside(path: Path) -> Iterator[Path]:
     """A name to write to that is gone at the end.

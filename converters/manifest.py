@@ -22,7 +22,10 @@ _TOOLS = ("demotic", "gguf", "tokenizers", "numpy", "llama-cpp-python")
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of the source; `size` in bytes, `sha256` None where it was not computed."""
+    """A file of the source, or of a folder that is an artefact.
+
+    `size` in bytes, `sha256` None where it was not computed.
+    """
 
     name: str
     size: int
@@ -33,13 +36,14 @@ class SourceFile:
 class Manifest:
     """One artefact.
 
+    Of a folder `sha256` is None, and `files` tells each of its files.
     `tokenizer` and `parity` hold figures; `notes` what the artefact does otherwise than its source; `adapter` what was
     merged into the weights, if anything; `imatrix` the importance matrix that it was quantized with.
     """
 
     file: str
     size: int
-    sha256: str
+    sha256: str | None
     made_from: str
     revision: str | None
     license: str | None
@@ -50,6 +54,7 @@ class Manifest:
     source_files: tuple[SourceFile, ...]
     tools: dict[str, str]
     notes: tuple[str, ...]
+    files: tuple[SourceFile, ...] = ()
     adapter: dict[str, Any] | None = None
     tokenizer: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] | None = None
@@ -96,9 +101,9 @@ def source_files(folder: Path, weights: Iterable[Path]) -> tuple[SourceFile, ...
     return tuple(SourceFile(path.name, path.stat().st_size, _hash(path)) for path in paths)
 
 
-def tools() -> dict[str, str]:
-    """Names and versions of the packages that made the artefact."""
-    return {name: importlib.metadata.version(name) for name in _TOOLS}
+def tools(*more: str) -> dict[str, str]:
+    """Names and versions of the packages that made the artefact; `more` are those that not every artefact needs."""
+    return {name: importlib.metadata.version(name) for name in (*_TOOLS, *more)}
 
 
 def _hash(path: Path) -> str | None:

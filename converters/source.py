@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from converters.checkpoint import Checkpoint
@@ -83,31 +84,64 @@ def load_with(auto_class: str, checkpoint: Checkpoint) -> Any:
     import torch
     import transformers
 
+    auto: Any = getattr(transformers, auto_class)
+    with _reading(checkpoint):
+        if not checkpoint.is_merged:
+            options = {"dtype": torch.float32, "trust_remote_code": False}
+            return auto.from_pretrained(checkpoint.folder, **options).eval()
+        # A head that differs from the embedding stays so where the config ties them, which transformers warns of.
+        config, values = _config_and_tensors(checkpoint)
+        kind = getattr(transformers, _MAPPINGS[auto_class])[type(config)]
+        return kind.from_pretrained(None, config=config, state_dict=values, dtype=torch.float32).eval()
+
+
+def load_class(name: str, checkpoint: Checkpoint, *, unused: str = "") -> Any:
+    """The model as the class of this name loads it, in float32, with attention written out as products.
+
+    unused: parts with this in their names may lack weights.
+
+    Raises:
+        ConversionRefused: it cannot, or the checkpoint lacks weights, which transformers would draw by chance.
+    """
+    import torch
+    import transformers
+
+    kind: Any = getattr(transformers, name)
+    options = {"dtype": torch.float32, "attn_implementation": "eager", "output_loading_info": True}
+    with _reading(checkpoint):
+        if checkpoint.is_merged or any(path.suffix == ".msgpack" for path in checkpoint.weight_files):
+            config, values = _config_and_tensors(checkpoint)
+            model, told = kind.from_pretrained(None, config=config, state_dict=values, **options)
+        else:
+            model, told = kind.from_pretrained(checkpoint.folder, local_files_only=True, **options)
+    missing = sorted(each for each in told["missing_keys"] if not (unused and unused in each))
+    if missing:
+        raise ConversionRefused(
+            f"{checkpoint.folder} lacks {len(missing)} of the weights of {name}: {', '.join(missing[:5])}.",
+            remedy="Get the checkpoint again, or correct the class that its config.json names.",
+        )
+    return model.eval()
+
+
+@contextmanager
+def _reading(checkpoint: Checkpoint) -> Iterator[None]:
+    import transformers
+
     # Its bar would stand among what is told, also where that is JSON.
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    auto: Any = getattr(transformers, auto_class)
     try:
-        model = (
-            _of_tensors(getattr(transformers, _MAPPINGS[auto_class]), checkpoint)
-            if checkpoint.is_merged
-            else auto.from_pretrained(checkpoint.folder, dtype=torch.float32, trust_remote_code=False)
-        )
+        yield
     except (OSError, ValueError) as fault:
         raise ConversionRefused(
             f"transformers cannot read {checkpoint.folder}: {str(fault).partition(chr(10))[0].rstrip('.')}."
         ) from fault
-    return model.eval()
 
 
-def _of_tensors(mapping: Any, checkpoint: Checkpoint) -> Any:
-    """The class of the checkpoint's config over its tensors, which are not those of its files.
-
-    A head that differs from the embedding stays so where the config ties them, which transformers warns of.
-    """
+def _config_and_tensors(checkpoint: Checkpoint) -> tuple[Any, dict[str, Any]]:
+    """The config and the tensors of a checkpoint whose weights transformers cannot read from its files."""
     import torch
     import transformers
 
     config: Any = transformers.AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
     config.vocab_size = checkpoint.config.integer("vocab_size")
-    values = {name: torch.tensor(tensor.whole()) for name, tensor in checkpoint.tensors.items()}
-    return mapping[type(config)].from_pretrained(None, config=config, state_dict=values, dtype=torch.float32)
+    return config, {name: torch.tensor(tensor.whole()) for name, tensor in checkpoint.tensors.items()}

@@ -16,6 +16,8 @@ _SENTENCEPIECE_FILES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.mo
 # The files of a tokenizer, the best first; those that are neither JSON nor SentencePiece's are read by transformers.
 _FILES = (
     (TOKENIZER_FILE,),
+    ("source.spm", "target.spm", "vocab.json"),  # Marian
+    ("sentencepiece.bpe.model", "vocab.json"),  # M2M100
     *((name,) for name in _SENTENCEPIECE_FILES),
     ("vocab.json", "merges.txt"),
     ("vocab.txt",),

@@ -1,0 +1,1 @@
+"""Checkpoints as ONNX: graphs that onnxruntime computes without torch."""

@@ -1,0 +1,163 @@
+"""From a checkpoint to a folder with ONNX graphs: read, trace, compare with the source, rename, tell.
+
+The folder is made under a hidden name, so that nothing that differs from its source is ever under the final one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from converters.adapters.merge import merged
+from converters.adapters.peft import open_adapter
+from converters.adapters.provenance import card_with, facts_of
+from converters.card import read_card
+from converters.checkpoint import Checkpoint, is_adapter, locate, read_checkpoint
+from converters.files import folder_beside, require_free_folder
+from converters.manifest import Manifest, SourceFile, sha256_of, source_files, tools
+from converters.onnx.graph import Graph, write_graph
+from converters.onnx.kinds import Kind, kind_of
+from converters.onnx.parity import compare
+from converters.onnx.settings import SETTINGS_FILE, settings_of
+from converters.onnx.tokenizer import Carried, carried_tokenizer
+from converters.probes import LINES
+from converters.progress import NoSteps, StepProgress
+from converters.source import load_class
+from runtime.errors import InvalidRequest
+from runtime.models.files import NoProgress, Progress
+
+MANIFEST_FILE = "manifest.json"
+_TOOLS = ("onnx", "onnxruntime", "torch", "transformers")
+# Lines of different scripts and lengths that the graphs are held against their source on.
+_PROBES = ("eng_Latn", "bul_Cyrl", "hin_Deva")
+_MAX_TOKENS = 24
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be exported: `source` as a person names it, `output` None for a name made from the source's."""
+
+    source: str
+    output: Path | None = None
+    adapter: str | None = None
+    pooling: str | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A finished artefact and its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+
+def export(request: Request, progress: Progress | None = None, steps: StepProgress | None = None) -> Exported:
+    """Make a folder of ONNX graphs of a checkpoint, perhaps with an adapter merged into it.
+
+    Raises:
+        ModelNotFound: there is no such checkpoint.
+        InvalidRequest: something is asked for that this source cannot have.
+        UnsupportedArchitecture: its class is not exported.
+        ConversionRefused: something about it cannot be exported, a graph differs from its source, or the disk refuses.
+        DownloadFailed, ConfigurationInvalid: the hub or the cache fails.
+    """
+    progress, steps = progress or NoProgress(), steps or NoSteps()
+    folder, origin = locate(request.source, progress)
+    if is_adapter({each.name for each in folder.iterdir()}):
+        raise InvalidRequest(
+            f"{request.source} is an adapter, which has no graph.",
+            remedy=f"Merge it: demotic convert BASE --adapter {request.source} --to onnx.",
+        )
+    checkpoint, notes = read_checkpoint(folder, origin), list[str]()
+    kind = kind_of(checkpoint)
+    if request.pooling is not None and kind.task != "features":
+        raise InvalidRequest(f"{request.source} gives no vectors, so nothing is pooled.", remedy="Leave out --pooling.")
+    adapter = open_adapter(request.adapter, progress) if request.adapter is not None else None
+    name = f"{checkpoint.name}-{adapter.origin.name}" if adapter is not None else checkpoint.name
+    path = request.output or Path(f"{name}-onnx")
+    require_free_folder(path, force=request.force, mark=SETTINGS_FILE)
+    card = read_card(checkpoint.folder, checkpoint.origin)
+    if adapter is not None:
+        checkpoint = merged(checkpoint, adapter, notes)
+        card = card_with(card, adapter, checkpoint, notes)
+    with folder_beside(path) as temporary:
+        parity = _fill(temporary, checkpoint, kind, request.pooling, steps, path.name)
+        files = _files(temporary)
+        manifest = Manifest(
+            file=path.name,
+            size=sum(each.size for each in files),
+            sha256=None,
+            files=files,
+            made_from=checkpoint.origin.source,
+            revision=checkpoint.origin.revision,
+            license=card.license,
+            languages=card.languages,
+            base_models=card.base_models,
+            architecture=kind.name,
+            type="F32",
+            source_files=source_files(checkpoint.folder, checkpoint.weight_files),
+            tools=tools(*_TOOLS),
+            notes=tuple(notes),
+            adapter=facts_of(adapter) if adapter is not None else None,
+            parity=parity,
+        )
+        text = json.dumps(asdict(manifest), ensure_ascii=False, indent=2) + "\n"
+        (temporary / MANIFEST_FILE).write_text(text, encoding="utf-8")
+    return Exported(path, manifest)
+
+
+def _fill(
+    folder: Path, checkpoint: Checkpoint, kind: Kind, pooling: str | None, steps: StepProgress, title: str
+) -> Mapping[str, Any]:
+    """Write everything but the manifest, and return the figures of the comparison."""
+    steps.start(title, 4 if kind.shape == "encoder-decoder" else 3)
+    try:
+        model = load_class(kind.name, checkpoint, unused="pooler." if kind.task == "features" else "")
+        carried = carried_tokenizer(checkpoint, int(model.get_input_embeddings().weight.shape[0]))
+        steps.advance()
+        graphs = graphs_of(model, kind)
+        for graph in graphs:
+            write_graph(graph, folder)
+            steps.advance()
+        figures = compare(kind, model, graphs, folder, [carried.encode(LINES[name])[:_MAX_TOKENS] for name in _PROBES])
+        settings = settings_of(checkpoint, kind, model, graphs, carried, pooling)
+        _write_small_files(folder, carried, settings.as_json())
+        steps.advance()
+        return figures
+    finally:
+        steps.finish()
+
+
+def graphs_of(model: Any, kind: Kind) -> Sequence[Graph]:
+    """The graphs of a model: one, or of an encoder-decoder two."""
+    match kind.shape:
+        case "encoder-decoder":
+            from converters.onnx.wrappers_seq2seq import seq2seq_graphs
+
+            return seq2seq_graphs(model)
+        case "decoder":
+            from converters.onnx.wrappers_decoder import decoder_graph
+
+            return (decoder_graph(model),)
+        case _:
+            from converters.onnx.wrappers_encoder import encoder_graph
+
+            return (encoder_graph(model, kind),)
+
+
+def _write_small_files(folder: Path, carried: Carried, settings: str) -> None:
+    for name, content in carried.files.items():
+        if isinstance(content, Path):
+            shutil.copyfile(content, folder / name)
+        else:
+            (folder / name).write_text(content, encoding="utf-8")
+    (folder / SETTINGS_FILE).write_text(settings, encoding="utf-8")
+
+
+def _files(folder: Path) -> tuple[SourceFile, ...]:
+    return tuple(SourceFile(path.name, path.stat().st_size, sha256_of(path)) for path in sorted(folder.iterdir()))

@@ -1,0 +1,37 @@
+"""Graphs as onnxruntime computes them, with torch's tensors on either side, for comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+
+from runtime.errors import ConversionRefused
+
+
+class Session:
+    """One graph on the processor."""
+
+    def __init__(self, path: Path) -> None:
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        # Threads that wait by spinning would take torch's cores, which computes in between.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as fault:  # onnxruntime's own, which share no class
+            raise ConversionRefused(f"onnxruntime cannot read {path.name}: {fault}") from fault
+        self._outputs = [each.name for each in self._session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs by name."""
+        given = {name: np.ascontiguousarray(tensor.detach().numpy()) for name, tensor in inputs.items()}
+        try:
+            found = self._session.run(None, given)
+        except Exception as fault:
+            raise ConversionRefused(f"onnxruntime cannot compute the graph: {fault}") from fault
+        return {name: torch.from_numpy(array) for name, array in zip(self._outputs, found, strict=True)}
