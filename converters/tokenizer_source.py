@@ -16,12 +16,12 @@ _SENTENCEPIECE_FILES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.mo
 # The files of a tokenizer, the best first; those that are neither JSON nor SentencePiece's are read by transformers.
 _FILES = (
     (TOKENIZER_FILE,),
-    ("source.spm", "target.spm", "vocab.json"),  # Marian
-    ("sentencepiece.bpe.model", "vocab.json"),  # M2M100
     *((name,) for name in _SENTENCEPIECE_FILES),
     ("vocab.json", "merges.txt"),
     ("vocab.txt",),
 )
+# SentencePiece's models whose pieces have their ids in another file: Marian's and M2M100's.
+_PIECES = (("source.spm", "target.spm", "vocab.json"), ("sentencepiece.bpe.model", "vocab.json"))
 # Files beside any of them.
 SETTINGS_FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
@@ -65,7 +65,8 @@ def tokenizer_source(checkpoint: Checkpoint) -> TokenizerSource:
 
 def choose_tokenizer(names: set[str]) -> tuple[str, ...]:
     """Which of a folder's files hold its tokenizer; none where it has none."""
-    return next((files for files in _FILES if names.issuperset(files)), ())
+    best, *others = _FILES
+    return next((files for files in (best, *_PIECES, *others) if names.issuperset(files)), ())
 
 
 def _made_by_transformers(checkpoint: Checkpoint) -> str:

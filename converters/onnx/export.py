@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ def export(request: Request, progress: Progress | None = None, steps: StepProgre
 
 def _fill(
     folder: Path, checkpoint: Checkpoint, kind: Kind, pooling: str | None, steps: StepProgress, title: str
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     """Write everything but the manifest, and return the figures of the comparison."""
     steps.start(title, 4 if kind.shape == "encoder-decoder" else 3)
     try:

@@ -54,7 +54,7 @@ def write_graph(graph: Graph, folder: Path) -> tuple[Path, ...]:
             torch.onnx.export(
                 graph.module.eval(),
                 tuple(graph.sample.values()),
-                traced,
+                str(traced),  # of a path that is no text it would not know where weights beyond 2 GB go
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=list(graph.sample),

@@ -33,11 +33,11 @@ TRANSLATOR: dict[str, Any] = {
 Tokenizer = Callable[[], Any]
 
 
-def encoder(name: str, config: str, tokenizer: Tokenizer = tiny_tokenizers.unigram, **changes: Any) -> Any:
+def encoder(name: str, config: str, **changes: Any) -> Any:
     """What makes an encoder of the class `name` in a folder."""
 
     def make(folder: Path) -> None:
-        library = tokenizer()
+        library = tiny_tokenizers.unigram()
         settings = getattr(transformers, config)(vocab_size=library.get_vocab_size(), **{**ENCODER, **changes})
         tiny.save_checkpoint(folder, tiny.randomised(getattr(transformers, name), settings), library)
 

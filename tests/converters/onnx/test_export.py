@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
+import onnxruntime as ort  # type: ignore[import-untyped]  # it has no types
 import pytest
 import torch
 import transformers

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnx
-import onnxruntime as ort
+import onnxruntime as ort  # type: ignore[import-untyped]  # it has no types
 import pytest
 import torch
 import transformers
@@ -24,9 +24,11 @@ from converters.onnx import export as pipeline
 from converters.onnx import graph as graphs
 from converters.onnx.export import Request, export
 from converters.onnx.graph import Graph
+from converters.tokenizer_source import choose_tokenizer
 from runtime.errors import ConversionRefused, InvalidRequest, UnsupportedArchitecture
 from tests.converters.onnx.sources import Sources, encoder
 from tests.converters.test_checkpoint import flax_array
+from tests.tiny.adapters import save_adapter
 
 
 def run(*arguments: str) -> Any:
@@ -188,6 +190,30 @@ def test_weights_of_flax_are_read_as_those_of_torch(sources: Sources, tmp_path: 
         for path in (done.path, sources.exported("byt5").path)
     )
     assert all(np.array_equal(one, other) for one, other in zip(found, wanted, strict=True))
+
+
+def test_an_adapter_is_merged_before(sources: Sources, tmp_path: Path) -> None:
+    base = sources.checkpoint("llama")
+    plain = transformers.AutoModelForCausalLM.from_pretrained(base)
+    adapted = save_adapter(tmp_path / "adapter", plain)
+    done = export(Request(str(base), tmp_path / "out", adapter=str(tmp_path / "adapter")))
+    settings = json.loads((done.path / "demotic.json").read_text())
+    shape = (1, settings["sizes"]["heads"], 0, settings["sizes"]["head_size"])
+    ids = torch.tensor([[5, 9, 30]])
+    past = {name: np.zeros(shape, np.float32) for name in settings["inputs"]["model"] if name.startswith("past.")}
+    inputs = {"input_ids": ids.numpy(), "attention_mask": np.ones((1, 3), np.int64), "position_ids": np.arange(3)[None]}
+    (found,) = ort.InferenceSession(done.path / "model.onnx").run(["logits"], {**inputs, **past})
+    with torch.no_grad():
+        assert np.abs(found - adapted(ids).logits.numpy()).max() < 2e-4
+        assert np.abs(found - plain(ids).logits.numpy()).max() > 1e-2
+    assert done.manifest.adapter is not None
+
+
+def test_files_of_pieces_are_fetched_with_their_vocabulary() -> None:
+    marian = {"source.spm", "target.spm", "vocab.json", "config.json"}
+    assert set(choose_tokenizer(marian)) == marian - {"config.json"}
+    assert choose_tokenizer({"sentencepiece.bpe.model", "vocab.json"}) == ("sentencepiece.bpe.model", "vocab.json")
+    assert choose_tokenizer({"sentencepiece.bpe.model", "tokenizer.json"}) == ("tokenizer.json",)
 
 
 def test_a_reward_is_read_before_the_padding_token_also_where_it_ends_a_text(sources: Sources, tmp_path: Path) -> None:
