@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from runtime.commands.exported import exported_facts
 from runtime.commands.facts import entry_facts, fit_word, origin_of, print_json, say, sized, summary
 from runtime.commands.progress import progress_for
 from runtime.errors import InvalidRequest, ModelFileInvalid, ModelNotFound
@@ -52,6 +54,10 @@ def list_models(*, as_json: bool, with_fit: bool = False) -> None:
 
 def show(reference: str, *, as_json: bool) -> None:
     """Show all that is known of one model; of one that is not here, what the catalogue says."""
+    exported = exported_facts(Path(reference))
+    if exported is not None:
+        _show_facts({"here": True, **exported}, as_json=as_json)
+        return
     try:
         model = Store().resolve(reference, progress=progress_for(as_json=as_json))
     except ModelNotFound:
@@ -61,6 +67,10 @@ def show(reference: str, *, as_json: bool) -> None:
         facts = {"here": False, **_ONLY_IN_FILE, **dict.fromkeys(_MADE), **entry_facts(load_catalog()[known.name])}
     else:
         facts = {"here": True, **_file_facts(model)}
+    _show_facts(facts, as_json=as_json)
+
+
+def _show_facts(facts: Mapping[str, object], *, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return

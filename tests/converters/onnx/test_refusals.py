@@ -114,6 +114,10 @@ def test_the_command_makes_a_folder_and_says_how_near_it_is(sources: Sources, tm
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["made_from"] == "xlmr-ner"
     assert {each["name"] for each in manifest["files"]} == {"model.onnx", "tokenizer.json", "demotic.json"}
+    shown = json.loads(run("show", str(out), "--json").stdout)
+    assert shown["name"] == "xlmr-ner-onnx"
+    assert (shown["task"], shown["made_from"], shown["size_bytes"]) == ("token-classify", "xlmr-ner", manifest["size"])
+    assert "token-classify" in run("show", str(out)).stdout
     assert isinstance(run(*arguments).exception, ConversionRefused)
     again = run(*arguments, "--force", "--json")
     assert json.loads(again.stdout)["parity"]["max_difference"] < 2e-4
