@@ -137,14 +137,14 @@ async def test_the_palette_finds_commands_by_what_they_do_and_does_them(file: Pa
     async with app.run_test(size=(80, 24)) as pilot:
         await until(app, "fake-model")
         await pilot.press("ctrl+p")
-        await until(app, "/lock", "/theme")
+        await until(app, "/adapter", "/lock")
         await pilot.press(*_("show all keys").split()[-1])
         shown = await until(app, "/keys")
         assert "/lock" not in shown
         await pilot.press("enter")
         await until(app, _("Everywhere"))
         await pilot.press("escape", "ctrl+p")
-        await until(app, "/quit")
+        await until(app, "/adapter")
         await pilot.press(*"quit", "enter")
     assert app.return_code == 0
 
