@@ -11,11 +11,13 @@ from textual import events
 from runtime.errors import ConfigurationInvalid
 from tests.tui.endpoint import WAIT, FakeEndpoint, running_endpoint
 from tests.tui.test_app import say, screen, until
+from tests.tui.test_tools import SENT, settings
 from tui.actions import all_actions
 from tui.app import ChatApp
 from tui.bidi import displayed
 from tui.keymap import PLACES, read_keymap
 from tui.look import Look
+from tui.tools import ChatTools
 from tui.words import _, use
 
 ACTIONS = all_actions(ChatApp.BINDINGS)
@@ -155,3 +157,29 @@ async def test_commands_are_laid_out_from_right_to_left(file: Path, fake: FakeEn
     async with app.run_test(size=(80, 24)) as pilot:
         await say(pilot, "/palette")
         await until(app, displayed(_("Commands")), displayed(_("show all keys")))
+
+
+async def test_keys_of_a_card_and_of_the_prompt_s_focus_are_as_the_file_says(file: Path, fake: FakeEndpoint) -> None:
+    file.write_text('once = "z"\n')
+    fake.script = [[SENT], ["Да."]]
+    async with ChatTools(settings()) as tools:
+        app = ChatApp(fake.connect, message="?", tools=tools, look=Look.configured())
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(app, "may it run?")
+            # Tab goes to the card, since nothing is offered.
+            await pilot.press("tab", "z")
+            await until(app, "send · answered", "Да.")
+
+
+async def test_a_letter_that_is_no_key_of_a_card_any_more_is_typed(file: Path, fake: FakeEndpoint) -> None:
+    file.write_text('once = "z"\n')
+    fake.script = [[SENT], ["Да."]]
+    async with ChatTools(settings()) as tools:
+        app = ChatApp(fake.connect, message="?", tools=tools, look=Look.configured())
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(app, "may it run?")
+            await pilot.press("tab", "o")
+            await pilot.pause()
+            assert app.conversation.prompt.value == "o"
+            assert "answered" not in screen(app)
+            await pilot.press("escape")

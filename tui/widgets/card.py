@@ -17,6 +17,7 @@ from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.loop import CallEnded
 from runtime.chat.tools.showing import described_change, printable
 from runtime.text.stream import shortened
+from tui.keymap import action_of
 from tui.laid import ISOLATE, Laid
 from tui.words import _, mark
 
@@ -33,7 +34,6 @@ _WORDS: dict[CardState, str] = {
 # What is shown of a text while the card is folded. A question shows more: it is about the arguments.
 _FOLDED_LINES, _FOLDED_CHARS = 4, 400
 _ASKED_LINES, _ASKED_CHARS = 30, 3000
-_DECIDING = frozenset("o1a2d3")
 # Beyond this a value has lines of its own.
 _VALUE_CHARS = 60
 # A name, and the strings of JSON.
@@ -79,8 +79,13 @@ class CallCard(Laid):
 
     def on_key(self, event: events.Key) -> None:
         """Pass on what is typed and is none of the card's keys, so that no letter in the middle of a word decides."""
-        is_own = self.check_action("decide", ()) and event.key in _DECIDING
-        is_own = is_own or (self.check_action("toggle_fold", ()) and event.key == "space")
+        match action_of(self, event.key):
+            case "once" | "always" | "deny":
+                is_own = bool(self.check_action("decide", ()))
+            case "fold":
+                is_own = bool(self.check_action("toggle_fold", ()))
+            case _:
+                is_own = False
         if event.character is not None and event.is_printable and not is_own:
             event.stop()
             self.post_message(self.Typed(event.character))

@@ -97,6 +97,12 @@ class Prompt(Editor):
         self._completions.look(self.value)
         return self._completions.chosen
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Tab goes on to the next widget where nothing is offered."""
+        if action == "complete":
+            return self._offered() is not None
+        return super().check_action(action, parameters)
+
     def action_complete(self) -> None:
         """Take what is offered."""
         if (chosen := self._offered()) is not None:
