@@ -222,14 +222,14 @@ async def test_the_real_server_and_the_real_model_know_the_capital_of_france() -
         app = ChatApp(server.endpoint, config=RunConfig(temperature=0, max_tokens=40))
         async with app.run_test(size=SIZE) as pilot:
             await say(pilot, "What is the capital of France? Answer in one sentence.")
-            await until(app, "Paris", "smollm2-135m-instruct · ready", "tokens/s", seconds=90)
+            await until(app, "Paris", "smollm2-135m-instruct ·", "· ready", "tokens/s", seconds=90)
 
 
 async def test_a_base_model_can_be_talked_to() -> None:
     async with PrivateServer("gemma-3-270m") as server:
         app = ChatApp(server.endpoint, message="What is 2 + 2?", config=RunConfig(temperature=0, max_tokens=20))
         async with app.run_test(size=SIZE):
-            shown = await until(app, "gemma-3-270m · ready ·", "tokens/s", seconds=120)
+            shown = await until(app, "gemma-3-270m ·", "· ready", "tokens/s", seconds=120)
     assert "broke off" not in shown
 
 

@@ -340,5 +340,5 @@ async def test_smollm2_that_must_call_calls_a_real_server() -> None:
             await asked(pilot)
             await pilot.press("o")
             # What it asks for is its own: the server answers, or says that there is no such zone.
-            await until(app, "ready · ", "call", seconds=120)
+            await until(app, "time_get_current_time · answered", "· ready", seconds=120)
             assert any(words in screen(app) for words in ("datetime", "Invalid timezone"))
