@@ -217,7 +217,7 @@ def test_serve_ends_in_order_when_asked_to(stop: signal.Signals) -> None:
         [sys.executable, "-m", "demotic", "serve", CHAT, "--port", "0"], stderr=subprocess.PIPE, text=True
     )
     assert server.stderr is not None
-    assert "http://127.0.0.1:" in server.stderr.readline()
+    assert any("http://127.0.0.1:" in line for line in iter(server.stderr.readline, ""))
     server.send_signal(stop)
     _, errors = server.communicate(timeout=20)
     assert (server.returncode, errors) == (0, "")

@@ -66,7 +66,7 @@ async def test_the_list_pins_deletes_and_brings_back(chat: ChatApp) -> None:
         await until(chat, "fake-model · ready")
         await say(pilot, "/open")
         await until(chat, "2  Sky?")
-        await pilot.press("down", "ctrl+p")
+        await pilot.press("down", "ctrl+t")
         shown = await until(chat, "1  * Прозорец?")
         assert shown.index("Прозорец?") < shown.index("Sky?")
         await pilot.press("ctrl+d")

@@ -184,7 +184,7 @@ def test_what_no_header_can_hold_is_no_key(key: str) -> None:
 def test_the_command_sends_the_key_and_starts_no_server(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(tui.chat, "PrivateServer")
+    monkeypatch.delattr(tui.chat, "SwitchedServer")
     with foreign.running(replace(LLAMA_SERVER, seen=[])) as running:
         import typer
 

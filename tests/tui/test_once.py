@@ -22,7 +22,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEndpoint]:
     with running_endpoint() as running:
 
         class Running:
-            """`tui.server.PrivateServer` of a server that runs already."""
+            """`tui.switching.SwitchedServer` over a server that runs already."""
 
             def __init__(self, model: str | None) -> None:
                 pass
@@ -38,7 +38,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEndpoint]:
             async def endpoint(self) -> Endpoint:
                 return await running.connect()
 
-        monkeypatch.setattr(tui.chat, "PrivateServer", Running)
+        monkeypatch.setattr(tui.chat, "SwitchedServer", Running)
         yield running
 
 

@@ -40,7 +40,7 @@ class ConversationsScreen(ModalScreen[int | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", mark("Open"), priority=True),
-        Binding("ctrl+p", "pin", mark("Pin"), priority=True),
+        Binding("ctrl+t", "pin", mark("Pin"), priority=True),
         Binding("ctrl+d", "delete", mark("Delete"), priority=True),
         Binding("ctrl+z", "undo", mark("Undo"), priority=True),
         Binding("escape", "dismiss(None)", mark("Back"), priority=True),

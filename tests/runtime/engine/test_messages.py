@@ -87,6 +87,7 @@ SAMPLES: dict[type[errors.DemoticError], errors.DemoticError] = {
     errors.PreviousResponseNotFound: errors.PreviousResponseNotFound("resp_1"),
     errors.ResponseNotFound: errors.ResponseNotFound("resp_1"),
     errors.QueueFull: errors.QueueFull(num_waiting=3, retry_after=2),
+    errors.ConversationNotFound: errors.ConversationNotFound(7),
     errors.ModelBusy: errors.ModelBusy("x", "has requests in flight", remedy="Wait."),
     errors.TooManyRequests: errors.TooManyRequests(limit=2),
     errors.NoRoomForModel: errors.NoRoomForModel("x", retry_after=3),
