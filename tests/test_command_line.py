@@ -213,13 +213,15 @@ def test_a_server_that_is_started_again_has_what_was_read_before(tmp_path: Path)
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_serve_ends_in_order_when_asked_to(stop: signal.Signals) -> None:
-    server = subprocess.Popen(
-        [sys.executable, "-m", "demotic", "serve", CHAT, "--port", "0"], stderr=subprocess.PIPE, text=True
-    )
-    assert server.stderr is not None
-    assert any("http://127.0.0.1:" in line for line in iter(server.stderr.readline, ""))
-    server.send_signal(stop)
-    _, errors = server.communicate(timeout=20)
+    command = [sys.executable, "-m", "demotic", "serve", CHAT, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            assert any("http://127.0.0.1:" in line for line in iter(server.stderr.readline, ""))
+            server.send_signal(stop)
+            _, errors = server.communicate(timeout=20)
+        finally:
+            server.kill()
     assert (server.returncode, errors) == (0, "")
 
 
