@@ -31,7 +31,7 @@ from converters.gguf.write import (
     plan,
     write_gguf,
 )
-from converters.manifest import Manifest, sha256_of, source_files, tools, write_manifest
+from converters.manifest import Manifest, made_from, sha256_of, source_files, write_manifest
 from converters.token_check import check_tokens
 from converters.tokenizers import Tokenizer, read_tokenizer
 from converters.verify import verify
@@ -201,19 +201,15 @@ def _manifest(
     tokens: dict[str, Any],
     notes: Sequence[str],
 ) -> Manifest:
-    return Manifest(
+    manifest = made_from(
+        checkpoint.origin,
+        card,
         file=path.name,
         size=written.size,
         sha256=written.sha256,
-        made_from=checkpoint.origin.source,
-        revision=checkpoint.origin.revision,
-        license=card.license,
-        languages=card.languages,
-        base_models=card.base_models,
         architecture=architecture.name,
-        type=type_name.upper(),
-        source_files=source_files(checkpoint.folder, checkpoint.weight_files),
-        tools=tools(),
-        notes=tuple(notes),
-        tokenizer=tokens,
+        type_name=type_name.upper(),
+        sources=source_files(checkpoint.folder, checkpoint.weight_files),
+        notes=notes,
     )
+    return replace(manifest, tokenizer=tokens)

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from converters.card import Card
+from converters.checkpoint import Origin
 from runtime.models.files import read_blocks, write_atomically
 from runtime.models.inspect import read_header
 from runtime.models.provenance import provenance_path, read_provenance
@@ -67,6 +69,36 @@ def write_manifest(artefact: Path, manifest: Manifest) -> Path:
     path = provenance_path(artefact)
     write_atomically(path, json.dumps(asdict(manifest), ensure_ascii=False, indent=2) + "\n")
     return path
+
+
+def made_from(
+    origin: Origin,
+    card: Card,
+    *,
+    file: str,
+    size: int,
+    sha256: str | None,
+    architecture: str,
+    type_name: str,
+    sources: tuple[SourceFile, ...],
+    notes: Sequence[str],
+) -> Manifest:
+    """The manifest of an artefact that was made of what `origin` and `card` tell of."""
+    return Manifest(
+        file=file,
+        size=size,
+        sha256=sha256,
+        made_from=origin.source,
+        revision=origin.revision,
+        license=card.license,
+        languages=card.languages,
+        base_models=card.base_models,
+        architecture=architecture,
+        type=type_name,
+        source_files=sources,
+        tools=tools(),
+        notes=tuple(notes),
+    )
 
 
 def quantized(

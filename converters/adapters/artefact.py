@@ -15,7 +15,7 @@ from converters.card import Card, read_card
 from converters.checkpoint import open_base
 from converters.files import require_space, temporary_beside
 from converters.gguf.write import DIRECT_TYPES, file_type, plan, write_gguf
-from converters.manifest import Manifest, source_files, tools
+from converters.manifest import Manifest, made_from, source_files
 from runtime.errors import ConversionRefused
 from runtime.models.files import Progress
 from runtime.models.name import HUB_PREFIX, is_hub_repository
@@ -53,20 +53,16 @@ def write_adapter(adapter: Adapter, base: str | None, path: Path, type_name: str
     }
     with temporary_beside(path) as temporary:
         written = write_gguf(temporary, architecture.name, metadata, planned, progress, title=path.name)
-    return Manifest(
+    return made_from(
+        adapter.origin,
+        card,
         file=path.name,
         size=written.size,
         sha256=written.sha256,
-        made_from=adapter.origin.source,
-        revision=adapter.origin.revision,
-        license=card.license,
-        languages=card.languages,
-        base_models=card.base_models,
         architecture=architecture.name,
-        type=type_name.upper(),
-        source_files=source_files(adapter.folder, [adapter.weight_file]),
-        tools=tools(),
-        notes=tuple(notes),
+        type_name=type_name.upper(),
+        sources=source_files(adapter.folder, [adapter.weight_file]),
+        notes=notes,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from converters.adapters.provenance import card_with, facts_of
 from converters.card import read_card
 from converters.checkpoint import Checkpoint, is_adapter, locate, read_checkpoint
 from converters.files import folder_beside, require_free_folder
-from converters.manifest import Manifest, SourceFile, sha256_of, source_files, tools
+from converters.manifest import Manifest, SourceFile, made_from, sha256_of, source_files, tools
 from converters.onnx.graph import Graph, write_graph
 from converters.onnx.kinds import Kind, kind_of
 from converters.onnx.parity import compare
@@ -88,21 +88,20 @@ def export(request: Request, progress: Progress | None = None, steps: StepProgre
     with folder_beside(path) as temporary:
         parity = _fill(temporary, checkpoint, kind, request.pooling, steps, path.name)
         files = _files(temporary)
-        manifest = Manifest(
-            file=path.name,
-            size=sum(each.size for each in files),
-            sha256=None,
+        manifest = replace(
+            made_from(
+                checkpoint.origin,
+                card,
+                file=path.name,
+                size=sum(each.size for each in files),
+                sha256=None,
+                architecture=kind.name,
+                type_name="F32",
+                sources=source_files(checkpoint.folder, checkpoint.weight_files),
+                notes=notes,
+            ),
             files=files,
-            made_from=checkpoint.origin.source,
-            revision=checkpoint.origin.revision,
-            license=card.license,
-            languages=card.languages,
-            base_models=card.base_models,
-            architecture=kind.name,
-            type="F32",
-            source_files=source_files(checkpoint.folder, checkpoint.weight_files),
             tools=tools(*_TOOLS),
-            notes=tuple(notes),
             adapter=facts_of(adapter) if adapter is not None else None,
             parity=parity,
         )
