@@ -125,7 +125,7 @@ def test_the_base_that_the_adapter_names_is_found(adapter: Path, families: Famil
 
 @pytest.mark.parametrize(
     ("base", "sentence"),
-    [(None, "names no base"), ("/home/someone/llama", "names /home/someone/llama as its base, which is not here")],
+    [(None, "names no base"), ("/no/such/llama", "names /no/such/llama as its base, which is not here")],
 )
 def test_a_base_that_is_not_here_is_asked_for(base: str | None, sentence: str, adapter: Path, tmp_path: Path) -> None:
     change_config(adapter, base_model_name_or_path=base)
