@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
 from contextlib import aclosing
 
 from runtime.chat.reasoning import Piece
@@ -99,14 +98,6 @@ class PlainChat:
     async def tell(self, text: str) -> None:
         """Print what a command tells."""
         print(shown(text), flush=True)  # noqa: T201
-
-    async def choose(self, title: str, rows: Sequence[str]) -> int | None:
-        """Print a list, and take a number; None where there is none of it."""
-        await self.tell("\n".join([title, *(f"{number}. {row}" for number, row in enumerate(rows, 1))]))
-        self._write(_("Number:") + " " if self._is_asking else "")
-        line = (await self._lines.read() or b"").decode(errors="replace").strip()
-        number = int(line) if line.isdecimal() else 0
-        return number - 1 if 1 <= number <= len(rows) else None
 
     async def start_anew(self) -> None:
         """Begin a new conversation."""
