@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from textual import events
@@ -39,6 +39,12 @@ async def until(app: ChatApp, *texts: str, seconds: float = 15) -> str:
         while not all(text in screen(app) for text in texts):
             await asyncio.sleep(0.05)
     return screen(app)
+
+
+async def until_so(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():
+            await asyncio.sleep(0.02)
 
 
 async def say(pilot: Pilot[None], text: str) -> None:

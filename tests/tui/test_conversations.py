@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.tui.endpoint import FakeEndpoint, running_endpoint
-from tests.tui.test_app import SIZE, say, screen, until
+from tests.tui.test_app import SIZE, say, screen, until, until_so
 from tui.app import ChatApp
 from tui.attaching import MAX_BYTES
 from tui.history import conversations, tree
@@ -36,12 +35,6 @@ def chat(fake: FakeEndpoint, tmp_path: Path) -> ChatApp:
             said = tree.add(store, talk.id, None, NewMessage("user", question))
             tree.add(store, talk.id, said.id, NewMessage("assistant", answer))
     return ChatApp(fake.connect, keeper=Keeper(partial(open_history, path)))
-
-
-async def until_so(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not is_so():
-            await asyncio.sleep(0.02)
 
 
 async def test_the_list_searches_and_opens_and_the_conversation_goes_on(fake: FakeEndpoint, chat: ChatApp) -> None:

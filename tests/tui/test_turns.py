@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.tui.endpoint import WAIT, FakeEndpoint, Thought, running_endpoint
-from tests.tui.test_app import SIZE, say, until
+from tests.tui.test_app import SIZE, say, until, until_so
 from tui.app import ChatApp
 from tui.widgets.message import Answer, Reasoning
 from tui.widgets.prompt import Prompt
@@ -18,12 +17,6 @@ from tui.widgets.prompt import Prompt
 def fake() -> Iterator[FakeEndpoint]:
     with running_endpoint() as running:
         yield running
-
-
-async def until_so(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not is_so():
-            await asyncio.sleep(0.02)
 
 
 async def test_another_answer_is_a_branch_and_both_are_kept(fake: FakeEndpoint) -> None:

@@ -9,6 +9,7 @@ from textual.screen import Screen
 
 from tui.choosing.choices import Choices
 from tui.widgets.completions import Completions
+from tui.widgets.status import StatusLine
 
 if TYPE_CHECKING:
     from tui.app import ChatApp
@@ -19,6 +20,11 @@ class ChosenScreen(Screen[None]):
 
     app: ChatApp
     choices: reactive[Choices] = reactive(Choices())
+
+    def watch_choices(self, choices: Choices) -> None:
+        """Show what answers are locked to."""
+        if self.is_mounted:
+            self.query_one(StatusLine).locked_to = "" if choices.lock is None else choices.lock.language
 
     def on_prompt_asked(self) -> None:
         """Show the keys."""

@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import ClassVar
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
@@ -36,6 +36,7 @@ from tui.history.records import State as Ending
 from tui.history.resuming import Resume, resumed
 from tui.keeper import Keeper
 from tui.reply import Reply
+from tui.screens.asking import answer_on
 from tui.screens.chosen import ChosenScreen
 from tui.seen import language_said
 from tui.talk import KeptAnswer, Talk
@@ -51,8 +52,6 @@ from tui.widgets.turn import Turn
 from tui.words import _, mark
 
 _ANSWER = "answer"
-# A key that was on its way to the prompt is no answer to a question that has just come up.
-_SETTLE_SECONDS = 0.5
 
 
 class ConversationScreen(ChosenScreen):
@@ -179,13 +178,12 @@ class ConversationScreen(ChosenScreen):
             self.state = "ready"
             self._answer_next()
 
-    def on_call_card_typed(self, event: CallCard.Typed) -> None:
+    @on(CallCard.Typed)
+    @on(Turn.Typed)
+    def type_on(self, event: CallCard.Typed | Turn.Typed) -> None:
         """Write on in the prompt."""
-        self._type(event.text)
-
-    def on_turn_typed(self, event: Turn.Typed) -> None:
-        """Write on in the prompt."""
-        self._type(event.text)
+        self.prompt.focus()
+        self.prompt.insert_text_at_cursor(event.text)
 
     def on_turn_wished(self, event: Turn.Wished) -> None:
         """Do what is wished with a message."""
@@ -337,15 +335,9 @@ class ConversationScreen(ChosenScreen):
         except DemoticError as fault:
             await self.transcript.fail(str(fault))
 
-    def _type(self, text: str) -> None:
-        """Write on in the prompt."""
-        self.prompt.focus()
-        self.prompt.insert_text_at_cursor(text)
-
     def _answer_next(self) -> None:
         if self._client is not None and self.state == "ready" and self._waiting and self._is_open.is_set():
-            self.state = "answering"
-            self._answer(self._client, self._waiting.popleft())
+            self.answer(self._waiting.popleft())
         self._drafts.change()
 
     @work(group=_ANSWER, exclusive=True)
@@ -356,8 +348,7 @@ class ConversationScreen(ChosenScreen):
         told, is_too_long = "", False
         kept: KeptAnswer | None = None
         try:
-            entry = said.entry or await self.talk.say(said.text)
-            said.entry = entry
+            entry = said.entry = said.entry or await self.talk.say(said.text)
             self._drafts.change()
             turns = await self.talk.turns_to(cut or entry)
             kept = await (self.talk.go_on(cut, client.model) if cut else self.talk.answer(entry, client.model))
@@ -402,17 +393,7 @@ class ConversationScreen(ChosenScreen):
         if card is None:
             raise RuntimeError(f"a call of {call.name} is asked about before it is shown")
         self.state = "asking"
-        settling = self.set_timer(_SETTLE_SECONDS, lambda: self._offer_focus(card))
         try:
-            return await card.ask(is_read_only=tool.is_read_only)
+            return await answer_on(card, self.prompt, is_read_only=tool.is_read_only)
         finally:
-            settling.stop()
             self.state = "answering"
-            # It is gone where the chat was left meanwhile.
-            if self.is_attached and self.focused is card:
-                self.prompt.focus()
-
-    def _offer_focus(self, card: CallCard) -> None:
-        """Give the keys to a card that asks, unless something is being typed."""
-        if card.state == "asking" and not self.prompt.value:
-            card.focus()

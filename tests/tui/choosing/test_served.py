@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.tui.endpoint import FakeEndpoint
-from tests.tui.test_app import say, screen, until
+from tests.tui.test_app import say, screen, until, until_so
 from tui.app import ChatApp
 from tui.bidi import displayed
 from tui.screens.lock import LockPicker
@@ -114,6 +114,16 @@ async def test_the_lock_is_chosen_by_a_language_s_name_in_the_interface_s_langua
         await until(app, "Three.")
     said = [{key: request[key] for key in ("language", "mode") if key in request} for request in served.requests]
     assert said == [{"language": "bul_Cyrl", "mode": "hard"}, {"language": "auto", "mode": "soft"}, {}]
+
+
+async def test_what_answers_are_locked_to_stands_in_the_status_line(served: FakeEndpoint) -> None:
+    app = ChatApp(served.connect)
+    async with app.run_test(size=(140, 24)) as pilot:
+        await until(app, "ready")
+        await say(pilot, "/lock bul hard")
+        await until(app, "bul_Cyrl (locked)")
+        await say(pilot, "/lock off")
+        await until_so(lambda: "(locked)" not in screen(app))
 
 
 async def test_a_language_that_is_not_in_the_list_is_found_by_its_code(served: FakeEndpoint) -> None:
