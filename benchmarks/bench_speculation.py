@@ -1,4 +1,4 @@
-"""Guessing ahead: greedy answers with guesses and without, in turns, one request at a time and four at once.
+"""Guessing ahead: greedy answers with guesses and without, in turns, one request at a time, and four and eight at once.
 
 `scripts/bench -k speculation` runs this and prints the result.
 """
@@ -63,6 +63,7 @@ TASKS = (
     Task(GEMMA, "two Python functions, and the third to write", (FUNCTIONS,)),
     Task(GEMMA, "Столица Болгарии -", ("Столица Болгарии -",)),
     Task(GEMMA, "four beginnings of stories at once", tuple(passage(44, seed) for seed in range(2, 6))),
+    Task(GEMMA, "eight beginnings of stories at once", tuple(passage(44, seed) for seed in range(2, 10))),
     Task(
         SMOLLM,
         "Repeat the following text word for word",

@@ -42,7 +42,7 @@ class EngineConfig:
     batch_size: int = 512
     max_sequences: int = 16
     max_waiting: int = 64
-    max_draft: int = 15
+    max_draft: int = 31
     max_answer: int | None = None
 
 

@@ -148,9 +148,9 @@ def test_each_sequence_rests_for_its_own_guesses() -> None:
 
 
 @given(
-    wishes=st.lists(st.integers(0, 15), min_size=1, max_size=4),
+    wishes=st.lists(st.integers(0, 15), min_size=1, max_size=8),
     room=st.integers(0, 40),
-    max_draft=st.integers(0, 15),
+    max_draft=st.integers(0, 31),
     num_left=st.integers(1, 30),
 )
 def test_guesses_stay_within_their_bounds_and_fill_tiles(
@@ -168,11 +168,15 @@ def test_guesses_stay_within_their_bounds_and_fill_tiles(
         assert (len(counts) + sum(counts)) % 4 == 0
 
 
-def test_more_than_four_sequences_get_no_guesses() -> None:
-    speculation = Speculation(max_draft=15)
-    sequences = [sequence_of() for _ in range(5)]
-    speculation.observe([Outcome(sequence, 0, 0) for sequence in sequences], 0.01)
-    assert not any(speculation.draft(sequences, 100))
+@pytest.mark.parametrize(("num_sequences", "num_guessed"), [(8, 32), (9, 0)])
+def test_eight_sequences_share_the_guesses_and_more_get_none(num_sequences: int, num_guessed: int) -> None:
+    speculation = Speculation(max_draft=32)
+    sequences = [sequence_of() for _ in range(num_sequences)]
+    for _ in range(3):
+        drafts = speculation.draft(sequences, 100)
+        outcomes = [Outcome(one, len(draft), len(draft)) for one, draft in zip(sequences, drafts, strict=True)]
+        speculation.observe(outcomes, 0.01)
+    assert sum(map(len, speculation.draft(sequences, 100))) == num_guessed
 
 
 class Desk:
