@@ -15,6 +15,7 @@ from runtime.config import EngineConfig
 from runtime.errors import ModelLoadFailed
 from runtime.hardware.advice import Advice, advise
 from runtime.hardware.choice import plan_for
+from runtime.hardware.fingerprint import fingerprint
 from runtime.hardware.plan import Plan
 from runtime.hardware.probe import Machine, probe
 from runtime.models.encoding import Encoding, encoding_of
@@ -56,6 +57,7 @@ def doctor(model: Path | None, *, as_json: bool, machine: Machine | None = None)
     if as_json:
         document = {
             "machine": dataclasses.asdict(here),
+            "fingerprint": fingerprint(here),
             "model": {"name": name, "path": str(model) if model else None, **dataclasses.asdict(shape)},
             "plan": dataclasses.asdict(chosen) if chosen else None,
             "plan_error": refusal or None,

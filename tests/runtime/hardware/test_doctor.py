@@ -174,7 +174,7 @@ def test_a_machine_well_served_is_told_so(capsys: pytest.CaptureFixture[str]) ->
 def test_the_json_has_stable_keys(capsys: pytest.CaptureFixture[str]) -> None:
     doctor(None, as_json=True, machine=WITH_CARD)
     document = json.loads(capsys.readouterr().out)
-    assert list(document) == ["machine", "model", "plan", "plan_error", "warnings"]
+    assert list(document) == ["machine", "fingerprint", "model", "plan", "plan_error", "warnings"]
     assert set(document["machine"]) == {
         "system", "architecture", "cpu_name", "physical_cores", "logical_cores", "usable_cpus", "usable_cores",
         "memory_installed", "memory_total", "memory_available", "cpu_flags", "cpu_quota", "llama", "nvidia_cards",
