@@ -85,6 +85,7 @@ class HttpAnswers:
             first - started,
             ended - first,
             num_prompt_tokens=usage.prompt_tokens,
+            num_cached_tokens=usage.num_cached_tokens,
             gaps=tuple(after - before for before, after in pairwise(times)),
             text=usage.demotic,
         )

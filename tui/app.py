@@ -31,8 +31,8 @@ class ChatApp(App[None]):
     """The chat over the endpoint that `connect` gives once it is ready; until then messages wait.
 
     `tools` are those that the model may call. `keeper` is what remembers; without one nothing is kept. `resume` says
-    which conversation comes first. `switch` has another model answer, where that can be done. After it has run,
-    `start_fault` tells why there was no endpoint.
+    which conversation comes first. `switch` has another model answer, where that can be done, and `add` has the server
+    of the second model have the first one too. After it has run, `start_fault` tells why there was no endpoint.
     """
 
     CSS_PATH = "app.tcss"
@@ -73,6 +73,7 @@ class ChatApp(App[None]):
         resume: Resume = "left",
         look: Look | None = None,
         switch: Callable[[str], Awaitable[Endpoint]] | None = None,
+        add: Callable[[str, str], Awaitable[Endpoint]] | None = None,
     ) -> None:
         super().__init__()
         look = look or Look()
@@ -82,6 +83,8 @@ class ChatApp(App[None]):
         self.keymap = look.keymap
         self.set_keymap(look.keymap)
         self._switch = switch
+        self._add = add
+        self.endpoint: Endpoint | None = None
         self.start_fault: DemoticError | None = None
         self.terminal = terminal or Terminal()
         self._connect = connect
@@ -158,13 +161,29 @@ class ChatApp(App[None]):
         """Have another model answer; where it does not start, the one before goes on. Messages wait meanwhile."""
         if self._switch is None:
             return
-        await self.conversation.pause(reference)
-        await self._close()
         try:
-            await self._join(await self._switch(reference))
+            await self._exchange(self._switch(reference), reference)
         except DemoticError as fault:
             await self.conversation.transcript.fail(str(fault))
+
+    async def add_model(self, reference: str) -> None:
+        """Have the chat's own server have one more model; it starts anew for that. Messages wait meanwhile.
+
+        Raises:
+            DemoticError: the model does not start; those before go on.
+        """
+        if self._add is not None:
+            name = self.conversation.model_name
+            await self._exchange(self._add(reference, name), name)
+
+    async def _exchange(self, starting: Awaitable[Endpoint], name: str) -> None:
+        await self.conversation.pause(name)
+        await self._close()
+        try:
+            await self._join(await starting)
+        except DemoticError:
             self._open()
+            raise
 
     @work(group="connection")
     async def _open(self) -> None:
@@ -175,7 +194,7 @@ class ChatApp(App[None]):
             await self.conversation.refuse(error)
 
     async def _join(self, endpoint: Endpoint) -> None:
-        self._client = ChatClient(endpoint)
+        self.endpoint, self._client = endpoint, ChatClient(endpoint)
         model_name = await self._client.model_name()
         await self._tools.open(self.conversation.ask)
         await self.conversation.begin(self._client, model_name, endpoint.notices)
@@ -183,4 +202,4 @@ class ChatApp(App[None]):
     async def _close(self) -> None:
         if self._client is not None:
             await self._client.close()
-            self._client = None
+            self.endpoint = self._client = None

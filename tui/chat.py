@@ -128,6 +128,7 @@ async def _open(
                 resume=resume,
                 look=look,
                 switch=server.switch if isinstance(server, SwitchedServer) else None,
+                add=server.add if isinstance(server, SwitchedServer) else None,
             )
             server.on_share = app.conversation.show_share
             await app.run_async()

@@ -82,6 +82,19 @@ class ChatClient:
         except (httpx.TransportError, msgspec.DecodeError) as fault:
             raise _unreachable(fault) from fault
 
+    async def load(self, model: str) -> None:
+        """Have demotic's server load a model, or an adapter with its model, and wait until that is there.
+
+        Raises:
+            AnswerFailed: the endpoint does not answer, or the model cannot be loaded.
+        """
+        try:
+            response = await self._http.post("models/load", json={"model": model})
+        except httpx.TransportError as fault:
+            raise _unreachable(fault) from fault
+        if not response.is_success:
+            raise refused(response.status_code, response.content)
+
     async def chunks(self, body: Mapping[str, Any]) -> AsyncGenerator[Chunk]:
         """The chunks of a streamed chat completion. Closing the generator takes the request back.
 

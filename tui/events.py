@@ -34,8 +34,9 @@ class Endpoint:
 class AnswerFinished:
     """`runtime.chat.tools.loop.TurnEnd` of an answer that was not broken off; times in seconds, on this side.
 
-    Where the endpoint counts no tokens, `num_tokens` is how many pieces came, and `num_prompt_tokens` is 0. `gaps` are
-    the times between the pieces, and `text` is what demotic's server says beside OpenAI's fields.
+    Where the endpoint counts no tokens, `num_tokens` is how many pieces came, and `num_prompt_tokens` is 0;
+    `num_cached_tokens` are those of the prompt that had been computed before, if it tells. `gaps` are the times between
+    the pieces, and `text` is what demotic's server says beside OpenAI's fields.
     """
 
     reason: str
@@ -44,6 +45,7 @@ class AnswerFinished:
     first_token_seconds: float
     decode_seconds: float
     num_prompt_tokens: int = 0
+    num_cached_tokens: int | None = None
     gaps: tuple[float, ...] = ()
     text: TextUsage | None = None
 

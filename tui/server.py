@@ -25,14 +25,15 @@ _STOP_SECONDS = 5.0
 
 
 class PrivateServer:
-    """A server for `model` (None: the default one) that runs while this context manager is entered.
+    """A server for `models` (None: the default one) that runs while this context manager is entered.
 
-    Entering returns at once; `endpoint` waits until the model is loaded. Meanwhile `on_share`, which is set before, is
-    told how much of it is, from 0 to 1. The child ends with this process, also where that is killed (`tui/child.py`).
+    Entering returns at once; `endpoint` waits until they are loaded, as many as the memory takes. Meanwhile `on_share`,
+    which is set before, is told how much of the first one is, from 0 to 1. The child ends with this process, also where
+    that is killed (`tui/child.py`).
     """
 
-    def __init__(self, model: str | None) -> None:
-        self._model = model
+    def __init__(self, *models: str | None) -> None:
+        self._models = [model for model in models if model is not None]
         # In the environment, since everyone on the machine can read a command line.
         self._api_key = secrets.token_urlsafe(32)
         self._draining: asyncio.Task[None] | None = None
@@ -40,11 +41,10 @@ class PrivateServer:
         self.on_share: Callable[[float], None] = lambda _share: None
 
     async def __aenter__(self) -> Self:
-        model = [self._model] if self._model is not None else []
         self._process: Process = await asyncio.create_subprocess_exec(
             # -P: what lies in the working folder must not stand in for the program's own modules.
             *(sys.executable, "-P", "-m", "tui.child"),
-            *("serve", "--host", "127.0.0.1", "--port", "0", "--", *model),
+            *("serve", "--host", "127.0.0.1", "--port", "0", "--", *self._models),
             stdin=PIPE,
             stdout=DEVNULL,
             stderr=PIPE,

@@ -73,12 +73,24 @@ class TextUsage(msgspec.Struct, frozen=True):
     context_left: int | None = None
 
 
+class PromptTokens(msgspec.Struct, frozen=True):
+    """Tokens of a prompt; `cached_tokens` are those that had been computed before."""
+
+    cached_tokens: int | None = None
+
+
 class Usage(msgspec.Struct):
     """Tokens of an answer."""
 
     completion_tokens: int = 0
     prompt_tokens: int = 0
+    prompt_tokens_details: PromptTokens | None = None
     demotic: TextUsage | None = None
+
+    @property
+    def num_cached_tokens(self) -> int | None:
+        """Those of the prompt that had been computed before; None where the endpoint does not tell."""
+        return self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details is not None else None
 
 
 class Error(msgspec.Struct):
@@ -116,6 +128,7 @@ class ModelDetails(msgspec.Struct):
     context_length: int | None = None
     languages: list[str] = []
     license: str | None = None
+    quantization: str | None = None
     size_bytes: int | None = None
     adapters: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The chat's own server, exchanged for one with another model."""
+"""The chat's own server, exchanged for one with another model, or with one more."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from tui.server import PrivateServer
 
 
 class SwitchedServer:
-    """A `Server` whose model can be changed: one private server at a time, since two models may not fit the memory."""
+    """A `Server` whose models can be changed: one private server at a time, since two may not fit the memory.
 
-    def __init__(self, model: str | None) -> None:
+    Where there are several, the server unloads those that it has no room for.
+    """
+
+    def __init__(self, *models: str | None) -> None:
         self.on_share: Callable[[float], None] = lambda _share: None
-        self._model = model
-        self._server = self._of(model)
+        self._models = models
+        self._server = self._of(models)
 
     async def __aenter__(self) -> Self:
         await self._server.__aenter__()
@@ -41,21 +44,31 @@ class SwitchedServer:
         Raises:
             DemoticError: the model did not start.
         """
-        before = self._model
-        await self._exchange(model)
+        return await self._serve((model,))
+
+    async def add(self, model: str, current: str) -> Endpoint:
+        """Have one more model, behind those that are there; `current` is the name of the default one, if that is.
+
+        Raises: as `switch`.
+        """
+        return await self._serve((*(before or current for before in self._models), model))
+
+    async def _serve(self, models: tuple[str | None, ...]) -> Endpoint:
+        before = self._models
+        await self._exchange(models)
         try:
             return await self._server.endpoint()
         except BaseException:
             await self._exchange(before)
             raise
 
-    async def _exchange(self, model: str | None) -> None:
+    async def _exchange(self, models: tuple[str | None, ...]) -> None:
         await self._server.__aexit__(None, None, None)
-        self._model, self._server = model, self._of(model)
+        self._models, self._server = models, self._of(models)
         await self._server.__aenter__()
 
-    def _of(self, model: str | None) -> PrivateServer:
-        server = PrivateServer(model)
+    def _of(self, models: tuple[str | None, ...]) -> PrivateServer:
+        server = PrivateServer(*models)
         server.on_share = self._tell_share
         return server
 

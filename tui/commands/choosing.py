@@ -10,13 +10,14 @@ import msgspec
 from runtime.errors import DemoticError
 from tui.choosing.choices import Lock
 from tui.choosing.languages import all_named, named
+from tui.choosing.locks import AUTO, MODES, OFF_WORD, lock_of, read_lock
 from tui.choosing.offers import previewed
 from tui.choosing.sampling import SETTINGS, Sampling, setting_named, with_value
 from tui.commands.command import Command
 from tui.commands.known import ADAPTERS, MODELS, NO_ADAPTER, adapters_of, base_of
 from tui.preferences import remember
 from tui.screens.download import DownloadPanel
-from tui.screens.lock import AUTO, MODES, OFF, LockPicker
+from tui.screens.lock import LockPicker
 from tui.screens.models import ModelPicker
 from tui.screens.sampling import SamplingPanel
 from tui.screens.served import AdapterPicker, ServedPicker
@@ -80,22 +81,14 @@ async def _adapter(screen: ConversationScreen, name: str) -> None:
 
 
 async def _lock(screen: ConversationScreen, argument: str) -> None:
-    mode = screen.choices.lock.mode if screen.choices.lock is not None else MODES[0]
-    words = argument.split()
-    for known in MODES:
-        if words[-1:] == [known]:
-            mode = known
-            words.pop()
-    language = " ".join(words)
-    if not argument:
+    if argument:
+        lock = read_lock(argument, screen.choices.lock)
+    else:
         picker = LockPicker(screen.choices.lock)
         chosen = await screen.app.push_screen_wait(picker)
         if chosen is None:
             return
-        language, mode = chosen, picker.mode
-    elif not language:
-        language = screen.choices.lock.language if screen.choices.lock is not None else AUTO
-    lock = None if language in {OFF, _OFF} else Lock(language if language == AUTO else named(language).code, mode)
+        lock = lock_of(chosen, picker.mode)
     screen.choices = msgspec.structs.replace(screen.choices, lock=lock)
     await screen.transcript.tell(_told(lock))
 
@@ -151,14 +144,14 @@ def _told(lock: Lock | None) -> str:
 
 
 def _languages(_screen: ConversationScreen) -> Sequence[str]:
-    return (_OFF, AUTO, *MODES, *(language.code for language in all_named()))
+    return (OFF_WORD, AUTO, *MODES, *(language.code for language in all_named()))
 
 
 def _settings(_screen: ConversationScreen) -> Sequence[str]:
     return (*(setting.name for setting in SETTINGS), _RESET)
 
 
-_OFF, _RESET = "off", "reset"
+_RESET = "reset"
 
 CHOOSING = (
     Command("model", mark("choose the model that answers"), _model, argument=mark("MODEL"), complete=MODELS),
