@@ -14,6 +14,8 @@ from tui.words import _, mark
 # A decimal comma, and the sign that Arabic digits are written with.
 _POINTS = str.maketrans({",": ".", "٫": ".", "，": ".", "．": "."})  # that is what is meant
 
+RESET = "reset"
+
 
 class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a request says of sampling; None leaves it to the chat's default, or to the server's. As in docs/api.md."""
@@ -101,3 +103,21 @@ def with_value(sampling: Sampling, setting: Setting, text: str) -> Sampling:
     """
     values: dict[str, Any] = {setting.name: setting.read(text)}
     return msgspec.structs.replace(sampling, **values)
+
+
+def read_sampling(text: str, before: Sampling) -> Sampling:
+    """The sampling that was typed, such as `temperature 0`, over what was `before`; `RESET` takes all back.
+
+    Raises:
+        DemoticError: there is no such setting, or as `Setting.read`.
+    """
+    if text == RESET:
+        return Sampling()
+    name, _blank, value = text.partition(" ")
+    return with_value(before, setting_named(name), value)
+
+
+def told(sampling: Sampling) -> str:
+    """What is set, for people."""
+    values = msgspec.to_builtins(sampling)
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or _("all by default")

@@ -7,77 +7,43 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.errors import DemoticError
 from tui.choosing.choices import Lock
 from tui.choosing.languages import all_named, named
 from tui.choosing.locks import AUTO, MODES, OFF_WORD, lock_of, read_lock
-from tui.choosing.offers import previewed
-from tui.choosing.sampling import SETTINGS, Sampling, setting_named, with_value
+from tui.choosing.sampling import RESET, SETTINGS, Sampling, read_sampling, told
 from tui.commands.command import Command
-from tui.commands.known import ADAPTERS, MODELS, NO_ADAPTER, adapters_of, base_of
+from tui.commands.finding import client_of, find_adapter, find_model, find_served
+from tui.commands.known import ADAPTERS, MODELS, base_of
 from tui.preferences import remember
-from tui.screens.download import DownloadPanel
 from tui.screens.lock import LockPicker
-from tui.screens.models import ModelPicker
 from tui.screens.sampling import SamplingPanel
-from tui.screens.served import AdapterPicker, ServedPicker
 from tui.screens.themes import ThemePicker
 from tui.themes import THEMES, checked_theme
 from tui.words import _, mark
 
 if TYPE_CHECKING:
-    from tui.client import ChatClient
     from tui.screens.conversation import ConversationScreen
 
 
 async def _model(screen: ConversationScreen, name: str) -> None:
-    if not screen.app.can_switch:
-        await _served_model(screen, name)
-        return
-    if not name:
-        chosen = await screen.app.push_screen_wait(ModelPicker(current=screen.model_name))
+    if screen.app.can_switch:
+        chosen = await find_model(screen.app, name, current=screen.model_name)
     else:
-        chosen = await previewed(name)
-        if not chosen.here:
-            chosen = await screen.app.push_screen_wait(DownloadPanel(chosen, name))
+        chosen = await find_served(screen.app, name, current=base_of(screen, client_of(screen.app)))
+    if chosen:
+        screen.choices = msgspec.structs.replace(screen.choices, adapter="")
+        if screen.app.can_switch:
+            await screen.app.switch_model(chosen)
         else:
-            chosen = msgspec.structs.replace(chosen, name=name)
-    if chosen is not None:
-        screen.choices = msgspec.structs.replace(screen.choices, adapter="")
-        await screen.app.switch_model(chosen.name)
-
-
-async def _served_model(screen: ConversationScreen, name: str) -> None:
-    client = _client(screen)
-    models = await client.models()
-    if not name:
-        chosen = await screen.app.push_screen_wait(ServedPicker(models, current=base_of(screen, client)))
-        name = chosen or ""
-    elif name not in {model.id for model in models}:
-        known = ", ".join(model.id for model in models)
-        raise DemoticError(_("The server has no model '{name}'. It has {known}.").format(name=name, known=known))
-    if name:
-        screen.choices = msgspec.structs.replace(screen.choices, adapter="")
-        _ask_for(screen, name)
+            _ask_for(screen, chosen)
 
 
 async def _adapter(screen: ConversationScreen, name: str) -> None:
-    client = _client(screen)
-    base = base_of(screen, client)
-    adapters = await adapters_of(client, base)
-    if not name:
-        picker = AdapterPicker(base, adapters, current=screen.choices.adapter)
-        chosen = await screen.app.push_screen_wait(picker)
-        if chosen is None:
-            return
-        name = chosen
-    elif name == NO_ADAPTER:
-        name = ""
-    elif name not in adapters:
-        known = ", ".join(adapters)
-        raise DemoticError(_("There is no adapter '{name}'. There are {known}.").format(name=name, known=known))
-    screen.choices = msgspec.structs.replace(screen.choices, adapter=name)
-    _ask_for(screen, screen.choices.model(base))
+    base = base_of(screen, client_of(screen.app))
+    chosen = await find_adapter(screen.app, base, name, current=screen.choices.adapter)
+    if chosen is not None:
+        screen.choices = msgspec.structs.replace(screen.choices, adapter=chosen)
+        _ask_for(screen, screen.choices.model(base))
 
 
 async def _lock(screen: ConversationScreen, argument: str) -> None:
@@ -94,20 +60,13 @@ async def _lock(screen: ConversationScreen, argument: str) -> None:
 
 
 async def _sampling(screen: ConversationScreen, argument: str) -> None:
-    sampling: Sampling | None
-    if not argument:
-        sampling = await screen.app.push_screen_wait(SamplingPanel(screen.choices.sampling))
-    elif argument == _RESET:
-        sampling = Sampling()
+    if argument:
+        sampling: Sampling | None = read_sampling(argument, screen.choices.sampling)
     else:
-        name, _blank, value = argument.partition(" ")
-        sampling = with_value(screen.choices.sampling, setting_named(name), value)
-    if sampling is None:
-        return
-    screen.choices = msgspec.structs.replace(screen.choices, sampling=sampling)
-    values = msgspec.to_builtins(sampling)
-    told = ", ".join(f"{name} {value}" for name, value in values.items()) or _("all by default")
-    await screen.transcript.tell(_("Sampling: {settings}.").format(settings=told))
+        sampling = await screen.app.push_screen_wait(SamplingPanel(screen.choices.sampling))
+    if sampling is not None:
+        screen.choices = msgspec.structs.replace(screen.choices, sampling=sampling)
+        await screen.transcript.tell(_("Sampling: {settings}.").format(settings=told(sampling)))
 
 
 async def _theme(screen: ConversationScreen, name: str) -> None:
@@ -121,16 +80,9 @@ async def _keys(screen: ConversationScreen, _argument: str) -> None:
     screen.app.action_show_keys()
 
 
-def _client(screen: ConversationScreen) -> ChatClient:
-    client = screen.app.client
-    if client is None:
-        raise DemoticError(_("The model is not there yet: wait until it is ready."))
-    return client
-
-
 def _ask_for(screen: ConversationScreen, name: str) -> None:
     """From the next message on, this model of the server answers, or this adapter of one."""
-    _client(screen).model = name
+    client_of(screen.app).model = name
     screen.model_name = name
 
 
@@ -148,10 +100,8 @@ def _languages(_screen: ConversationScreen) -> Sequence[str]:
 
 
 def _settings(_screen: ConversationScreen) -> Sequence[str]:
-    return (*(setting.name for setting in SETTINGS), _RESET)
+    return (*(setting.name for setting in SETTINGS), RESET)
 
-
-_RESET = "reset"
 
 CHOOSING = (
     Command("model", mark("choose the model that answers"), _model, argument=mark("MODEL"), complete=MODELS),
