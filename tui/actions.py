@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tui.keymap import Action, actions_of
+from tui.lab.keys import LAB_KEYS
 from tui.screens.conversation import ConversationScreen
 from tui.screens.download import DownloadPanel
 from tui.screens.lock import LockPicker
@@ -14,17 +15,19 @@ from tui.widgets.prompt import Prompt
 from tui.widgets.turn import Turn
 
 
-def all_actions(everywhere: Iterable[object]) -> list[Action]:
-    """The actions of all places; `everywhere` are the application's bindings."""
-    return actions_of(
+def all_actions(everywhere: Iterable[object], *, first: str = "") -> list[Action]:
+    """The actions of all places; `everywhere` are the application's bindings, and after them come those of `first`."""
+    found = actions_of(
         [
             ("", everywhere),
             ("conversation", ConversationScreen.BINDINGS),
             ("conversation/prompt", Prompt.BINDINGS),
             ("conversation/turn", Turn.BINDINGS),
             ("conversation/card", CallCard.BINDINGS),
+            ("lab", LAB_KEYS),
             ("panel", Panel.BINDINGS),
             ("panel/download", DownloadPanel.BINDINGS),
             ("panel/lock", LockPicker.BINDINGS),
         ]
     )
+    return sorted(found, key=lambda action: action.place not in {"", first})

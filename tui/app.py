@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
 
 from runtime.config import RunConfig
 from runtime.errors import DemoticError
 from tui.actions import all_actions
 from tui.client import ChatClient
+from tui.commands.palette import HasPalette
 from tui.events import Endpoint
 from tui.front_door import end_all
 from tui.history.resuming import Resume
@@ -26,13 +28,17 @@ from tui.tools import ChatTools
 from tui.widgets.editor import Editor
 from tui.words import LANGUAGES, Worded, mark, use, used
 
+if TYPE_CHECKING:
+    from tui.lab.lab import Lab
+
 
 class ChatApp(App[None]):
     """The chat over the endpoint that `connect` gives once it is ready; until then messages wait.
 
     `tools` are those that the model may call. `keeper` is what remembers; without one nothing is kept. `resume` says
     which conversation comes first. `switch` has another model answer, where that can be done, and `add` has the server
-    of the second model have the first one too. After it has run, `start_fault` tells why there was no endpoint.
+    of the second model have the first one too. `opens_lab`: with the language lab over the conversation. After it has
+    run, `start_fault` tells why there was no endpoint.
     """
 
     CSS_PATH = "app.tcss"
@@ -74,6 +80,7 @@ class ChatApp(App[None]):
         look: Look | None = None,
         switch: Callable[[str], Awaitable[Endpoint]] | None = None,
         add: Callable[[str, str], Awaitable[Endpoint]] | None = None,
+        opens_lab: bool = False,
     ) -> None:
         super().__init__()
         look = look or Look()
@@ -85,6 +92,8 @@ class ChatApp(App[None]):
         self._switch = switch
         self._add = add
         self.endpoint: Endpoint | None = None
+        self.lab: Lab | None = None
+        self._opens_lab = opens_lab
         self.start_fault: DemoticError | None = None
         self.terminal = terminal or Terminal()
         self._connect = connect
@@ -139,13 +148,17 @@ class ChatApp(App[None]):
 
     def action_palette(self) -> None:
         """Find a command."""
-        if self.screen is self.conversation:
+        screen: object = self.screen
+        if screen is self.conversation:
             self.conversation.action_run_command("palette")
+        elif isinstance(screen, HasPalette):
+            screen.action_palette()
 
     def action_show_keys(self) -> None:
         """Show all keys."""
-        if self.screen is self.conversation:
-            self.push_screen(KeysPanel(all_actions(self.BINDINGS), self.keymap))
+        if not isinstance(self.screen, ModalScreen):
+            first = "conversation" if self.screen is self.conversation else "lab"
+            self.push_screen(KeysPanel(all_actions(self.BINDINGS, first=first), self.keymap))
 
     @property
     def client(self) -> ChatClient | None:
@@ -198,6 +211,9 @@ class ChatApp(App[None]):
         model_name = await self._client.model_name()
         await self._tools.open(self.conversation.ask)
         await self.conversation.begin(self._client, model_name, endpoint.notices)
+        if self._opens_lab:
+            self._opens_lab = False
+            self.conversation.action_run_command("lab")
 
     async def _close(self) -> None:
         if self._client is not None:

@@ -25,6 +25,7 @@ from tui.history.opening import open_history
 from tui.history.resuming import Resume
 from tui.joining import Joined, Server
 from tui.keeper import Keeper
+from tui.piping import piped_in, refuse_bytes
 from tui.screen import Screen
 from tui.switching import SwitchedServer
 from tui.tools import ChatTools
@@ -43,13 +44,14 @@ def chat(
     plain: bool = False,
     is_kept: bool = True,
     resume: Resume = "left",
+    lab: bool = False,
 ) -> int:
     """Open the chat with `model` and the tools of `settings`, and say `message` first.
 
     `plain` is without a screen, as on a dumb terminal: line by line. `join` is a server that runs already; without it
-    the chat starts its own. What is said is remembered where `is_kept`, and `resume` says which
-    conversation comes first. The exit status is 3 where there is no terminal and a tool was denied that nobody
-    approved, and 1 where a line that was piped in had no answer.
+    the chat starts its own. What is said is remembered where `is_kept`, and `resume` says which conversation comes
+    first. `lab` opens the language lab over it. The exit status is 3 where there is no terminal and a tool was denied
+    that nobody approved, and 1 where a line that was piped in had no answer.
 
     Raises:
         InvalidRequest: there is no terminal, and neither a message nor a piped one.
@@ -69,9 +71,9 @@ def chat(
         return asyncio.run(run_plain(server, message and _checked(message), settings, keeper, resume))
     if has_terminal:
         use(screen.language)
-        asyncio.run(_open(model, message and _checked(message), settings, screen, server, keeper, resume))
+        asyncio.run(_open(model, message and _checked(message), settings, screen, server, keeper, resume, lab=lab))
         return 0
-    return asyncio.run(_answer_once(_checked(message or _piped_in()), settings, server))
+    return asyncio.run(_answer_once(_checked(message or piped_in()), settings, server))
 
 
 def _looks_like_model(text: str) -> bool:
@@ -83,21 +85,13 @@ def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def _piped_in() -> str:
-    """What stands on standard input. A terminal is not read: nobody there knows that something is waited for."""
-    if sys.stdin is None or sys.stdin.isatty():
-        return ""
-    return sys.stdin.buffer.read().decode(errors="surrogateescape").rstrip("\n")
-
-
 def _checked(message: str) -> str:
     if not message.strip():
         raise InvalidRequest(
             "There is no prompt, and no terminal to chat in.",
             remedy='Give one: demotic chat "Tell me a story", or pipe one in.',
         )
-    if any("\ud800" <= character <= "\udfff" for character in message):  # how Python carries bytes it cannot decode
-        raise InvalidRequest("The message is not UTF-8 text.", remedy="Convert it, for example with iconv.")
+    refuse_bytes(message)
     return message
 
 
@@ -109,6 +103,8 @@ async def _open(
     server: Server,
     keeper: Keeper,
     resume: Resume,
+    *,
+    lab: bool,
 ) -> None:
     from tui.app import ChatApp
     from tui.look import Look
@@ -129,6 +125,7 @@ async def _open(
                 look=look,
                 switch=server.switch if isinstance(server, SwitchedServer) else None,
                 add=server.add if isinstance(server, SwitchedServer) else None,
+                opens_lab=lab,
             )
             server.on_share = app.conversation.show_share
             await app.run_async()

@@ -12,6 +12,7 @@ import typer
 
 from runtime.tool_options import Approve, Tools, ToolsFile, wants_tools
 from tui import history_cli
+from tui.lab import cli as lab_cli
 
 # The backslashes keep rich from reading the brackets as markup.
 _MODEL_HELP = (
@@ -23,6 +24,7 @@ _MODEL_HELP = (
 def register(app: typer.Typer) -> None:
     """Add the command to the front door's `app`."""
     app.command("chat", help=_CHAT_HELP)(_chat)
+    lab_cli.register(app)
     history_cli.register(app)
 
 
@@ -90,6 +92,13 @@ def _chat(
         ),
     ] = False,
     no_history: Annotated[bool, typer.Option("--no-history", help="Remember nothing of this chat.")] = False,
+    lab: Annotated[
+        bool,
+        typer.Option(
+            "--lab",
+            help="Open the language lab: one prompt to two to four columns. `demotic lab` needs no screen.",
+        ),
+    ] = False,
     tools: Tools = False,
     tools_file: ToolsFile = None,
     approve: Approve = None,
@@ -118,6 +127,8 @@ def _chat(
     from tui.joining import joined
     from tui.screen import Screen
 
+    if lab and plain:
+        raise InvalidRequest("--lab needs a screen.", remedy="Use `demotic lab`, which needs none.")
     if continues and no_history:
         raise InvalidRequest(
             "--continue goes on with what --no-history does not read.", remedy="Leave one of them out."
@@ -130,5 +141,5 @@ def _chat(
         settings = ToolSettings.read(tools_file).approving(tuple(approve or ()))
     screen = Screen.chosen(language=interface_language, bidi=bidi)
     resume: Resume = "last" if continues else "left"
-    status = chat(model, message, settings, screen, join, plain=plain, is_kept=not no_history, resume=resume)
+    status = chat(model, message, settings, screen, join, plain=plain, is_kept=not no_history, resume=resume, lab=lab)
     raise typer.Exit(status)

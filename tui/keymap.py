@@ -30,6 +30,7 @@ PLACES = {
     "conversation/prompt": mark("Where you write"),
     "conversation/turn": mark("On a message"),
     "conversation/card": mark("On the card of a tool's call"),
+    "lab": mark("In the language lab"),
     "panel": mark("In lists and panels"),
     "panel/download": mark("Before a download"),
     "panel/lock": mark("In the language lock"),

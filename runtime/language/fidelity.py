@@ -48,7 +48,7 @@ def fidelity_to(language: Language, text: str) -> Fidelity:
     if not total:
         return Fidelity(None)
     found = sorted(((each, share / total) for each, share in shares.items()), key=lambda one: one[1], reverse=True)
-    own = sum(share for each, share in found if _is_same(each, language))
+    own = sum((share for each, share in found if _is_same(each, language)), 0.0)
     return Fidelity(min(1.0, round(own, 3)), tuple((str(each), round(share, 3)) for each, share in found))
 
 

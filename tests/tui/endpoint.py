@@ -20,12 +20,13 @@ class FakeEndpoint:
     """`script` is what the next answers are made of: strings are pieces of text, a `Call` is one; a dictionary in the
     place of an answer is an error object.
 
-    An answer with a piece WAIT stands still there until `go_on` is set; one with CUT loses its connection there.
+    `loaded` are the models that were to be loaded. An answer with a piece WAIT stands still there until `go_on` is set; one with CUT loses its connection there.
     """
 
     url: str = ""
     script: list[list[str | Call | Thought] | dict[str, str]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
+    loaded: list[str] = field(default_factory=list)
     go_on: threading.Event = field(default_factory=threading.Event)
     models: list[dict[str, Any]] = field(default_factory=lambda: [{"id": "fake-model", "object": "model"}])
 
@@ -74,7 +75,12 @@ def running_endpoint() -> Iterator[FakeEndpoint]:
             self._send(200, {"object": "list", "data": fake.models})
 
         def do_POST(self) -> None:
-            fake.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.path.endswith("/models/load"):
+                fake.loaded.append(body["model"])
+                self._send(200, {})
+                return
+            fake.requests.append(body)
             answer = fake.script.pop(0)
             if isinstance(answer, dict):
                 self._send(400, {"error": {"type": "invalid_request_error", "param": None, "code": None} | answer})

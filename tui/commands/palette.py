@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tui.commands.command import Command
 from tui.history.folding import fold
@@ -16,31 +16,52 @@ if TYPE_CHECKING:
 NAME = "palette"
 
 
-class Palette(Picker[Command]):
-    """Gives the command that is to be done."""
+class Named(Protocol):
+    """A command, as far as it is shown; `help` is an English text, marked for the catalogues."""
+
+    @property
+    def name(self) -> str:
+        """What follows the slash."""
+
+    @property
+    def help(self) -> str:
+        """What it does."""
+
+
+@runtime_checkable
+class HasPalette(Protocol):
+    """A screen that has commands of its own to find."""
+
+    def action_palette(self) -> None:
+        """Find one."""
+
+
+class Palette(Picker[str]):
+    """Gives the name of the command that is to be done."""
 
     title_text = mark("Commands")
     search_hint = mark("What is to be done?")
 
-    def __init__(self, commands: Iterable[Command]) -> None:
+    def __init__(self, commands: Iterable[Named]) -> None:
         super().__init__()
         self._commands = list(commands)
 
-    def rows(self) -> Iterable[Row[Command]]:
+    def rows(self) -> Iterable[Row[str]]:
         """All commands but the palette itself."""
         for command in self._commands:
             if command.name != NAME:
                 text = f"/{command.name} · {_(command.help)}"
-                yield Row(command, text, "", fold(text))
+                yield Row(command.name, text, "", fold(text))
 
 
 def palette_command(commands: Mapping[str, Command]) -> Command:
     """The command that opens the palette of `commands`, which are looked at when it is asked for."""
 
     async def open_palette(screen: ConversationScreen, _argument: str) -> None:
-        chosen = await screen.app.push_screen_wait(Palette(commands.values()))
-        if chosen is None:
+        name = await screen.app.push_screen_wait(Palette(commands.values()))
+        if name is None:
             return
+        chosen = commands[name]
         if chosen.needs_argument:
             screen.prompt.value = f"/{chosen.name} "
             screen.prompt.focus()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tui.commands.choosing import CHOOSING
 from tui.commands.command import Command
 from tui.commands.figures import FIGURES
 from tui.commands.general import GENERAL, help_command
+from tui.commands.lab import LAB
 from tui.commands.palette import palette_command
 from tui.commands.remembering import REMEMBERING
 from tui.commands.turns import TURNS
@@ -19,7 +21,7 @@ from tui.words import _
 if TYPE_CHECKING:
     from tui.screens.conversation import ConversationScreen
 
-_OTHERS = (*FIGURES, *GENERAL, *REMEMBERING, *TURNS, *CHOOSING)
+_OTHERS = (*FIGURES, *GENERAL, *LAB, *REMEMBERING, *TURNS, *CHOOSING)
 COMMANDS: dict[str, Command] = {command.name: command for command in sorted(_OTHERS, key=lambda each: each.name)}
 COMMANDS["help"] = help_command(COMMANDS.values())
 COMMANDS["palette"] = palette_command(COMMANDS)
@@ -39,9 +41,9 @@ def said(text: str) -> str:
     return text[1:] if text.startswith("//") else text
 
 
-def unknown(name: str) -> str:
-    """What people are told where there is no such command: the nearest one, and the next step."""
-    nearest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+def unknown(name: str, known: Iterable[str] = COMMANDS) -> str:
+    """What people are told where there is no such command among those `known`: the nearest one, and the next step."""
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     hint = " " + _("Did you mean /{name}?").format(name=nearest[0]) if nearest else ""
     step = _("/help tells all commands; two slashes say it as it is.")
     return _("There is no command /{name}.").format(name=name) + f"{hint} {step}"

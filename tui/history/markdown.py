@@ -20,7 +20,7 @@ _FENCE = re.compile(r"`{3,}")
 
 def to_markdown(conversation: Conversation, entries: Sequence[Entry]) -> str:
     """A page: the title, what is known of the conversation, and each turn under a heading of its own."""
-    parts = [f"# {_in_line(conversation.title or 'Untitled')}", _about(conversation)]
+    parts = [f"# {in_line(conversation.title or 'Untitled')}", _about(conversation)]
     if conversation.system_prompt:
         parts += ["## System prompt", conversation.system_prompt]
     for entry in entries:
@@ -39,7 +39,7 @@ def _about(conversation: Conversation) -> str:
         "Model": conversation.model,
         "Adapter": conversation.adapter,
     }
-    return "\n".join(f"- {name}: {_in_line(fact)}" for name, fact in facts.items() if fact)
+    return "\n".join(f"- {name}: {in_line(fact)}" for name, fact in facts.items() if fact)
 
 
 def _turn(entry: Entry) -> Iterable[str]:
@@ -48,27 +48,28 @@ def _turn(entry: Entry) -> Iterable[str]:
         case "user":
             yield "## You"
         case "tool":
-            yield f"### Result of {_in_line(entry.name or 'a tool')}{ending}"
+            yield f"### Result of {in_line(entry.name or 'a tool')}{ending}"
         case role:
-            who = f" ({_in_line(entry.model)})" if entry.model else ""
-            yield f"## {_in_line(role).capitalize()}{who}{ending}"
+            who = f" ({in_line(entry.model)})" if entry.model else ""
+            yield f"## {in_line(role).capitalize()}{who}{ending}"
     if entry.reasoning:
         yield "\n".join(f"> {line}".rstrip() for line in entry.reasoning.split("\n"))
     if entry.text:
-        yield _fenced(entry.text) if entry.role == "tool" else entry.text
+        yield fenced(entry.text) if entry.role == "tool" else entry.text
     for call in entry.calls:
-        yield f"Calls {_in_line(call.name)}:"
-        yield _fenced(call.arguments, "json")
+        yield f"Calls {in_line(call.name)}:"
+        yield fenced(call.arguments, "json")
     if entry.fault:
-        yield f"*{_in_line(entry.fault)}*"
+        yield f"*{in_line(entry.fault)}*"
 
 
-def _fenced(text: str, language: str = "") -> str:
+def fenced(text: str, language: str = "") -> str:
     """A text as it is, whatever it holds: the fence is longer than any in it."""
     longest = max((len(found) for found in _FENCE.findall(text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def _in_line(text: str) -> str:
+def in_line(text: str) -> str:
+    """A text of several lines in one."""
     return " ".join(text.split())

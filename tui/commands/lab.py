@@ -1,0 +1,27 @@
+"""The language lab: /lab."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tui.commands.command import Command
+from tui.commands.finding import client_of
+from tui.commands.known import base_of
+from tui.words import mark
+
+if TYPE_CHECKING:
+    from tui.screens.conversation import ConversationScreen
+
+
+async def _open(screen: ConversationScreen, _argument: str) -> None:
+    from tui.lab.lab import Lab
+    from tui.lab.screen import LabScreen
+
+    screen.require_ready()
+    app = screen.app
+    if app.lab is None:
+        app.lab = Lab.beside(base_of(screen, client_of(app)), screen.choices)
+    await app.push_screen(LabScreen(app.lab))
+
+
+LAB = (Command("lab", mark("ask several models or languages the same, side by side"), _open),)
