@@ -16,11 +16,13 @@ TOOLS = (
     *("runtime.chat.tools", "runtime.chat.reasoning", "runtime.chat.said", "runtime.chat.template"),
     *("runtime.text.stream", "runtime.tool_options"),
 )
+# What it may know of languages; the second loads a classifier, and so is only imported where it is used.
+LANGUAGES = ("runtime.language.codes", "runtime.language.fidelity")
 # What each package may import of the others; `runtime.errors` and `runtime.config` are everybody's.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "runtime": ("runtime",),
     "converters": ("converters", "runtime"),
-    "tui": ("tui", "runtime.errors", "runtime.config", "runtime.models.files", "runtime.language.codes", *TOOLS),
+    "tui": ("tui", "runtime.errors", "runtime.config", "runtime.models.files", *LANGUAGES, *TOOLS),
     "benchmarks": ("benchmarks", "runtime", "demotic", "tui.history"),
 }
 

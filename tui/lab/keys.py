@@ -19,7 +19,7 @@ LAB_KEYS = (
     _key("f6", "command('adapter')", "adapter", help=mark("choose an adapter of its model")),
     _key("f7", "command('sampling')", "sampling", help=mark("set temperature and the like, for all columns")),
     _key("f8", "command('order')", "order", help=mark("ask one after the other, or all at once")),
-    _key("f9", "command('save')", "save", shown=mark("Save"), help=mark("write prompt, answers and figures as a card")),
+    _key("f9", "command('save')", "save", help=mark("write prompt, answers and figures as a card")),
     _key("alt+left", "select(-1)", "back", help=mark("to the column before")),
     _key("alt+right", "select(1)", "on", help=mark("to the column after")),
     _key("ctrl+t", "command('add')", "add", help=mark("add a column like the selected one")),

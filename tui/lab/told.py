@@ -18,6 +18,8 @@ _STATES: dict[State, str] = {
     "stopped": mark("stopped"),
     "failed": mark("failed"),
 }
+# Below this share, an answer is rather in another language.
+_MOSTLY = 0.5
 _MODES: dict[Mode, str] = {"soft": mark("soft"), "hard": mark("hard")}
 
 
@@ -73,6 +75,8 @@ def _language_lines(told: InLanguage) -> list[str]:
     parts = []
     if told.fidelity is not None:
         parts.append(_("{share:.0%} in {language}").format(share=told.fidelity, language=named(told.asked).name))
+        if told.fidelity < _MOSTLY and told.found:
+            parts.append(_("mostly in {language}").format(language=named(told.found[0].language).name))
     if told.num_foreign_characters == 0:
         parts.append(_("the lock held"))
     elif told.num_foreign_characters:
