@@ -25,7 +25,10 @@ from tui.words import LANGUAGES, _, language_from, plural, use
 OTHERS = [code for code in LANGUAGES if code != "en"]
 MEND = "run `scripts/messages`, then translate what is empty"
 # What is the same in another language.
-SAME = {("nl", "{calls}, {tokens} in {turns}, {seconds:.1f} s")}
+SAME = {
+    ("nl", text)
+    for text in ("{calls}, {tokens} in {turns}, {seconds:.1f} s", "Adapter: {name}", "Model", "hard", "sampling")
+}
 
 
 @pytest.fixture(autouse=True)
