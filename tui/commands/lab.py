@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from tui.commands.command import Command
 from tui.commands.finding import client_of
 from tui.commands.known import base_of
-from tui.words import mark
+from tui.words import _, mark
 
 if TYPE_CHECKING:
+    from tui.plain.chat import PlainChat
     from tui.screens.conversation import ConversationScreen
 
 
@@ -24,4 +25,8 @@ async def _open(screen: ConversationScreen, _argument: str) -> None:
     await app.push_screen(LabScreen(app.lab))
 
 
-LAB = (Command("lab", mark("ask several models or languages the same, side by side"), _open),)
+async def _tell(chat: PlainChat, _argument: str) -> None:
+    await chat.tell(_("`demotic lab` asks without a screen; `demotic lab --help` tells how."))
+
+
+LAB = (Command("lab", mark("ask several models or languages the same, side by side"), _open, plain=_tell),)

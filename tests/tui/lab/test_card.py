@@ -63,6 +63,15 @@ def test_a_column_that_fails_is_on_the_card_and_in_the_exit_status(fake: FakeEnd
     assert "*Broken. Choose otherwise for this column, or send it again.*" in done.stdout
 
 
+def test_the_chat_without_a_screen_says_which_command_asks(fake: FakeEndpoint) -> None:
+    command = [sys.executable, "-m", "demotic", "chat", "--plain", "--url", fake.url, "--api-key", KEY]
+    done = subprocess.run(command, input="/lab\n", check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (
+        0,
+        "`demotic lab` asks without a screen; `demotic lab --help` tells how.\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
