@@ -25,7 +25,7 @@ _LEAST_SHARE = 0.1
 # A sentence of another language than the rest of its script must have so many letters, and be so certain.
 _LEAST_LETTERS, _LEAST_CONFIDENCE = 20, 0.7
 # From here on a verdict is one to act on.
-_CONFIDENT = 0.45
+CONFIDENT = 0.45
 # A character of these says as much as so many letters of an alphabet.
 _WEIGHTS = {"Hani": 3, "Jpan": 2, "Hang": 2, "Ethi": 2, "Yiii": 3}
 
@@ -107,7 +107,7 @@ class Detection:
     @property
     def is_confident(self) -> bool:
         """Whether the main language is sure enough to act on."""
-        return self.confidence >= _CONFIDENT
+        return self.confidence >= CONFIDENT
 
 
 def detect(text: str) -> Detection:
@@ -125,7 +125,7 @@ def detect(text: str) -> Detection:
         if (share := round(weight / total, 3)) >= _LEAST_SHARE
     ]
     # A name or a piece of code is no language that the text is in, where another one is plain.
-    sure = [part for part in parts if part.confidence >= _CONFIDENT] or parts
+    sure = [part for part in parts if part.confidence >= CONFIDENT] or parts
     return Detection(tuple(sorted(sure, key=lambda part: part.share, reverse=True)))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import regex
 
 from runtime.language.codes import Language
-from runtime.language.detect import MAX_CHARS, detect
+from runtime.language.detect import CONFIDENT, MAX_CHARS, detect
 from runtime.language.regions import Regions
 from runtime.language.scripts import foreign_characters, main_scripts, to_scripts
 
@@ -23,7 +23,9 @@ _HAN = frozenset({"Hans", "Hant"})
 
 @dataclass(frozen=True)
 class Fidelity:
-    """`share`: of the letters, those in the language asked for, from 0 to 1; None where there are no letters.
+    """`share`: of the letters, those in the language asked for, from 0 to 1.
+
+    It is None where there are no letters, or too few of the language's script to be sure of any language.
 
     `found` has the languages that the text is in, such as `bul_Cyrl`, with their shares, the largest first. The rest is
     in parts too small or too unsure for a verdict.
@@ -36,16 +38,22 @@ class Fidelity:
 def fidelity_to(language: Language, text: str) -> Fidelity:
     """How much of `text` is in `language`, by what `detect` makes of it; Chinese counts in both of its scripts.
 
+    Parts in the script of `language` whose own language is not sure are left out of the reckoning.
+
     The first verdict on a script of several languages loads the classifier, as in `detect`.
     """
     shares: defaultdict[Language, float] = defaultdict(float)
-    total = 0
+    total = 0.0
     for window in _windows(prose_of(text)):
         num_letters = len(_LETTERS.findall(window))
         total += num_letters
         for part in detect(window).parts:
-            shares[part.language] += part.share * num_letters
-    if not total:
+            if part.confidence < CONFIDENT and part.language.script == language.script:
+                total -= part.share * num_letters
+            else:
+                shares[part.language] += part.share * num_letters
+    # What is left of an unsure text by rounding is no letter.
+    if total < 1:
         return Fidelity(None)
     found = sorted(((each, share / total) for each, share in shares.items()), key=lambda one: one[1], reverse=True)
     own = sum((share for each, share in found if _is_same(each, language)), 0.0)

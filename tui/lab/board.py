@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -24,7 +25,10 @@ _SIGNS = {"waiting": "…", "loading": "…", "answering": "▸", "complete": "�
 
 
 class Board(Vertical):
-    """Shows the columns of `lab`; `selected` is the place of the one that keys and commands are for."""
+    """Shows the columns of `lab`; `selected` is the place of the one that keys and commands are for.
+
+    `is_there` is set once the columns can be used.
+    """
 
     DEFAULT_CSS = """
     Board {
@@ -54,6 +58,7 @@ class Board(Vertical):
         self._lab = lab
         self._with_adapters: frozenset[str] = frozenset()
         self.selected = 0
+        self.is_there = asyncio.Event()
 
     def compose(self) -> ComposeResult:
         """Tabs, and the columns."""
@@ -63,6 +68,8 @@ class Board(Vertical):
     async def on_mount(self) -> None:
         """Show the columns."""
         await self.show_columns()
+        self.is_there.set()
+        self._arrange()
 
     def on_resize(self, _event: events.Resize) -> None:
         """Side by side, or one at a time."""
@@ -94,8 +101,8 @@ class Board(Vertical):
     def know_adapters(self, models: frozenset[str]) -> None:
         """Only columns of these models have adapters to choose from."""
         self._with_adapters = models
-        for view, column in zip(self.views, self._lab.columns, strict=True):
-            view.offer_adapters(offered=column.model in models)
+        for view in self.views:
+            view.offer_adapters(models)
 
     def select(self, at: int) -> None:
         """Give the keys to another column."""
@@ -135,6 +142,8 @@ class Board(Vertical):
         return next((view for view in self.views if view.trial is trial), None)
 
     def _arrange(self) -> None:
+        if not self.is_there.is_set():
+            return
         views = self.views
         is_narrow = self.size.width < len(views) * _LEAST_WIDTH
         tabs = self.query_one("#tabs")
@@ -145,4 +154,4 @@ class Board(Vertical):
             view.set_class(is_selected, "selected")
             tab.set_class(is_selected, "selected")
             sign = f" {_SIGNS[view.trial.state]}" if view.trial is not None else ""
-            tab.say(f"{at + 1} {self._lab.columns[at].model}{sign}")
+            tab.say(f"{at + 1} {view.column.model}{sign}")

@@ -210,12 +210,14 @@ class LabScreen(Screen[None]):
             return
         with suppress(DemoticError):  # it is told where an answer meets it
             models = await client.models()
+            await self.board.is_there.wait()
             self.board.know_adapters(
                 frozenset(model.id for model in models if model.demotic is not None and model.demotic.adapters)
             )
 
     @work(group="command")
     async def _do(self, action: Callable[[], Awaitable[None]]) -> None:
+        await self.board.is_there.wait()
         try:
             await action()
         except DemoticError as fault:

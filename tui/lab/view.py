@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 
@@ -57,7 +59,7 @@ class ColumnView(Vertical):
         super().__init__()
         self.at = at
         self.trial = trial
-        self._column = column
+        self.column = column
         self._answer: Answer | None = None
         self._reasoning: Reasoning | None = None
 
@@ -87,18 +89,18 @@ class ColumnView(Vertical):
         """Where the answer is."""
         return self.query_one(VerticalScroll)
 
-    def offer_adapters(self, *, offered: bool) -> None:
-        """Whether there are adapters to choose from."""
-        self.query_one(".adapter").display = offered
+    def offer_adapters(self, models: Collection[str]) -> None:
+        """Show that there are adapters to choose from, if the model is one of those that have some."""
+        self.query_one(".adapter").display = self.column.model in models
 
     def ask(self, column: Column) -> None:
         """Show another choice."""
-        self._column = column
+        self.column = column
         self.show_words()
 
     def show_words(self) -> None:
         """Show the texts in the language that is used."""
-        column = self._column
+        column = self.column
         self.query_one(".model", Link).say(f"{self.at + 1} · {column.model}")
         self.query_one(".adapter", Link).say(adapter_line(column))
         self.query_one(".language", Link).say(language_line(column))

@@ -43,6 +43,12 @@ def test_a_text_without_letters_has_no_fidelity() -> None:
     assert fidelity_to(parse("bul"), CODE).share is None
 
 
+def test_too_little_to_be_sure_of_has_no_fidelity_but_to_languages_of_other_scripts() -> None:
+    for language in ("eng", "epo", "fra"):
+        assert fidelity_to(parse(language), "Rivers\n\nNile 6650\n\nDone.").share is None
+    assert fidelity_to(parse("bul"), "Rivers\n\nNile 6650\n\nDone.").share == 0.0
+
+
 def test_a_long_text_is_read_to_its_end() -> None:
     text = "\n".join([BULGARIAN] * 30 + [ENGLISH] * 30)
     assert len(text) > 5000
