@@ -24,6 +24,7 @@ from tui.lab.choosing import served
 from tui.lab.column import Choice
 from tui.lab.keys import LAB_KEYS
 from tui.lab.lab import Lab
+from tui.lab.trial import Trial
 from tui.laid import Laid
 from tui.shown import shown
 from tui.widgets.completions import Completions
@@ -114,13 +115,13 @@ class LabScreen(Screen[None]):
             DemoticError: a model does not start.
         """
         self.require_idle()
+        self.tell(prompt)
         if self.app.can_switch:
             # The conversation may have gone on to another model meanwhile.
             for model in {column.model for column in self.lab.columns}:
                 await served(self.app, model)
         endpoint = self.endpoint()
         await self.board.begin(self.lab.ask(prompt))
-        self.tell(prompt)
         self._run(endpoint)
 
     async def leave(self) -> None:
@@ -128,13 +129,17 @@ class LabScreen(Screen[None]):
         await self.stop_all()
         self.dismiss(None)
 
+    async def _stop(self, trial: Trial) -> None:
+        await self.lab.stop(trial)
+        await self.board.follow(trial)
+
     async def stop_all(self) -> None:
         """Stop the answers."""
         for worker in self.workers.cancel_group(self, _RUN):
             with suppress(WorkerCancelled):
                 await worker.wait()
 
-    async def action_stop(self) -> None:
+    def action_stop(self) -> None:
         """Put the completions away; stop the selected column's answer, or all; leave."""
         completions = self.query_one(Completions)
         trial = self.lab.trials[self.board.selected]
@@ -143,10 +148,9 @@ class LabScreen(Screen[None]):
         elif not self.lab.is_running:
             self.dismiss(None)
         elif trial is not None and not trial.is_over:
-            await self.lab.stop(trial)
-            await self.board.follow(trial)
+            self._do(partial(self._stop, trial))
         else:
-            await self.stop_all()
+            self._do(self.stop_all)
 
     def action_command(self, name: str) -> None:
         """Do what a command does."""
