@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 import msgspec
@@ -14,11 +15,13 @@ from runtime.chat.reasoning import marks_of, span_of
 from runtime.chat.template import PLAIN, PLAIN_TASK, ChatTemplate, Message
 from runtime.engine.messages import Generate
 from runtime.engine.sampling import SamplingParams
-from runtime.errors import InvalidRequest
+from runtime.errors import InvalidRequest, UnsupportedArchitecture
 from runtime.language.lock import LockMode, lock_of
 from runtime.language.regions import Span
+from runtime.models.adapter import check_adapter
 from runtime.models.encoding import Encoding, encoding_of
-from runtime.models.inspect import Header, StringArray, check_loadable, read_header
+from runtime.models.inspect import Header, check_loadable, read_header
+from runtime.models.onnx_folder import OnnxFolder, read_folder
 from runtime.models.seq2seq import SEQ2SEQ
 from runtime.models.store import ModelFile
 
@@ -59,18 +62,26 @@ _SAMPLING = frozenset(SamplingParams.__struct_fields__)
 class ModelCard:
     """Turns conversations and texts into requests for a model's engine."""
 
-    def __init__(self, file: ModelFile, header: Header) -> None:
+    def __init__(self, file: ModelFile, header: Header | OnnxFolder) -> None:
         self.name = file.name
         self.file = file
         self.header = header
 
     @classmethod
     def read(cls, file: ModelFile) -> Self:
-        """Read and check the header of `file`.
+        """Read and check the header of `file`, or the settings of a folder of ONNX graphs.
 
         Raises:
             ModelFileInvalid, UnsupportedArchitecture: the file cannot be run.
         """
+        if file.path.is_dir():
+            folder = read_folder(file.path)
+            if folder.encoding is None:
+                raise UnsupportedArchitecture(
+                    f"{file.path} holds graphs that write text ('{folder.settings.task}'), which are not run yet.",
+                    remedy="Run the model as GGUF, where it can become one: demotic convert SOURCE.",
+                )
+            return cls(file, folder)
         header = read_header(file.path)
         check_loadable(header)
         return cls(file, header)
@@ -78,7 +89,7 @@ class ModelCard:
     @cached_property
     def template(self) -> ChatTemplate:
         """The model's chat template, or the plain one."""
-        bos, eos = (self._token_text(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
+        bos, eos = (self.header.token_text(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
         dialect = self.file.tool_dialect or (self.file.entry.tool_dialect if self.file.entry else None)
         return ChatTemplate(
             self.header.chat_template,
@@ -92,7 +103,7 @@ class ModelCard:
     @cached_property
     def encoding(self) -> Encoding | None:
         """How the model makes vectors or scores; None where it generates text."""
-        return encoding_of(self.header)
+        return self.header.encoding if isinstance(self.header, OnnxFolder) else encoding_of(self.header)
 
     def plan(self, machine: Machine, limits: EngineConfig) -> Plan:
         """How to run the model on `machine`, within `limits`.
@@ -100,9 +111,25 @@ class ModelCard:
         Raises:
             ModelLoadFailed: the machine cannot hold it.
         """
-        from runtime.hardware.choice import plan_for
+        from runtime.hardware.choice import plan_for, plan_for_folder
 
+        if isinstance(self.header, OnnxFolder):
+            return plan_for_folder(machine, self.header, limits)
         return plan_for(machine, self.header.shape(), limits, self.encoding)
+
+    def check_adapter(self, path: Path) -> None:
+        """Refuse the file at `path` unless it is a LoRA for this model.
+
+        Raises:
+            ModelFileInvalid: it is none, or belongs to another model.
+            InvalidRequest: the model takes none.
+        """
+        if isinstance(self.header, OnnxFolder):
+            raise InvalidRequest(
+                f"{self.name} is a folder of ONNX graphs, which take no adapters.",
+                remedy="Merge it: demotic convert BASE --adapter ADAPTER --to onnx.",
+            )
+        check_adapter(path, self.header)
 
     def instruct(self, instruction: str, text: str) -> str:
         """A query with what it is for, in the form that the embedding model was trained with.
@@ -115,6 +142,8 @@ class ModelCard:
     @property
     def has_encoder(self) -> bool:
         """Whether it is an encoder-decoder, which reads the prompt as a whole and writes an answer to it."""
+        if isinstance(self.header, OnnxFolder):
+            return self.header.has_encoder
         return self.header.architecture in SEQ2SEQ
 
     @property
@@ -204,7 +233,7 @@ class ModelCard:
                 remedy="Write the text in 'prompt' as a whole, with <extra_id_0> in place of the gap.",
                 param="suffix",
             )
-        marks = [self._token_text(f"tokenizer.ggml.fim_{part}_token_id") for part in ("pre", "suf", "mid")]
+        marks = [self.header.token_text(f"tokenizer.ggml.fim_{part}_token_id") for part in ("pre", "suf", "mid")]
         if not all(marks):
             raise InvalidRequest(
                 f"{self.name} cannot write a text between two others.",
@@ -213,9 +242,3 @@ class ModelCard:
             )
         prefix, suffix, middle = marks
         return f"{prefix}{before}{suffix}{after}{middle}"
-
-    def _token_text(self, key: str) -> str:
-        tokens, token = self.header.metadata.get("tokenizer.ggml.tokens"), self.header.metadata.get(key)
-        if isinstance(tokens, StringArray) and isinstance(token, int) and 0 <= token < len(tokens):
-            return tokens[token]
-        return ""

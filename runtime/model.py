@@ -21,7 +21,6 @@ from runtime.engine.engine import Engine
 from runtime.engine.messages import Delta, Encode, Finished, Generate, Overflow
 from runtime.hardware.plan import Plan
 from runtime.hardware.probe import probe
-from runtime.models.adapter import check_adapter
 from runtime.models.store import Store
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ class Model:
             ModelLoadFailed: the backend refused it.
         """
         adapter = path.stem if adapter is None else adapter
-        check_adapter(path, self.card.header)
+        self.card.check_adapter(path)
         attach(self.client, adapter, path)
         self.adapters.add(adapter)
         return adapter

@@ -1,4 +1,4 @@
-"""What all tests share: a home of their own, and the two starter models."""
+"""What all tests share: a home of their own, the two starter models, and exported graphs of tiny ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runtime.model import Model, load
 from runtime.models.store import Store
+
+if TYPE_CHECKING:
+    from tests.converters.onnx.sources import Sources
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,3 +55,11 @@ def smollm2(_own_home: None) -> Iterator[Model]:
 def gemma(_own_home: None) -> Iterator[Model]:
     with load("gemma-3-270m", context_length=2048) as model:
         yield model
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    """Tiny checkpoints, and the graphs that are made of each when a test first asks for it."""
+    from tests.converters.onnx.sources import Sources
+
+    return Sources(tmp_path_factory.mktemp("onnx"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from converters.gguf.compute import exact_plan
 from converters.tensors import FloatArray
+from runtime.backends.base import Passage
 from runtime.backends.llama.encoder import LlamaEncoder
 from runtime.backends.llama.model import LlamaModel
 from runtime.models.encoding import Encoding
@@ -31,7 +32,7 @@ class GgufVectors:
 
     def row(self, tokens: Sequence[int]) -> FloatArray:
         """The vector, not normalised, or the scores: shape (width,)."""
-        row: FloatArray = self._encoder.encode([tokens])[0]
+        row: FloatArray = self._encoder.encode([Passage(tokens)])[0]
         return row
 
     def close(self) -> None:

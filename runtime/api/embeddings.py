@@ -21,7 +21,7 @@ async def create_embeddings(body: EmbeddingRequest, http: Request) -> Response:
     pool: ModelPool = http.app.state.pool
     async with pool.hold(body.model) as (model, _):
         encoding = model.card.encoding
-        if encoding is None or encoding.gives_scores:
+        if encoding is None or not encoding.gives_vectors:
             raise wrong_model(model, "/v1/embeddings needs an embedding model")
         inputs = body.inputs
         if body.instruction is not None:

@@ -87,7 +87,7 @@ async def _bodies(name: str, pool: ModelPool) -> list[ModelBody]:
         languages=list(card.file.entry.languages) if card.file.entry else [],
         license=card.file.license or card.header.license,
         context_length=loaded.client.context_length if loaded else None,
-        trained_context_length=card.header.shape().context_length,
+        trained_context_length=card.header.trained_context_length,
         quantization=card.header.quantization,
         size_bytes=card.header.file_size,
         adapters=list(adapters),

@@ -29,7 +29,10 @@ _BIAS = 100.0
 
 @dataclass(frozen=True)
 class Relevance:
-    """A score for each pair, 0 to 1, or the cosine of its vectors, -1 to 1; and how many tokens were read."""
+    """A score for each pair, and how many tokens were read.
+
+    Scores are 0 to 1; those of vectors are cosines, -1 to 1; rewards and regressions are as the head gives them.
+    """
 
     scores: list[float]
     num_tokens: int
@@ -53,14 +56,14 @@ async def judge_pairs(
     encoding = model.card.encoding
     if encoding is None:
         return await _ask_judge(model, pairs, http, instruction, overflow, adapter, param)
-    if not encoding.gives_scores:
+    if encoding.gives_vectors:
         return await _compare(model, pairs, http, instruction, overflow, param)
-    if encoding.is_causal:
+    if encoding.is_judge:
         prompts = [yes_no_prompt(query, document, instruction) for query, document in pairs]
         rows = await encode(model, prompts, http, param=param, overflow=overflow)
         yes = encoding.labels.index("yes") if "yes" in encoding.labels else 0
         return Relevance(rows.values[:, yes].tolist(), rows.num_tokens)
-    if len(encoding.labels) > 1:
+    if len(encoding.labels) > 1 or not encoding.gives_scores:
         raise wrong_model(model, "it does not judge pairs of texts")
     if encoding.has_segments:
         raise InvalidRequest(
@@ -74,7 +77,9 @@ async def judge_pairs(
     rows = await encode(
         model, [Pair(query, document) for query, document in pairs], http, param=param, overflow=overflow
     )
-    return Relevance([_sigmoid(score) for score in rows.values[:, 0].tolist()], rows.num_tokens)
+    scores = rows.values[:, 0].tolist()
+    is_bounded = encoding.head != "reward" and encoding.problem != "regression"
+    return Relevance([_sigmoid(score) for score in scores] if is_bounded else scores, rows.num_tokens)
 
 
 async def _compare(

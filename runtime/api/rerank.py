@@ -6,6 +6,7 @@ import time
 import uuid
 
 import numpy as np
+import numpy.typing as npt
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -24,7 +25,9 @@ from runtime.api.schemas.rerank import (
     ScoreList,
     ScoreRequest,
 )
+from runtime.backends.base import Vectors
 from runtime.engine.pool import ModelPool
+from runtime.models.encoding import Encoding
 
 router = APIRouter(tags=["vectors and scores"])
 
@@ -91,10 +94,9 @@ async def classify(body: ClassifyRequest, http: Request) -> Response:
     pool: ModelPool = http.app.state.pool
     async with pool.hold(body.model) as (model, _):
         encoding = model.card.encoding
-        if encoding is None or not encoding.gives_scores or encoding.is_causal or len(encoding.labels) < 2:
+        if encoding is None or not encoding.is_classifier:
             raise wrong_model(model, "/v1/classify needs a classifier")
         rows = await encode(model, body.texts, http, param="input", overflow=body.overflow)
-    weights = np.exp(rows.values - rows.values.max(axis=1, keepdims=True), dtype=np.float64)
     answer = ClassificationList(
         id=f"classify-{uuid.uuid4().hex}",
         created=int(time.time()),
@@ -107,8 +109,23 @@ async def classify(body: ClassifyRequest, http: Request) -> Response:
                 probs=probabilities.tolist(),
                 num_classes=len(probabilities),
             )
-            for index, probabilities in enumerate(weights / weights.sum(axis=1, keepdims=True))
+            for index, probabilities in enumerate(_probabilities(rows.values, encoding))
         ],
         usage=EncodingUsage.of(rows.num_tokens),
     )
     return JSONResponse(answer.model_dump(mode="json"), headers=body.response_headers)
+
+
+def _probabilities(scores: Vectors, encoding: Encoding) -> npt.NDArray[np.float64]:
+    """What the scores of a head mean, shape (texts, labels), as transformers' text-classification pipeline has it.
+
+    Labels that exclude each other add up to 1; of several that may all hold, and of a single one, each has its own
+    probability; a regression and a reward are no probabilities, and stay as they are.
+    """
+    values = scores.astype(np.float64)
+    if encoding.head == "reward" or encoding.problem == "regression":
+        return values
+    if encoding.problem == "multi_label_classification" or values.shape[1] == 1:
+        return np.asarray(np.exp(-np.logaddexp(0, -values)))
+    weights = np.exp(values - values.max(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

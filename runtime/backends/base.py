@@ -126,8 +126,16 @@ class Decoder(Protocol):
         """Give the memory back. Calling it twice is harmless."""
 
 
+@dataclass(frozen=True)
+class Passage:
+    """A sequence to encode, and the place of the first token of its second text, where it is of two."""
+
+    tokens: Sequence[int]
+    second: int | None = None
+
+
 class Encoder(Protocol):
-    """A model that makes one row of `width` numbers of a sequence: a vector, or the scores of its head.
+    """A model that makes a row of `width` numbers of a sequence, or of each of its tokens: a vector, or scores.
 
     A step takes up to `batch_size` tokens in up to `max_sequences` sequences; one alone may have `context_length`.
     """
@@ -137,11 +145,11 @@ class Encoder(Protocol):
     batch_size: int
     max_sequences: int
 
-    def encode(self, sequences: Sequence[Sequence[int]]) -> Vectors:
-        """Compute the sequences, none of them empty, independently of each other.
+    def encode(self, passages: Sequence[Passage]) -> list[Vectors]:
+        """Compute the passages, none of them empty, independently of each other.
 
         Returns:
-            Their rows in order, as the model gives them (not normalised): float32, shape (len(sequences), width).
+            What the model gives of each, in order (not normalised): float32, shape (width,), or (tokens, width).
 
         Raises:
             InferenceFailed: the backend failed.

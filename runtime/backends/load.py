@@ -1,4 +1,4 @@
-"""The way from a file to a decoder or an encoder: chooses the backend and imports only that one."""
+"""The way from a file, or a folder of graphs, to what computes it: chooses the backend and imports only that one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.backends.base import Decoder, Encoder
+from runtime.errors import Cancelled
 from runtime.hardware.plan import Plan
 from runtime.models.encoding import Encoding
 from runtime.text.tokenizer import Tokenizer
@@ -60,7 +61,16 @@ def load_decoder(path: Path, plan: Plan, *, progress: Callable[[float], bool] | 
 def load_encoder(
     path: Path, plan: Plan, encoding: Encoding, *, progress: Callable[[float], bool] | None = None
 ) -> LoadedEncoder:
-    """Load the GGUF at `path` for what `encoding` says of it; all else, and what is raised, as for a decoder."""
+    """Load the model at `path`, which is a folder where it is one of graphs, for what `encoding` says of it.
+
+    `progress` is as for a decoder.
+
+    Raises:
+        ModelLoadFailed, Cancelled: as for a decoder.
+        ModelFileInvalid: graphs or the tokenizer beside them are damaged, or do not belong together.
+    """
+    if path.is_dir():
+        return _load_onnx_encoder(path, plan, progress)
     from runtime.backends.llama.encoder import LlamaEncoder
     from runtime.backends.llama.model import LlamaModel
 
@@ -76,3 +86,18 @@ def load_encoder(
         model.close()
 
     return LoadedEncoder(encoder, model.tokenizer, close)
+
+
+def _load_onnx_encoder(path: Path, plan: Plan, progress: Callable[[float], bool] | None) -> LoadedEncoder:
+    from runtime.backends.onnx.encoder import OnnxEncoder
+    from runtime.backends.onnx.tokenizer import load_tokenizer
+    from runtime.models.onnx_folder import read_folder
+
+    folder = read_folder(path)
+    tokenizer = load_tokenizer(folder)
+    if progress is not None and not progress(0.5):
+        raise Cancelled(f"Loading {folder.name} was stopped.")
+    encoder = OnnxEncoder(folder, plan)
+    if progress is not None:
+        progress(1.0)
+    return LoadedEncoder(encoder, tokenizer, encoder.close)

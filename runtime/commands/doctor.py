@@ -5,21 +5,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from runtime.commands.exported import exported_facts
 from runtime.config import EngineConfig
 from runtime.errors import ModelLoadFailed
 from runtime.hardware.advice import Advice, advise
-from runtime.hardware.choice import plan_for
+from runtime.hardware.choice import plan_for, plan_for_folder
 from runtime.hardware.fingerprint import fingerprint
 from runtime.hardware.plan import Plan
 from runtime.hardware.probe import Machine, probe
-from runtime.models.encoding import Encoding, encoding_of
+from runtime.models.encoding import encoding_of
 from runtime.models.inspect import ModelShape, read_header
+from runtime.models.onnx_folder import read_folder
 
 TYPICAL_NAME = "a typical small model (Qwen3-0.6B, Q8_0)"
 TYPICAL_SHAPE = ModelShape(
@@ -42,23 +46,22 @@ def doctor(model: Path | None, *, as_json: bool, machine: Machine | None = None)
     """Print the machine, the plan for a model with its reasons, warnings, and the commands that mend them.
 
     Args:
-        model: a GGUF; None plans for a typical small model and says so.
+        model: a GGUF, or a folder of graphs; None plans for a typical small model and says so.
         as_json: one JSON document on standard output instead of tables.
         machine: the machine to judge; None for this one.
 
     Raises:
-        ModelFileInvalid: the model's header cannot be read.
+        ModelFileInvalid: the model's header or settings cannot be read.
     """
-    header = read_header(model) if model else None
-    shape, name = (header.shape(), header.name) if header else (TYPICAL_SHAPE, TYPICAL_NAME)
     here = machine or probe(full=True)
-    chosen, refusal = _plan(here, shape, encoding_of(header) if header else None)
+    name, facts, planned = _model(model, here)
+    chosen, refusal = _plan(planned)
     found = advise(here)
     if as_json:
         document = {
             "machine": dataclasses.asdict(here),
             "fingerprint": fingerprint(here),
-            "model": {"name": name, "path": str(model) if model else None, **dataclasses.asdict(shape)},
+            "model": {"name": name, "path": str(model) if model else None, **facts},
             "plan": dataclasses.asdict(chosen) if chosen else None,
             "plan_error": refusal or None,
             "warnings": [dataclasses.asdict(advice) for advice in found],
@@ -71,9 +74,21 @@ def doctor(model: Path | None, *, as_json: bool, machine: Machine | None = None)
     _print_advice(console, found)
 
 
-def _plan(machine: Machine, shape: ModelShape, encoding: Encoding | None) -> tuple[Plan | None, str]:
+def _model(path: Path | None, machine: Machine) -> tuple[str, dict[str, Any], Callable[[], Plan]]:
+    """What a model is called, what it says of itself, and what plans for it."""
+    limits = EngineConfig()
+    if path is not None and path.is_dir():
+        folder = read_folder(path)
+        return folder.name, exported_facts(folder), lambda: plan_for_folder(machine, folder, limits)
+    header = read_header(path) if path else None
+    shape, encoding = (header.shape(), encoding_of(header)) if header else (TYPICAL_SHAPE, None)
+    name = header.name if header else TYPICAL_NAME
+    return name, dataclasses.asdict(shape), lambda: plan_for(machine, shape, limits, encoding)
+
+
+def _plan(planned: Callable[[], Plan]) -> tuple[Plan | None, str]:
     try:
-        return plan_for(machine, shape, EngineConfig(), encoding), ""
+        return planned(), ""
     except ModelLoadFailed as refusal:
         return None, str(refusal)
 

@@ -1,39 +1,27 @@
-"""What the manifest and the settings in a folder of ONNX graphs say of it; `converters/onnx/export.py` writes them."""
+"""What `demotic show` and `demotic doctor` tell of a folder of ONNX graphs."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-_MAX_BYTES = 2**20
+from runtime.models.onnx_folder import OnnxFolder
 
 
-def exported_facts(folder: Path) -> dict[str, Any] | None:
-    """The facts that `demotic show` tells; None where this is no such folder."""
-    made, settings = _read(folder / "manifest.json"), _read(folder / "demotic.json")
-    if "made_from" not in made or "task" not in settings:
-        return None
+def exported_facts(folder: OnnxFolder) -> dict[str, Any]:
+    """What the settings say, and what the manifest says of how it was made."""
+    made, settings = folder.manifest, folder.settings
     kept = ("made_from", "revision", "made_at", "license", "notes")
     return {
-        "name": folder.resolve().name,
-        "path": str(folder),
+        "name": folder.name,
+        "path": str(folder.path),
         **{key: made.get(key) or None for key in kept},
         "languages": list(made.get("languages") or ()),
-        "architecture": settings.get("architecture"),
-        "kind": settings.get("shape"),
-        "task": settings["task"],
-        "quantization": made.get("type"),
-        "size_bytes": made.get("size"),
-        "context_length": settings.get("max_length"),
+        "architecture": folder.architecture,
+        "kind": settings.shape,
+        "task": settings.task,
+        "labels": list(settings.labels) or None,
+        "quantization": folder.quantization,
+        "size_bytes": made.get("size") or folder.file_size,
+        "context_length": folder.trained_context_length,
+        "vocabulary_size": settings.sizes.vocabulary,
     }
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            return {}
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}

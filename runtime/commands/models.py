@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runtime.commands.exported import exported_facts
 from runtime.commands.facts import entry_facts, fit_word, origin_of, print_json, say, sized, summary
 from runtime.commands.progress import progress_for
 from runtime.errors import InvalidRequest, ModelFileInvalid, ModelNotFound
@@ -54,10 +52,6 @@ def list_models(*, as_json: bool, with_fit: bool = False) -> None:
 
 def show(reference: str, *, as_json: bool) -> None:
     """Show all that is known of one model; of one that is not here, what the catalogue says."""
-    exported = exported_facts(Path(reference))
-    if exported is not None:
-        _show_facts({"here": True, **exported}, as_json=as_json)
-        return
     try:
         model = Store().resolve(reference, progress=progress_for(as_json=as_json))
     except ModelNotFound:
@@ -104,7 +98,12 @@ def remove(reference: str, *, yes: bool, as_json: bool) -> None:
 
 
 def _file_facts(model: ModelFile) -> dict[str, object]:
-    """All facts: the catalogue's, and over them what the file says."""
+    """All facts: the catalogue's, and over them what the file or the folder says."""
+    if model.path.is_dir():
+        from runtime.commands.exported import exported_facts
+        from runtime.models.onnx_folder import read_folder
+
+        return exported_facts(read_folder(model.path))
     from runtime.models.inspect import read_header
     from runtime.models.provenance import read_provenance
 

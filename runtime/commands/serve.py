@@ -31,7 +31,7 @@ from runtime.engine.pool import ModelPool
 from runtime.engine.prefix_files import prepare
 from runtime.errors import Cancelled, ConfigurationInvalid
 from runtime.language.route import Routes
-from runtime.models.adapter import AdapterFiles, check_adapter
+from runtime.models.adapter import AdapterFiles
 from runtime.models.store import Store
 
 
@@ -120,7 +120,7 @@ def _read_adapters(texts: Sequence[str], cards: Mapping[str, ModelCard]) -> dict
         model = model if colon else next(iter(cards))
         if model not in cards:
             raise _not_served(text, model, cards)
-        check_adapter(Path(file), cards[model].header)
+        cards[model].check_adapter(Path(file))
         adapters[model][name] = Path(file)
     return adapters
 

@@ -36,7 +36,9 @@ class _Job:
         self.request = request
         self.windows = windows
         self.rows: list[list[Vectors]] = [[] for _ in windows]
-        self.waiting = deque((index, window) for index, wanted in enumerate(windows) for window in wanted)
+        every = [(index, window) for index, wanted in enumerate(windows) for window in wanted]
+        # The longest first, and those of about one length together, so that little of a batch is padding.
+        self.waiting = deque(sorted(every, key=lambda each: -len(each[1].tokens)))
         self.num_left = len(windows)
         self._arrived = time.perf_counter()
         self._started: float | None = None
@@ -124,7 +126,7 @@ class EncodingEngine:
         """Compute as many windows as a step takes, one of each request in turn."""
         taken = self._schedule()
         try:
-            rows = self.encoder.encode([window.tokens for _, _, window in taken])
+            rows = self.encoder.encode([window.passage for _, _, window in taken])
         except InferenceFailed as error:
             for job, _, _ in taken:
                 self._fail(job, error)
@@ -144,10 +146,12 @@ class EncodingEngine:
         """Do nothing: the encoder is closed by whoever loaded it."""
 
     def _check(self, request: Encode) -> None:
+        if not (self._encoding.gives_vectors or self._encoding.gives_scores):
+            raise InvalidRequest(f"The model {self._encoding.purpose}.", param="model")
         width = self.encoder.width
         if request.dimensions is None:
             return
-        if self._encoding.gives_scores:
+        if not self._encoding.gives_vectors:
             raise InvalidRequest("Scores have no dimensions that could be left out.", param="dimensions")
         if not 1 <= request.dimensions <= width:
             raise InvalidRequest(f"dimensions must be from 1 to {width}, not {request.dimensions}.", param="dimensions")
@@ -174,7 +178,7 @@ class EncodingEngine:
         rows.append(row)
         if len(rows) < len(wanted):
             return
-        if not self._encoding.gives_scores:
+        if self._encoding.gives_vectors:
             row = to_vector(np.array(rows), [window.weight for window in wanted], request.dimensions)
         self._emit(Row(request.request_id, index, row.astype("<f4").tobytes()))
         job.num_left -= 1

@@ -33,7 +33,7 @@ NATIVE_PREFIX = "llama.cpp: "
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
-    """Load the GGUF at `path` (bytes, since file names need not be Unicode), whose header has been checked.
+    """Load the GGUF, or the folder of graphs, at `path` (bytes, since names need not be Unicode), which was checked.
 
     `encoding` is how it makes vectors or scores, None where it generates text.
     `prefix_dir`, in bytes as well, is where prefixes are saved; without it none are.

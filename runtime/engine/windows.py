@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from runtime.backends.base import Vectors
+from runtime.backends.base import Passage, Vectors
 from runtime.engine.messages import Encode, Framed, Overflow, Pair
 from runtime.errors import ContextOverflow, InvalidRequest
 from runtime.models.encoding import Encoding
-from runtime.text.tokenizer import Tokenizer, frame_of
+from runtime.text.tokenizer import AligningTokenizer, Tokenizer, frame_of
 
 
 @dataclass(frozen=True)
 class Window:
-    """A sequence to encode; `weight` is how many of its tokens are the text's own."""
+    """A sequence to encode; `weight` is how many of its tokens are the text's own. `second` as in `Passage`."""
 
     tokens: tuple[int, ...]
     weight: int
+    second: int | None = None
+
+    @property
+    def passage(self) -> Passage:
+        """What the encoder is given."""
+        return Passage(self.tokens, self.second)
 
 
 class WindowMaker:
@@ -29,12 +35,14 @@ class WindowMaker:
     def __init__(self, tokenizer: Tokenizer, context_length: int, encoding: Encoding) -> None:
         self._tokenizer = tokenizer
         self._context_length = context_length
-        self._num_separators = encoding.num_separators
         head, tail = frame_of(tokenizer)
         # What the tokenizer puts around a text by itself, and what belongs there.
         self._num_head, self._num_tail = len(head), len(tail)
         self._head = tuple(head) or _only(encoding.opening)
         self._tail = tuple(tail) or _only(encoding.closing)
+        self._between = self._tail * encoding.num_separators
+        if isinstance(tokenizer, AligningTokenizer):
+            self._between = tokenizer.separators
 
     def windows(self, request: Encode, index: int) -> list[Window]:
         """The windows of the input at `index`: one, or more with "chunk".
@@ -48,8 +56,9 @@ class WindowMaker:
             case str() as text:
                 return self._cut(self._head, self._content(text), self._tail, request.overflow, name)
             case Pair(first=first, second=second):
-                before = (*self._head, *self._content(first), *self._tail * self._num_separators)
-                return self._cut(before, self._content(second), self._tail, request.overflow, name)
+                before = (*self._head, *self._content(first), *self._between)
+                windows = self._cut(before, self._content(second), self._tail, request.overflow, name)
+                return [replace(window, second=len(before)) for window in windows]
             case Framed() as framed:
                 return self._cut(*self._parts(framed), request.overflow, name)
             case tokens:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runtime.models.inspect import ModelShape
 
 KVType = Literal["f32", "f16", "q8_0"]
+Provider = Literal["cpu", "cuda"]
 
 MIN_CONTEXT = 512  # a chat template, a question and an answer
 CELL_STEP = 256  # llama.cpp rounds n_ctx up to this
@@ -35,7 +36,10 @@ _CARD_HEAD_SIZES = frozenset({64, 80, 96, 112, 128, 256})
 
 @dataclass(frozen=True)
 class Plan:
-    """How a model is to be run here. `reasons` has one sentence for every other field."""
+    """How a model is to be run here. `reasons` has one sentence for every other field.
+
+    `provider` is what onnxruntime computes a graph with; None where llama.cpp runs the model.
+    """
 
     threads: int
     threads_batch: int
@@ -49,6 +53,7 @@ class Plan:
     kv_type: KVType
     reasons: Mapping[str, str]
     estimated_bytes: int
+    provider: Provider | None = None
 
 
 def plan(machine: Machine, shape: ModelShape, limits: EngineConfig) -> Plan:
@@ -60,7 +65,7 @@ def plan(machine: Machine, shape: ModelShape, limits: EngineConfig) -> Plan:
         ConfigurationInvalid: a limit that nothing can keep.
         ModelLoadFailed: the machine cannot hold the model with even 512 tokens.
     """
-    _check_limits(limits)
+    check_limits(limits)
     wanted = min(shape.context_length or limits.max_context, limits.max_context)
     room = _Room(machine, shape, limits)
     kv_type, context, layers = _choose_context(room, wanted)
@@ -104,6 +109,7 @@ def plan(machine: Machine, shape: ModelShape, limits: EngineConfig) -> Plan:
             else "Memory is short: q8_0 takes 53 % of f16's, at nearly the same quality.",
             "estimated_bytes": f"Weights {sized(shape.size_bytes)}, KV cache {sized(room.kv_bytes(kv_type, cells))}, "
             f"the rest for computing; {sized(room.memory)} of memory may be used.",
+            "provider": "None: llama.cpp runs it.",
         },
     )
 
@@ -201,7 +207,8 @@ class _Room:
         return 4 * self.limits.max_sequences * self.shape.vocabulary_size + 16 * _MIB
 
 
-def _check_limits(limits: EngineConfig) -> None:
+def check_limits(limits: EngineConfig) -> None:
+    """Raise ConfigurationInvalid for a limit that nothing can keep."""
     bounds = {"max_context": 1 << 24, "batch_size": 1 << 16, "max_sequences": MAX_SEQUENCES}
     for name, most in bounds.items():
         value = getattr(limits, name)

@@ -6,6 +6,7 @@ A reading that is not to be had leaves its field empty; nothing here raises.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import platform
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runtime.errors import ModelLoadFailed
 from runtime.hardware.ggml import LlamaBuild, Outcome, Runner, read_build, try_build
 
 # Names of the kernel (x86, then ARM) and of Darwin's sysctl, and what they are called here.
@@ -147,6 +149,22 @@ def probe(*, full: bool = False, sources: Sources | None = None) -> Machine:
         nvidia_cards=_nvidia_cards(here) if full else (),
         onnxruntime=_onnxruntime() if full else None,
     )
+
+
+def with_onnxruntime(machine: Machine, sources: Sources | None = None) -> Machine:
+    """`machine` with its onnxruntime, and with its cards where that could use them; as it is where they were read.
+
+    Raises:
+        ModelLoadFailed: onnxruntime is not installed, or does not start.
+    """
+    build = machine.onnxruntime or _onnxruntime()
+    if build is None:
+        raise ModelLoadFailed(
+            "onnxruntime, which runs ONNX graphs, cannot be imported.", remedy="Run `pip install onnxruntime`."
+        )
+    has_cuda = "CUDAExecutionProvider" in build.providers
+    cards = machine.nvidia_cards or (_nvidia_cards(sources or Sources()) if has_cuda else ())
+    return dataclasses.replace(machine, onnxruntime=build, nvidia_cards=cards)
 
 
 def _count_cpus(here: Sources) -> tuple[int, int, int, int]:

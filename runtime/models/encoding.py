@@ -1,4 +1,4 @@
-"""Whether a GGUF makes vectors or scores of texts, and how: what its header says of pooling.
+"""Whether a model makes vectors or scores of texts, and how: of a GGUF what its header says of pooling.
 
 Keys and numbers are those of llama.cpp (`llama_pooling_type` in llama.h, llama-arch.cpp).
 """
@@ -12,7 +12,9 @@ from runtime.errors import DemoticError, UnsupportedArchitecture
 from runtime.models.gguf_format import StringArray
 from runtime.models.header import Header
 
-Pooling = Literal["mean", "cls", "last", "rank"]
+Pooling = Literal["mean", "cls", "last", "rank", "tokens"]
+Head = Literal["labels", "reward", "token-classify", "fill-mask", "question-answering"]
+Problem = Literal["regression", "single_label_classification", "multi_label_classification"]
 
 # Encoders that llama.cpp computes without a KV cache. Text only; names as in llama-arch.cpp.
 ENCODERS = frozenset({
@@ -20,6 +22,7 @@ ENCODERS = frozenset({
     "nomic-bert-moe",
 })  # fmt: skip
 
+_VECTORS = frozenset({"mean", "cls", "last"})
 _POOLING: dict[int, Pooling] = {1: "mean", 2: "cls", 3: "last", 4: "rank"}
 # Those whose classification head llama.cpp computes.
 _WITH_HEAD = frozenset({"bert", "jina-bert-v2", "modern-bert", "neo-bert", "qwen3"})
@@ -28,14 +31,17 @@ _HEADS = ("cls.output.weight", "cls.weight")
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a model makes one row of numbers of a sequence.
+    """How a model makes one row of numbers of a sequence, or of each of its tokens.
 
-    pooling: which hidden states become the vector; "rank": a classification head over one of them gives scores.
+    pooling: which hidden states become the vector; "rank": a classification head over one of them gives scores;
+        "tokens": a head gives scores of each token.
     is_causal: every token sees only those before it.
     labels: what the scores of the head are of; empty where it names none.
     opening, closing: tokens that belong around every text, in files of which the tokenizer does not know it yet.
     num_separators: how often the closing token stands between two texts that are judged together.
     has_segments: the model was trained to tell those two texts apart by their token types, which llama.cpp does not.
+    head: what the scores are of, where the model says it; a GGUF does not.
+    problem: what the labels were trained as, where the model says it.
     """
 
     pooling: Pooling
@@ -45,6 +51,8 @@ class Encoding:
     closing: int | None = None
     num_separators: int = 1
     has_segments: bool = False
+    head: Head | None = None
+    problem: Problem | None = None
 
     @property
     def can_split(self) -> bool:
@@ -57,20 +65,48 @@ class Encoding:
         return self.pooling == "rank"
 
     @property
+    def gives_vectors(self) -> bool:
+        """Whether the row is a vector."""
+        return self.pooling in _VECTORS
+
+    @property
+    def is_judge(self) -> bool:
+        """Whether the scores are of the words that answer a question: what Qwen3-Reranker is as GGUF."""
+        return self.gives_scores and self.is_causal and self.head is None
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the scores are of labels."""
+        return self.gives_scores and not self.is_judge and (len(self.labels) > 1 or self.head is not None)
+
+    @property
     def capabilities(self) -> tuple[str, ...]:
-        """What the model can be asked for: "embedding", "rerank", "score", "classify"."""
-        if not self.gives_scores:
+        """What it can be asked for: "embedding", "rerank", "score", "classify", "token-classify", "fill-mask"."""
+        if self.gives_vectors:
             return ("embedding", "rerank", "score")
-        if not self.is_causal and len(self.labels) > 1:
-            return ("classify",)
-        return () if self.has_segments else ("rerank", "score")
+        if self.head in {"token-classify", "fill-mask"}:
+            return (self.head,)
+        if not self.gives_scores:
+            return ()
+        labels = ("classify",) if self.is_classifier else ()
+        is_ranker = self.is_judge or (len(self.labels) < 2 and not self.has_segments)
+        return (*(("rerank", "score") if is_ranker else ()), *labels)
 
     @property
     def purpose(self) -> str:
         """What the model is for, for a person who asked it for something else."""
-        if not self.gives_scores:
+        if self.gives_vectors:
             return "is an embedding model: it gives vectors (/v1/embeddings) and no text"
-        if self.is_causal or len(self.labels) < 2:
+        match self.head:
+            case "token-classify":
+                return "labels the tokens of texts (/v1/token-classify)"
+            case "fill-mask":
+                return "guesses hidden words (/v1/fill-mask)"
+            case "question-answering":
+                return "finds answers in texts, for which there is no endpoint"
+            case "reward":
+                return "is a reward model: it gives scores (/v1/score, /v1/classify) and no text"
+        if self.is_judge or len(self.labels) < 2:
             return "is a reranker: it gives scores (/v1/rerank, /v1/score) and no text"
         return "is a classifier: it gives the probabilities of labels (/v1/classify) and no text"
 

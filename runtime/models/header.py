@@ -105,6 +105,18 @@ class Header:
         """The number of elements of all tensors."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
 
+    @property
+    def trained_context_length(self) -> int:
+        """How many tokens the model was trained with; raises as `shape` does."""
+        return self.shape().context_length
+
+    def token_text(self, key: str) -> str:
+        """The text of the token whose id stands under `key`; '' where there is none."""
+        tokens, token = self.metadata.get("tokenizer.ggml.tokens"), self.metadata.get(key)
+        if isinstance(tokens, StringArray) and isinstance(token, int) and 0 <= token < len(tokens):
+            return tokens[token]
+        return ""
+
     def shape(self) -> ModelShape:
         """Gather the sizes, each held against what a model can have.
 

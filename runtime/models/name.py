@@ -1,6 +1,6 @@
 """What a person types for a model, read into one of three references.
 
-- `./models/mine.gguf`, `mine.gguf`: a file on this machine.
+- `./models/mine.gguf`, `mine.gguf`: a file on this machine; or a folder of ONNX graphs.
 - `qwen3-0.6b`: a name, of the catalogue or of a model downloaded before.
 - `hf:org/repo[@revision][:file-or-quantization]`: a file on the model hub.
 """
@@ -17,6 +17,7 @@ from runtime.errors import InvalidRequest, ModelNotFound
 
 HUB_PREFIX = "hf:"
 MODEL_SUFFIX = ".gguf"
+SETTINGS_FILE = "demotic.json"  # in every folder of graphs
 
 # What the hub itself allows: no '--' and no '..' in names, at most 96 characters each.
 _HUB_NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
@@ -29,7 +30,7 @@ _SEE_LIST = "See `demotic list`."
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file named by its path; it may not exist."""
+    """A file, or a folder of graphs, named by its path; it may not exist."""
 
     path: Path
 
@@ -84,7 +85,7 @@ def parse_reference(text: str, catalog_names: Iterable[str]) -> Reference:
     for name in names:
         if name.casefold() == text.casefold():
             return CatalogName(name)
-    if _is_file(path):
+    if _is_file(path) or is_model_folder(path):
         return LocalFile(path)
     raise ModelNotFound(text[:80], nearest=nearest_names(text, names), remedy=_SEE_LIST)
 
@@ -138,6 +139,11 @@ def _parse_hub(text: str) -> HubFile:
         file=tail if is_file else None,
         quantization=tail if tail and not is_file else None,
     )
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether this is a folder of ONNX graphs with the settings that are needed to run them."""
+    return _is_file(path / SETTINGS_FILE)
 
 
 def _is_file(path: Path) -> bool:

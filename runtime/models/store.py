@@ -18,7 +18,15 @@ from runtime.models.catalog import TEXT_TASKS, CatalogEntry, default_entry, load
 from runtime.models.downloads import Downloads, entry_of, entry_of_file, fits, name_of
 from runtime.models.files import NoProgress, Progress
 from runtime.models.manifest import Downloaded
-from runtime.models.name import CatalogName, HubFile, LocalFile, is_hub_repository, parse_reference
+from runtime.models.name import (
+    SETTINGS_FILE,
+    CatalogName,
+    HubFile,
+    LocalFile,
+    is_hub_repository,
+    is_model_folder,
+    parse_reference,
+)
 from runtime.models.quantization import choose_file
 from runtime.models.starter import STARTERS, assembled_path, is_installed, locate
 
@@ -30,7 +38,7 @@ __all__ = ["ModelFile", "Offer", "Progress", "Store"]
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model of this machine; `name` is the short one to show and to serve it under.
+    """A model of this machine, a file or a folder of graphs; `name` is the short one to show and to serve it under.
 
     `tool_dialect` is how it writes calls of tools, where a person says so.
     """
@@ -281,6 +289,10 @@ def _local(path: Path, reference: str) -> ModelFile:
     try:
         if path.is_file():
             return ModelFile(path.stem, path, None, "path", None)
+        if is_model_folder(path):
+            return ModelFile(path.resolve().name, path, None, "path", None)
+        if path.is_dir():
+            raise ModelNotFound(str(path), remedy=f"The folder has no {SETTINGS_FILE}: it holds no exported model.")
     except OSError:  # a name too long for the file system
         pass
     text = reference.strip()

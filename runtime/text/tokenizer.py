@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from runtime.errors import InvalidRequest
 
@@ -33,6 +35,40 @@ class Tokenizer(Protocol):
 
     def token_text(self, token: int) -> str:
         """The token as the vocabulary writes it, control tokens included: `<|im_end|>`."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Ids of a text with nothing around it, and where in the text each of them begins and ends, in characters."""
+
+    ids: Sequence[int]
+    offsets: Sequence[tuple[int, int]]
+
+
+@runtime_checkable
+class AligningTokenizer(Tokenizer, Protocol):
+    """One that also tells where in a text its tokens are.
+
+    `unknown` is the token of what the vocabulary lacks, `continuing_prefix` what tokens within a word begin with in the
+    vocabulary, '' where nothing tells them apart.
+    """
+
+    unknown: int | None
+    continuing_prefix: str
+
+    @property
+    def separators(self) -> tuple[int, ...]:
+        """The tokens between two texts that are judged together."""
+
+    def align(self, text: str) -> Aligned:
+        """The tokens of `text`, without what belongs around it, and with names of control tokens as text.
+
+        Raises:
+            InvalidRequest: as `encode`.
+        """
+
+    def token_id(self, text: str) -> int | None:
+        """The token that the vocabulary writes so."""
 
 
 def to_utf8(text: str) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from runtime.backends.base import Vectors
+from runtime.backends.base import Passage, Vectors
 from runtime.errors import InferenceFailed
 
 
@@ -20,13 +20,14 @@ class SumEncoder:
         self.fail_at: int | None = None
         self.is_closed = False
 
-    def encode(self, sequences: Sequence[Sequence[int]]) -> Vectors:
+    def encode(self, passages: Sequence[Passage]) -> list[Vectors]:
+        sequences = [passage.tokens for passage in passages]
         assert len(sequences) == 1 or sum(map(len, sequences)) <= self.batch_size
         assert 0 < len(sequences) <= self.max_sequences
         self.steps.append([tuple(tokens) for tokens in sequences])
         if self.fail_at == len(self.steps) - 1:
             raise InferenceFailed("The backend failed.")
-        return np.array([(len(tokens), sum(tokens)) for tokens in sequences], np.float32)
+        return [np.array((len(tokens), sum(tokens)), np.float32) for tokens in sequences]
 
     def close(self) -> None:
         self.is_closed = True

@@ -23,7 +23,7 @@ class ModelDetails(BaseModel):
     languages: list[str] = Field(description="Those that the catalogue names; empty where nothing is known.")
     license: str | None
     context_length: int | None = Field(description="Tokens a request may hold; null while it is not loaded.")
-    trained_context_length: int
+    trained_context_length: int | None = Field(description="Null where the model sets no limit.")
     quantization: str
     size_bytes: int
     adapters: list[str]

@@ -106,7 +106,10 @@ class ClassifyRequest(EncodingRequest):
 
 
 class Classification(BaseModel):
-    """The likeliest label of the text at `index`, and the probabilities of all, in the order of the model's labels."""
+    """The likeliest label of the text at `index`, and the probabilities of all, in the order of the model's labels.
+
+    Of a regression or a reward model the numbers are its values, and no probabilities.
+    """
 
     index: int
     label: str

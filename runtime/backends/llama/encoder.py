@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import llama_cpp
 import numpy as np
 
-from runtime.backends.base import Vectors
+from runtime.backends.base import Passage, Vectors
 from runtime.backends.llama.library import take_error
 from runtime.backends.llama.threads import ThreadGovernor
 from runtime.errors import InferenceFailed, ModelLoadFailed
@@ -69,8 +69,9 @@ class LlamaEncoder:
         self._governor = ThreadGovernor(self._num_threads)
         self._batch = llama_cpp.llama_batch_init(self._piece_size, 0, 1)
 
-    def encode(self, sequences: Sequence[Sequence[int]]) -> Vectors:
-        """See `Encoder.encode`."""
+    def encode(self, passages: Sequence[Passage]) -> list[Vectors]:
+        """See `Encoder.encode`. Where the second text begins is not told to llama.cpp."""
+        sequences = [passage.tokens for passage in passages]
         lengths = [len(tokens) for tokens in sequences]
         is_one_long = len(lengths) == 1 and lengths[0] <= self.context_length
         if not 0 < len(lengths) <= self.max_sequences or not (is_one_long or sum(lengths) <= self.batch_size):
@@ -91,7 +92,7 @@ class LlamaEncoder:
             row[:] = np.ctypeslib.as_array(found, (self.width,))
         if self._memory:
             llama_cpp.llama_memory_clear(self._memory, False)
-        return rows
+        return list(rows)
 
     def _compute(self, sequences: Sequence[Sequence[int]], position: int) -> None:
         """Compute all sequences from `position` on."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.api.encoding import encode
-from runtime.backends.base import Vectors
+from runtime.backends.base import Passage, Vectors
 from runtime.card import ModelCard
 from runtime.engine.client import InProcessClient
 from runtime.engine.encoding import EncodingEngine
@@ -33,10 +33,10 @@ class HeldEncoder(SumEncoder):
         self.is_in_step = threading.Event()
         self.may_go_on = threading.Event()
 
-    def encode(self, sequences: Sequence[Sequence[int]]) -> Vectors:
+    def encode(self, passages: Sequence[Passage]) -> list[Vectors]:
         self.is_in_step.set()
         assert self.may_go_on.wait(20)
-        return super().encode(sequences)
+        return super().encode(passages)
 
 
 @pytest.fixture

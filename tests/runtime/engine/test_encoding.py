@@ -121,7 +121,7 @@ def test_a_step_that_fails_costs_the_requests_in_it_and_no_others() -> None:
 
 def test_numbers_that_are_not_finite_are_a_fault() -> None:
     bench = Bench()
-    bench.encoder.encode = lambda sequences: np.full((len(sequences), 2), np.nan, np.float32)  # type: ignore[method-assign]
+    bench.encoder.encode = lambda passages: [np.full(2, np.nan, np.float32)] * len(passages)  # type: ignore[method-assign]
     bench.send("a", "x")
     bench.run()
     failed = bench.last("a")

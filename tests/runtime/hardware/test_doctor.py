@@ -183,7 +183,7 @@ def test_the_json_has_stable_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(document["machine"]["llama"]) == {"version", "cpu_features", "devices", "fault"}
     assert set(document["plan"]) == {
         "threads", "threads_batch", "batch_size", "ubatch_size", "context_length", "num_cells", "max_sequences",
-        "gpu_layers", "flash_attention", "kv_type", "reasons", "estimated_bytes",
+        "gpu_layers", "flash_attention", "kv_type", "reasons", "estimated_bytes", "provider",
     }  # fmt: skip
     assert document["model"]["path"] is None
     assert document["machine"]["nvidia_cards"][0]["driver_version"] == "550.54.15"

@@ -1,0 +1,1 @@
+"""Models as ONNX graphs, from the folder to the endpoint."""
