@@ -20,6 +20,7 @@ from runtime.api import (
     page,
     rerank,
     responses,
+    token_labels,
     tokens,
 )
 from runtime.api.access_log import AccessLog, LogAccess
@@ -77,7 +78,8 @@ def create_app(
     app.state.store = store
     app.state.tools = tools
     app.state.has_keys = bool(api_keys)
-    for part in (chat, completions, responses, kept, messages, embeddings, rerank, tokens, models, metrics, page):
+    texts = (chat, completions, responses, kept, messages)
+    for part in (*texts, embeddings, rerank, token_labels, tokens, models, metrics, page):
         app.include_router(part.router)
     errors.install(app)
     app.add_middleware(LimitBody, max_bytes=config.max_body_bytes)

@@ -5,16 +5,30 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from contextlib import aclosing
+from typing import TypeVar
 
 from fastapi import Request
 
 from runtime.api.events import taken_back_when_gone, tokens_of
 from runtime.engine.awaiting import events_of
 from runtime.engine.client import EngineClient
-from runtime.engine.messages import Encode, Framed, Overflow, Pair, Tokenize
-from runtime.engine.rows import RowCollector, Rows
+from runtime.engine.messages import (
+    Encode,
+    EncodingRequest,
+    Entities,
+    FillMask,
+    Fills,
+    Framed,
+    LabelTokens,
+    Overflow,
+    Pair,
+    Tokenize,
+)
+from runtime.engine.rows import Collector, PartCollector, Parts, RowCollector, Rows
 from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.model import Model
+
+_Whole = TypeVar("_Whole")
 
 
 async def encode(
@@ -32,13 +46,26 @@ async def encode(
         DemoticError: the request failed; errors call the inputs `param`.
     """
     request = Encode(f"enc-{uuid.uuid4().hex}", tuple(inputs), overflow, dimensions, param)
-    rows = RowCollector(len(inputs))
+    return await _collected(model, request, RowCollector(len(inputs)), http)
+
+
+async def find_entities(model: Model, request: LabelTokens, http: Request) -> Parts[Entities]:
+    """The entities of each input. Raises and is taken back as `encode`."""
+    return await _collected(model, request, PartCollector(Entities, len(request.inputs)), http)
+
+
+async def fill_masks(model: Model, request: FillMask, http: Request) -> Parts[Fills]:
+    """The likeliest tokens for each mask of each input. Raises and is taken back as `encode`."""
+    return await _collected(model, request, PartCollector(Fills, len(request.inputs)), http)
+
+
+async def _collected(model: Model, request: EncodingRequest, collector: Collector[_Whole], http: Request) -> _Whole:
     async with (
         taken_back_when_gone(model.client, request.request_id, http),
         aclosing(events_of(model.client, request)) as events,
     ):
         async for event in events:
-            if (whole := rows.take(event)) is not None:
+            if (whole := collector.take(event)) is not None:
                 return whole
     raise InferenceFailed("The answer was cut off before its end.")
 

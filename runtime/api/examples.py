@@ -6,6 +6,7 @@ from typing import Any
 
 _CHAT, _BASE = "smollm2-135m-instruct", "gemma-3-270m"
 _VECTORS, _RERANKER, _CLASSIFIER = "qwen3-embedding-0.6b", "bge-reranker-v2-m3", "my-classifier"
+_LABELLER, _GUESSER = "my-ner-onnx", "xlm-roberta-base-onnx"
 _QUESTION = "What is the capital of France? Answer in one sentence."
 _TURNS = [{"role": "user", "content": _QUESTION}]
 _PERSON = {
@@ -113,6 +114,19 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
         }
     },
     "/v1/classify": {"Two texts": {"model": _CLASSIFIER, "input": ["Чудесен филм!", "A dull film."]}},
+    "/v1/token-classify": {
+        "The names in a text": {"model": _LABELLER, "input": "Мария пътува до София."},
+        "One label a word, of a long text in windows": {
+            "model": _LABELLER,
+            "input": ["Wolfgang lebt in Berlin. " * 10],
+            "aggregation_strategy": "first",
+            "chunk": True,
+        },
+    },
+    "/v1/fill-mask": {
+        "A hidden word": {"model": _GUESSER, "input": "La capitale de la France est [MASK].", "top_k": 3},
+        "One of two tokens": {"model": _GUESSER, "input": ["The cat <mask> on the mat."], "targets": ["a", "e"]},
+    },
     "/tokenize": {
         "Token ids": {"model": _CHAT, "text": "Érase una vez"},
         "With what they stand for": {"model": _CHAT, "text": "Érase una vez", "with_pieces": True},

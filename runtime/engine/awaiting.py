@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from runtime.engine import messages
 from runtime.engine.client import EngineClient, or_raise
-from runtime.engine.messages import Delta, Event, Finished, Generate, Row
+from runtime.engine.messages import Delta, Event, Finished, Generate, Part
 
 
 async def events_of(client: EngineClient, request: messages.Request) -> AsyncGenerator[Event]:
@@ -26,7 +26,7 @@ async def events_of(client: EngineClient, request: messages.Request) -> AsyncGen
     try:
         while is_open:
             event = await arrived.get()
-            is_open = isinstance(event, Delta | Row)
+            is_open = isinstance(event, Delta | Part)
             yield event
     finally:
         if is_open:

@@ -22,8 +22,8 @@ from runtime.engine.messages import (
     Finished,
     Generate,
     LoadAdapter,
+    Part,
     Request,
-    Row,
     Shutdown,
     Tokenize,
     Tokens,
@@ -170,7 +170,7 @@ class Sinks:
 
     def deliver(self, event: Event) -> None:
         """Give an event to whoever waits for it."""
-        is_last = not isinstance(event, Delta | Row)
+        is_last = not isinstance(event, Delta | Part)
         with self._lock:
             sink = self._sinks.pop(event.request_id, None) if is_last else self._sinks.get(event.request_id)
             if is_last:

@@ -1,10 +1,11 @@
-"""The engine of a model that makes vectors or scores: the inputs of all requests in turn, as many as a step takes."""
+"""The engine of a model that makes vectors, scores or labels: inputs of all requests in turn, in as few steps as go."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,52 +13,68 @@ import numpy as np
 from runtime.backends.base import Encoder, Vectors
 from runtime.engine.messages import (
     Abort,
-    Encode,
+    EncodingRequest,
     Event,
     Failed,
     Finished,
     FinishReason,
     Generate,
-    Row,
     Timings,
     Usage,
 )
+from runtime.engine.reading import Reading, reading_of
 from runtime.engine.statistics import EngineStatistics, Totals
-from runtime.engine.windows import Window, WindowMaker, to_vector
+from runtime.engine.windows import Window, WindowMaker
 from runtime.errors import DemoticError, InferenceFailed, InvalidRequest, QueueFull
 from runtime.models.encoding import Encoding
 from runtime.text.tokenizer import Tokenizer
 
 
-class _Job:
-    """One request on its way: the windows of each input, and the rows that are there."""
+@dataclass(frozen=True)
+class _Turn:
+    """The window at `place` of the input at `index`."""
 
-    def __init__(self, request: Encode, windows: list[list[Window]]) -> None:
-        self.request = request
-        self.windows = windows
-        self.rows: list[list[Vectors]] = [[] for _ in windows]
-        every = [(index, window) for index, wanted in enumerate(windows) for window in wanted]
+    index: int
+    place: int
+    window: Window
+
+
+class _Job:
+    """One request on its way: how it is read, and what is there of each window of each input."""
+
+    def __init__(self, request_id: str, reading: Reading) -> None:
+        self.request_id = request_id
+        self.reading = reading
+        self.kept: list[dict[int, Vectors]] = [{} for _ in reading.windows]
+        every = [
+            _Turn(index, place, window)
+            for index, windows in enumerate(reading.windows)
+            for place, window in enumerate(windows)
+        ]
         # The longest first, and those of about one length together, so that little of a batch is padding.
-        self.waiting = deque(sorted(every, key=lambda each: -len(each[1].tokens)))
-        self.num_left = len(windows)
+        self.waiting = deque(sorted(every, key=lambda turn: -len(turn.window.tokens)))
+        self.num_left = len(reading.windows)
         self._arrived = time.perf_counter()
         self._started: float | None = None
 
-    def take(self) -> tuple[int, Window]:
-        """The next window, with the index of its input."""
+    def take(self) -> _Turn:
+        """The next window."""
         self._started = self._started or time.perf_counter()
         return self.waiting.popleft()
 
     def finished(self, reason: FinishReason) -> Finished:
         """Message that closes the request."""
         now = time.perf_counter()
-        num_tokens = sum(len(window.tokens) for wanted in self.windows for window in wanted)
+        num_tokens = sum(len(window.tokens) for windows in self.reading.windows for window in windows)
         timings = Timings(queued=(self._started or now) - self._arrived, first_token=now - self._arrived, decode=0.0)
-        return Finished(self.request.request_id, reason, Usage(num_tokens, 0), timings)
+        return Finished(self.request_id, reason, Usage(num_tokens, 0), timings)
 
 
 class EncodingEngine:
-    """Turns `Encode`s into `Row`s and exactly one `Finished` or `Failed` each. It is used from one thread only."""
+    """Turns requests into an answer for each input and exactly one `Finished` or `Failed` each.
+
+    It is used from one thread only.
+    """
 
     def __init__(
         self,
@@ -90,13 +107,13 @@ class EncodingEngine:
         """See `Engine.statistics`. It has no KV cache, and what runs has been computed when a step ends."""
         return EngineStatistics(totals=self._totals, num_waiting=len(self._jobs))
 
-    def encode(self, request: Encode) -> None:
+    def encode(self, request: EncodingRequest) -> None:
         """Take a request; a fault in it is answered with `Failed`."""
         try:
             if len(self._jobs) >= self._max_waiting:
                 raise QueueFull(num_waiting=len(self._jobs))
-            self._check(request)
-            job = _Job(request, [self._windows.windows(request, index) for index in range(len(request.inputs))])
+            reading = reading_of(request, self._windows, self.tokenizer, self._encoding, self.encoder)
+            job = _Job(request.request_id, reading)
         except DemoticError as error:
             self._emit(Failed(request.request_id, error))
             return
@@ -126,16 +143,16 @@ class EncodingEngine:
         """Compute as many windows as a step takes, one of each request in turn."""
         taken = self._schedule()
         try:
-            rows = self.encoder.encode([window.passage for _, _, window in taken])
+            found = self.encoder.encode([turn.window.passage for _, turn in taken])
         except InferenceFailed as error:
-            for job, _, _ in taken:
+            for job, _ in taken:
                 self._fail(job, error)
             return
-        num_tokens = sum(len(window.tokens) for _, _, window in taken)
+        num_tokens = sum(len(turn.window.tokens) for _, turn in taken)
         self._totals += Totals(steps=1, sequences=len(taken), prefill_tokens=num_tokens)
-        for (job, index, _), row in zip(taken, rows, strict=True):
-            if job.request.request_id in self._jobs:
-                self._accept(job, index, row)
+        for (job, turn), numbers in zip(taken, found, strict=True):
+            if job.request_id in self._jobs:
+                self._accept(job, turn, numbers)
 
     def fail_all(self, error: DemoticError) -> None:
         """Answer every request in flight with `error`: the way out when the engine itself is at fault, or closes."""
@@ -145,50 +162,39 @@ class EncodingEngine:
     def close(self) -> None:
         """Do nothing: the encoder is closed by whoever loaded it."""
 
-    def _check(self, request: Encode) -> None:
-        if not (self._encoding.gives_vectors or self._encoding.gives_scores):
-            raise InvalidRequest(f"The model {self._encoding.purpose}.", param="model")
-        width = self.encoder.width
-        if request.dimensions is None:
-            return
-        if not self._encoding.gives_vectors:
-            raise InvalidRequest("Scores have no dimensions that could be left out.", param="dimensions")
-        if not 1 <= request.dimensions <= width:
-            raise InvalidRequest(f"dimensions must be from 1 to {width}, not {request.dimensions}.", param="dimensions")
-
-    def _schedule(self) -> list[tuple[_Job, int, Window]]:
-        taken: list[tuple[_Job, int, Window]] = []
+    def _schedule(self) -> list[tuple[_Job, _Turn]]:
+        taken: list[tuple[_Job, _Turn]] = []
         num_tokens = 0
         while self._turns and len(taken) < self.encoder.max_sequences:
             job = self._turns[0]
-            num_tokens += len(job.waiting[0][1].tokens)
+            num_tokens += len(job.waiting[0].window.tokens)
             if taken and num_tokens > self.encoder.batch_size:
                 break
-            taken.append((job, *job.take()))
+            taken.append((job, job.take()))
             self._turns.popleft()
             if job.waiting:
                 self._turns.append(job)
         return taken
 
-    def _accept(self, job: _Job, index: int, row: Vectors) -> None:
-        if not np.isfinite(row).all():
+    def _accept(self, job: _Job, turn: _Turn, found: Vectors) -> None:
+        numbers = job.reading.keep(turn.index, turn.place, found)
+        if not np.isfinite(numbers).all():
             self._fail(job, InferenceFailed("The model gave numbers that are not finite."))
             return
-        rows, wanted, request = job.rows[index], job.windows[index], job.request
-        rows.append(row)
-        if len(rows) < len(wanted):
+        kept = job.kept[turn.index]
+        kept[turn.place] = numbers
+        if len(kept) < len(job.reading.windows[turn.index]):
             return
-        if self._encoding.gives_vectors:
-            row = to_vector(np.array(rows), [window.weight for window in wanted], request.dimensions)
-        self._emit(Row(request.request_id, index, row.astype("<f4").tobytes()))
+        self._emit(job.reading.answer(turn.index, [kept[place] for place in sorted(kept)]))
+        kept.clear()
         job.num_left -= 1
         if not job.num_left:
-            del self._jobs[request.request_id]
+            del self._jobs[job.request_id]
             self._emit(job.finished("stop"))
 
     def _fail(self, job: _Job, error: DemoticError) -> None:
-        if self._jobs.pop(job.request.request_id, None) is None:
+        if self._jobs.pop(job.request_id, None) is None:
             return
         if job.waiting:
             self._turns.remove(job)
-        self._emit(Failed(job.request.request_id, error))
+        self._emit(Failed(job.request_id, error))

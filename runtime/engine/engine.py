@@ -13,7 +13,7 @@ from runtime.engine.logprobs import token_data, token_logprob
 from runtime.engine.messages import (
     Abort,
     Delta,
-    Encode,
+    EncodingRequest,
     Event,
     Failed,
     Finished,
@@ -103,7 +103,7 @@ class Engine:
         except DemoticError as error:
             self._emit(Failed(request.request_id, error))
 
-    def encode(self, request: Encode) -> None:
+    def encode(self, request: EncodingRequest) -> None:
         """Refuse: this model makes no vectors."""
         message = "The model generates text (/v1/chat/completions, /v1/completions) and gives no vectors."
         self._emit(Failed(request.request_id, InvalidRequest(message, param="model")))

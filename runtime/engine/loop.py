@@ -22,8 +22,10 @@ from runtime.engine.messages import (
     Encode,
     Event,
     Failed,
+    FillMask,
     Finished,
     Generate,
+    LabelTokens,
     LoadAdapter,
     Piece,
     Pieces,
@@ -132,7 +134,7 @@ class EngineLoop:
             match request:
                 case Generate():
                     self.engine.generate(request)
-                case Encode():
+                case Encode() | LabelTokens() | FillMask():
                     self.engine.encode(request)
                 case LoadAdapter():
                     self.engine.attach(request.adapter, Path(os.fsdecode(request.path)))

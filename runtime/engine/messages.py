@@ -1,9 +1,10 @@
 """The closed vocabulary between an engine and its clients, in this process or another.
 
-A client sends `Generate`, `Encode`, `LoadAdapter`, `Tokenize`, `Describe`, `Detokenize` and `Abort`. It gets back
-exactly one `Failed`, or else any number of `Delta`s and one `Finished` for a `Generate`, `Row`s and one `Finished` for
-an `Encode`, `Attached` for a `LoadAdapter`, `Tokens` for a `Tokenize`, `Pieces` for a `Describe`, `Text` for a
-`Detokenize`. A model answers either `Generate` or `Encode`.
+A client sends `Generate`, `Encode`, `LabelTokens`, `FillMask`, `LoadAdapter`, `Tokenize`, `Describe`, `Detokenize` and
+`Abort`. It gets back exactly one `Failed`, or else any number of `Delta`s and one `Finished` for a `Generate`, one
+`Row`, `Entities` or `Fills` for each input and one `Finished` for an `Encode`, a `LabelTokens` or a `FillMask`,
+`Attached` for a `LoadAdapter`, `Tokens` for a `Tokenize`, `Pieces` for a `Describe`, `Text` for a `Detokenize`. A model
+answers one of the first four.
 
 A worker process is sent `Load` first. It answers with `Progress` and then `Ready`, or `Failed` with the request id
 LOADING. From then on it sends a `Pulse` every second, and a last one when `Shutdown` ends it.
@@ -24,6 +25,8 @@ from runtime.language.lock import Lock
 from runtime.models.encoding import Encoding
 
 FinishReason = Literal["stop", "length", "cancelled"]
+# How the labels of tokens become entities: names of transformers' token-classification pipeline.
+Aggregation = Literal["none", "simple", "first", "average", "max"]
 # What becomes of a text that is longer than the context: refused, cut off at its end, or taken in windows.
 Overflow = Literal["error", "truncate", "chunk"]
 
@@ -103,6 +106,32 @@ class Encode(msgspec.Struct, frozen=True, tag=True):
     inputs: tuple[str | tuple[int, ...] | Pair | Framed, ...]
     overflow: Overflow = "error"
     dimensions: int | None = None
+    param: str = "input"
+
+
+class LabelTokens(msgspec.Struct, frozen=True, tag=True):
+    """Tell the entities in each of `inputs`, but those of the labels `ignored`. `param` is that of `Encode`."""
+
+    request_id: str
+    inputs: tuple[str, ...]
+    aggregation: Aggregation = "simple"
+    ignored: tuple[str, ...] = ("O",)
+    overflow: Overflow = "error"
+    param: str = "input"
+
+
+class FillMask(msgspec.Struct, frozen=True, tag=True):
+    """Tell the `top_k` likeliest tokens for each mask in each of `inputs`, or of `targets`. `param` as in `Encode`.
+
+    The mask is the model's own mask token, or `[MASK]` or `<mask>`. A target is a token as the vocabulary writes it, or
+    a text of one token.
+    """
+
+    request_id: str
+    inputs: tuple[str, ...]
+    top_k: int = 5
+    targets: tuple[str, ...] | None = None
+    overflow: Overflow = "error"
     param: str = "input"
 
 
@@ -209,6 +238,41 @@ class Row(msgspec.Struct, frozen=True, tag=True):
     data: bytes
 
 
+class Entity(msgspec.Struct, frozen=True, array_like=True):
+    """A part of a text that has a label; `start` and `end` are in characters of the text, of which it is `text`."""
+
+    label: str
+    score: float
+    start: int
+    end: int
+    text: str
+
+
+class Entities(msgspec.Struct, frozen=True, tag=True):
+    """The entities of the input at `index`, in their order. Inputs come in any order."""
+
+    request_id: str
+    index: int
+    entities: tuple[Entity, ...]
+
+
+class Fill(msgspec.Struct, frozen=True, array_like=True):
+    """A token in the place of a mask, its probability and its text, and the whole text with it there."""
+
+    token: int
+    score: float
+    text: str
+    sequence: str
+
+
+class Fills(msgspec.Struct, frozen=True, tag=True):
+    """For each mask of the input at `index` its tokens, the likeliest first. Inputs come in any order."""
+
+    request_id: str
+    index: int
+    masks: tuple[tuple[Fill, ...], ...]
+
+
 class Usage(msgspec.Struct, frozen=True):
     """Tokens read and tokens given out; the token that ends an answer counts as neither.
 
@@ -238,7 +302,7 @@ class Timings(msgspec.Struct, frozen=True):
 class Finished(msgspec.Struct, frozen=True, tag=True):
     """The answer is complete. "length": cut by `max_tokens`, `max_characters` or the end of the context.
 
-    Of an `Encode`, `timings.first_token` is the time to the last row.
+    Of a request that is answered for each input, `timings.first_token` is the time to the last.
     `stopped_by` is the stop string that ended it, where one did.
     """
 
@@ -290,10 +354,13 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     error: DemoticError
 
 
-Request = Generate | Encode | LoadAdapter | Tokenize | Describe | Detokenize
-Command = Load | Generate | Encode | LoadAdapter | Tokenize | Describe | Detokenize | Abort | Shutdown
-Event = Delta | Row | Finished | Attached | Tokens | Pieces | Text | Failed
-WorkerEvent = Progress | Ready | Pulse | Delta | Row | Finished | Attached | Tokens | Pieces | Text | Failed
+# What is answered for each input by itself, and those answers.
+EncodingRequest = Encode | LabelTokens | FillMask
+Part = Row | Entities | Fills
+Request = Generate | EncodingRequest | LoadAdapter | Tokenize | Describe | Detokenize
+Command = Load | Request | Abort | Shutdown
+Event = Delta | Part | Finished | Attached | Tokens | Pieces | Text | Failed
+WorkerEvent = Progress | Ready | Pulse | Event
 
 
 def encode(message: Command | WorkerEvent) -> bytes:

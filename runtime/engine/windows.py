@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.backends.base import Passage, Vectors
-from runtime.engine.messages import Encode, Framed, Overflow, Pair
+from runtime.engine.messages import Encode, EncodingRequest, Framed, Overflow, Pair
 from runtime.errors import ContextOverflow, InvalidRequest
 from runtime.models.encoding import Encoding
 from runtime.text.tokenizer import AligningTokenizer, Tokenizer, frame_of
@@ -51,7 +51,7 @@ class WindowMaker:
             InvalidRequest: the input is empty, or has a token that is not of the vocabulary.
             ContextOverflow: it is too long, and may not be cut; or there is no room for what must not be cut.
         """
-        name = request.param if len(request.inputs) == 1 else f"{request.param}[{index}]"
+        name = name_of(request, index)
         match request.inputs[index]:
             case str() as text:
                 return self._cut(self._head, self._content(text), self._tail, request.overflow, name)
@@ -64,18 +64,49 @@ class WindowMaker:
             case tokens:
                 return self._cut((), self._checked(tokens, name), (), request.overflow, name)
 
+    def spans(self, content: Sequence[int], overflow: Overflow, name: str, goes_on: Sequence[bool]) -> list[range]:
+        """The places in `content`, a text's own tokens, that go into each window.
+
+        With "chunk" a window ends before a word: a token that does not go on with the one before it, as `goes_on` says.
+
+        Raises:
+            InvalidRequest, ContextOverflow: as `windows`.
+        """
+        room = self._room(self._head, content, self._tail, overflow, name)
+        spans: list[range] = []
+        start = 0
+        while start < len(content) and (overflow == "chunk" or not spans):
+            end = min(len(content), start + room)
+            if overflow == "chunk" and end < len(content):
+                end = next((place for place in range(end, start, -1) if not goes_on[place]), end)
+            spans.append(range(start, end))
+            start = end
+        return spans
+
+    def framed(self, content: Sequence[int], span: range) -> tuple[Window, int]:
+        """The window of a part of `content`, with what belongs around it, and where in the window that part begins."""
+        part = content[span.start : span.stop]
+        return Window((*self._head, *part, *self._tail), len(part)), len(self._head)
+
     def _cut(
         self, before: Sequence[int], content: Sequence[int], after: Sequence[int], overflow: Overflow, name: str
     ) -> list[Window]:
+        room = self._room(before, content, after, overflow, name)
+        end = len(content) if overflow == "chunk" else min(room, len(content))
+        pieces = [content[start : start + room] for start in range(0, end, room)]
+        return [Window((*before, *piece, *after), len(piece)) for piece in pieces]
+
+    def _room(
+        self, before: Sequence[int], content: Sequence[int], after: Sequence[int], overflow: Overflow, name: str
+    ) -> int:
+        """How many tokens of a text go into a window."""
         if not content:
             raise InvalidRequest(f"{name} is empty.", param=name)
         room = self._context_length - len(before) - len(after)
         if len(content) > room and (overflow == "error" or room < 1):
             num_tokens = len(before) + len(content) + len(after)
             raise ContextOverflow(num_tokens=num_tokens, context_length=self._context_length, param=name)
-        end = len(content) if overflow == "chunk" else min(room, len(content))
-        pieces = [content[start : start + room] for start in range(0, end, room)]
-        return [Window((*before, *piece, *after), len(piece)) for piece in pieces]
+        return room
 
     def _content(self, text: str) -> list[int]:
         tokens = self._tokenizer.encode(text, parse_special=False)
@@ -98,11 +129,18 @@ class WindowMaker:
         return tokens
 
 
+def name_of(request: EncodingRequest, index: int) -> str:
+    """What errors call the input at `index`."""
+    return request.param if len(request.inputs) == 1 else f"{request.param}[{index}]"
+
+
 def _only(token: int | None) -> tuple[int, ...]:
     return () if token is None else (token,)
 
 
-def to_vector(rows: Vectors, weights: Sequence[int], dimensions: int | None = None) -> npt.NDArray[np.float32]:
+def to_vector(
+    rows: Sequence[Vectors], weights: Sequence[int], dimensions: int | None = None
+) -> npt.NDArray[np.float32]:
     """The vector of a text of length 1, from those of its windows, shape (windows, width).
 
     The windows' vectors are averaged, each at length 1 and weighted by its number of tokens; then the first

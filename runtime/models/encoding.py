@@ -42,6 +42,7 @@ class Encoding:
     has_segments: the model was trained to tell those two texts apart by their token types, which llama.cpp does not.
     head: what the scores are of, where the model says it; a GGUF does not.
     problem: what the labels were trained as, where the model says it.
+    mask: the token that hides a word.
     """
 
     pooling: Pooling
@@ -53,6 +54,7 @@ class Encoding:
     has_segments: bool = False
     head: Head | None = None
     problem: Problem | None = None
+    mask: int | None = None
 
     @property
     def can_split(self) -> bool:

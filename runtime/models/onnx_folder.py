@@ -102,6 +102,7 @@ class OnnxFolder:
             labels=settings.labels,
             head=head,
             problem=settings.problem_type,
+            mask=settings.tokens.mask,
         )
 
 

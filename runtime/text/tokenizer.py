@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -50,11 +50,12 @@ class AligningTokenizer(Tokenizer, Protocol):
     """One that also tells where in a text its tokens are.
 
     `unknown` is the token of what the vocabulary lacks, `continuing_prefix` what tokens within a word begin with in the
-    vocabulary, '' where nothing tells them apart.
+    vocabulary, '' where nothing tells them apart. `takes_space` are tokens whose names take the space before them.
     """
 
     unknown: int | None
     continuing_prefix: str
+    takes_space: Container[int]
 
     @property
     def separators(self) -> tuple[int, ...]:

@@ -18,7 +18,8 @@ class ModelDetails(BaseModel):
     progress: float | None = Field(description="While it is loading, how much is loaded, from 0 to 1; else null.")
     device: str | None = Field(description="What computes it, such as `cpu` or `cuda`; null while it is not loaded.")
     capabilities: list[str] = Field(
-        description="What it was made for: chat, completion; embedding, rerank, score, classify."
+        description="What it was made for: chat, completion; embedding, rerank, score, classify, token-classify, "
+        "fill-mask."
     )
     languages: list[str] = Field(description="Those that the catalogue names; empty where nothing is known.")
     license: str | None

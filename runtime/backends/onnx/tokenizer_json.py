@@ -50,6 +50,7 @@ class JsonTokenizer:
         self.vocabulary_size = num_rows
         self._ends = frozenset(ends)
         self._control = frozenset(token["id"] for token in added if token["special"] or token["id"] == keeps)
+        self.takes_space = frozenset(token["id"] for token in added if token.get("lstrip"))
         self._is_unigram = model.get("type") == "Unigram"
         self._has_bytes = "ByteLevel" in json.dumps([source.get("pre_tokenizer"), source.get("decoder")])
         unknown = vocabulary.get(model.get("unk_token")) if model.get("unk_token") else model.get("unk_id")
@@ -76,11 +77,13 @@ class JsonTokenizer:
 
     @cached_property
     def separators(self) -> tuple[int, ...]:
-        """See `AligningTokenizer.separators`."""
+        """See `AligningTokenizer.separators`; none where the file does not say how two texts go together."""
         text = self._read("a", parse_special=False).ids
         before, after = frame_of(self)
         with self._lock:
-            pair = self._library.encode("a", "a").ids
+            pair: list[int] = self._library.encode("a", "a").ids
+        if pair[: len(before)] != before:
+            return ()
         return tuple(pair[len(before) + len(text) : len(pair) - len(after) - len(text)])
 
     def token_id(self, text: str) -> int | None:

@@ -13,14 +13,17 @@ import transformers
 
 from converters.onnx.export import Exported, Request, export
 from tests.tiny import checkpoints as tiny
+from tests.tiny import encoder_tokenizers
 from tests.tiny import tokenizers as tiny_tokenizers
 from tests.tiny.sentencepiece import xlm_roberta_model
 from tests.tiny.t5_weights import fill_t5
 
+Tokenizer = Callable[[], Any]
 LABELS = {0: "O", 1: "B-PER", 2: "I-PER"}
+TOPICS = {0: "siasa", 1: "michezo", 2: "afya"}
 ENCODER: dict[str, Any] = {
     "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96,
-    "max_position_embeddings": 130, "id2label": LABELS, "pad_token_id": 0,
+    "max_position_embeddings": 130, "id2label": LABELS,
 }  # fmt: skip
 DEBERTA: dict[str, Any] = {
     "type_vocab_size": 0, "relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"],
@@ -30,15 +33,16 @@ TRANSLATOR: dict[str, Any] = {
     "d_model": 64, "encoder_layers": 3, "decoder_layers": 2, "encoder_attention_heads": 4,
     "decoder_attention_heads": 4, "encoder_ffn_dim": 96, "decoder_ffn_dim": 96, "max_position_embeddings": 130,
 }  # fmt: skip
-Tokenizer = Callable[[], Any]
 
 
-def encoder(name: str, config: str, **changes: Any) -> Any:
+def encoder(name: str, config: str, tokenizer: Tokenizer = encoder_tokenizers.sentencepiece, **changes: Any) -> Any:
     """What makes an encoder of the class `name` in a folder."""
 
     def make(folder: Path) -> None:
-        library = tiny_tokenizers.unigram()
-        settings = getattr(transformers, config)(vocab_size=library.get_vocab_size(), **{**ENCODER, **changes})
+        library = tokenizer()
+        pads = [token for text in ("<pad>", "[PAD]") if (token := library.token_to_id(text)) is not None]
+        sizes = {"vocab_size": library.get_vocab_size(), "pad_token_id": pads[0]}
+        settings = getattr(transformers, config)(**{**ENCODER, **sizes, **changes})
         tiny.save_checkpoint(folder, tiny.randomised(getattr(transformers, name), settings), library)
 
     return make
@@ -132,19 +136,27 @@ def _write_vocabulary(folder: Path, ids: dict[str, int], tokenizer: str) -> None
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
+_WORDPIECE, _BYTES = encoder_tokenizers.wordpiece, encoder_tokenizers.byte_level
 _SPAN = {0: "start", 1: "end"}
-_ROBERTA = {"type_vocab_size": 1}
+_ROBERTA: dict[str, Any] = {"type_vocab_size": 1}
 _LONGFORMER = {**_ROBERTA, "attention_window": 8}
 _REWARD = {"pad_token_id": 0, "id2label": {0: "reward"}}
 MAKERS: dict[str, Callable[[Path], None]] = {
-    "bert": encoder("BertModel", "BertConfig"),
-    "bert-qa": encoder("BertForQuestionAnswering", "BertConfig", id2label=_SPAN),
-    "roberta": encoder("RobertaForSequenceClassification", "RobertaConfig", **_ROBERTA),
+    "bert": encoder("BertModel", "BertConfig", _WORDPIECE),
+    "bert-qa": encoder("BertForQuestionAnswering", "BertConfig", _WORDPIECE, id2label=_SPAN),
+    "bert-ner": encoder("BertForTokenClassification", "BertConfig", _WORDPIECE),
+    "bert-pairs": encoder("BertForSequenceClassification", "BertConfig", _WORDPIECE, id2label={0: "relevance"}),
+    "roberta": encoder("RobertaForSequenceClassification", "RobertaConfig", _BYTES, **_ROBERTA),
+    "roberta-ner": encoder("RobertaForTokenClassification", "RobertaConfig", _BYTES, **_ROBERTA),
+    "roberta-mlm": encoder("RobertaForMaskedLM", "RobertaConfig", _BYTES, **_ROBERTA),
     "xlmr-ner": encoder("XLMRobertaForTokenClassification", "XLMRobertaConfig", **_ROBERTA),
+    "xlmr-topics": encoder("XLMRobertaForSequenceClassification", "XLMRobertaConfig", id2label=TOPICS, **_ROBERTA),
     "xlmr-mlm": encoder("XLMRobertaForMaskedLM", "XLMRobertaConfig", **_ROBERTA),
-    "deberta": encoder("DebertaV2ForSequenceClassification", "DebertaV2Config", **DEBERTA),
-    "longformer-mlm": encoder("LongformerForMaskedLM", "LongformerConfig", **_LONGFORMER),
-    "longformer-qa": encoder("LongformerForQuestionAnswering", "LongformerConfig", id2label=_SPAN, **_LONGFORMER),
+    "deberta": encoder("DebertaV2ForSequenceClassification", "DebertaV2Config", encoder_tokenizers.deberta, **DEBERTA),
+    "longformer-mlm": encoder("LongformerForMaskedLM", "LongformerConfig", _BYTES, **_LONGFORMER),
+    "longformer-qa": encoder(
+        "LongformerForQuestionAnswering", "LongformerConfig", _BYTES, id2label=_SPAN, **_LONGFORMER
+    ),
     "t5": t5(tiny.tiny_t5),
     "mt5": t5(tiny.tiny_mt5),
     "mt5-encoder": t5(tiny.tiny_mt5, "MT5EncoderModel"),

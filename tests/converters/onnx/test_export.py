@@ -18,7 +18,9 @@ from converters.probes import LINES
 from tests.converters.onnx.sources import MAKERS, Sources
 
 TASKS = {
-    "bert": "features", "bert-qa": "question-answering", "roberta": "classify", "xlmr-ner": "token-classify",
+    "bert": "features", "bert-qa": "question-answering", "bert-ner": "token-classify", "bert-pairs": "classify",
+    "roberta": "classify", "roberta-ner": "token-classify", "roberta-mlm": "fill-mask",
+    "xlmr-ner": "token-classify", "xlmr-topics": "classify",
     "xlmr-mlm": "fill-mask", "deberta": "classify", "longformer-mlm": "fill-mask",
     "longformer-qa": "question-answering", "t5": "text2text", "mt5": "text2text", "mt5-encoder": "features",
     "byt5": "text2text", "mbart50": "translate", "m2m100": "translate", "marian": "translate", "llama": "generate",
@@ -135,7 +137,7 @@ def test_settings_tell_labels_pooling_and_what_a_longformer_sees(sources: Source
     assert settings_of(sources.exported("longformer-qa"))["global_attention"] == "question"
     assert settings_of(sources.exported("longformer-mlm"))["global_attention"] == "none"
     assert settings_of(sources.exported("t5"))["max_length"] is None
-    assert settings_of(sources.exported("roberta"))["max_length"] == 129
+    assert settings_of(sources.exported("roberta"))["max_length"] == 128
     generation = settings_of(sources.exported("mbart50"))
     assert generation["generation"]["num_beams"] == 5
     assert generation["tokens"] | {"decoder_start": 1, "forced_eos": 1, "eos": [1], "pad": 0} == generation["tokens"]

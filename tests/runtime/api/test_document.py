@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from runtime.api.examples import EXAMPLES
 from runtime.config import EngineConfig, ServerConfig
 from runtime.engine.loader import WorkerLoader
 from runtime.engine.pool import ModelPool
+from tests.converters.onnx.sources import Sources
 from tests.server import ServerProcess, serving
 from tests.tiny.encoders import tiny_bert, tiny_qwen3, tiny_xlm_roberta, write_encoder
 from tests.tiny.gguf import write_tiny_gguf
@@ -76,13 +78,15 @@ def test_every_endpoint_has_a_summary_examples_and_the_errors_in_their_shape() -
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(tmp_path_factory: pytest.TempPathFactory, sources: Sources) -> Iterator[ServerProcess]:
     """Models under the names that the examples have: the starters, and tiny ones for the rest."""
     folder = tmp_path_factory.mktemp("models")
     write_encoder(folder / "qwen3-embedding-0.6b.gguf", tiny_qwen3(), pooling="last")
     write_encoder(folder / "bge-reranker-v2-m3.gguf", tiny_xlm_roberta(labels=1))
     write_encoder(folder / "my-classifier.gguf", tiny_bert(labels=3))
-    tiny = [str(path) for path in sorted(folder.glob("*.gguf"))]
+    for name, made in (("my-ner-onnx", "xlmr-ner"), ("xlm-roberta-base-onnx", "xlmr-mlm")):
+        shutil.copytree(sources.exported(made).path, folder / name)
+    tiny = [str(path) for path in sorted(folder.iterdir())]
     with serving("smollm2-135m-instruct", "gemma-3-270m", *tiny, "--context", "512", "--max-models", "3") as server:
         yield server
 
@@ -134,17 +138,26 @@ def test_endpoints_without_a_body_answer_as_the_document_tells(server: ServerPro
 
 # Whatever the document allows, and what it does not
 
-MODELS = {"/v1/embeddings": "vectors", "/v1/rerank": "vectors", "/v1/score": "vectors", "/v1/classify": "classes"}
+MODELS = {
+    "/v1/embeddings": "vectors",
+    "/v1/rerank": "vectors",
+    "/v1/score": "vectors",
+    "/v1/classify": "classes",
+    "/v1/token-classify": "xlmr-ner-onnx",
+    "/v1/fill-mask": "xlmr-mlm-onnx",
+}
 
 
 @pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def fuzzed(tmp_path_factory: pytest.TempPathFactory, sources: Sources) -> Iterator[ServerProcess]:
     """A server of tiny models, which answer at once."""
     folder = tmp_path_factory.mktemp("fuzzed")
     write_tiny_gguf(folder / "tiny.gguf", context_length=64)
     write_encoder(folder / "vectors.gguf", tiny_bert(), pooling="mean")
     write_encoder(folder / "classes.gguf", tiny_bert(labels=3))
-    with serving(*(str(folder / f"{name}.gguf") for name in ("tiny", "vectors", "classes"))) as server:
+    files = [folder / f"{name}.gguf" for name in ("tiny", "vectors", "classes")]
+    graphs = [sources.exported(name).path for name in ("xlmr-ner", "xlmr-mlm")]
+    with serving(*map(str, [*files, *graphs])) as server:
         yield server
 
 
