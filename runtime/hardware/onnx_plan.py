@@ -49,7 +49,7 @@ def plan_onnx(machine: Machine, folder: OnnxFolder, limits: EngineConfig) -> Pla
     batch = min(limits.batch_size, max(context, room // max(1, _step_bytes(settings, 1))))
     threads = max(1, machine.usable_cores - (machine.usable_cores >= 8))
     longest = "The model sets this limit." if context == settings.max_length else "The limit."
-    taken = folder.file_size + _step_bytes(settings, context)
+    taken = folder.file_size + max(_step_bytes(settings, context), batch * _step_bytes(settings, 1))
     return Plan(
         threads=threads,
         threads_batch=threads,

@@ -62,8 +62,9 @@ class OnnxEncoder:
         if self._session is None:
             raise InferenceFailed("The model is closed.")
         feeds = self._feeds(passages)
-        found = self._session.run(self._outputs, feeds)
         lengths = [len(passage.tokens) for passage in passages]
+        # The memory for a text that is longer than a step grows with the square of its length: it would stay for ever.
+        found = self._session.run(self._outputs, feeds, gives_back=max(lengths) > self.batch_size)
         states = np.stack(found, axis=-1) if self._settings.task == "question-answering" else found[0]
         if states.ndim != (2 if self._settings.task in {"classify", "reward"} else 3) or states.shape[-1] != self.width:
             raise InferenceFailed(

@@ -17,6 +17,7 @@ from runtime.hardware.plan import Plan
 Array = npt.NDArray[Any]
 
 _PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+_ARENAS = {"cpu": "cpu:0", "cuda": "cpu:0;gpu:0"}
 # What onnxruntime raises of a file that is no graph, or one that contradicts itself.
 _BROKEN = (
     native.InvalidProtobuf, native.InvalidGraph, native.NoModel, native.NoSuchFile, native.InvalidArgument, native.Fail,
@@ -45,20 +46,24 @@ class OnnxSession:
             raise ModelLoadFailed(
                 f"onnxruntime could not load {path}: {_line(fault)}.", remedy="Export the model anew."
             ) from fault
+        self._once = ort.RunOptions()
+        self._once.add_run_config_entry("memory.enable_memory_arena_shrinkage", _ARENAS[plan.provider or "cpu"])
         self.inputs = tuple(each.name for each in self._session.get_inputs())
         self.outputs = tuple(each.name for each in self._session.get_outputs())
         for what, there, wanted in (("inputs", self.inputs, inputs), ("outputs", self.outputs, outputs)):
             if set(there) != set(wanted):
                 raise _invalid(path, f"has the {what} {', '.join(there)}; its settings say {', '.join(wanted)}")
 
-    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array], *, gives_back: bool = False) -> list[Array]:
         """Compute `outputs`, in their order, from `feeds`.
+
+        `gives_back` gives back the memory that this took, which is kept for the next time otherwise.
 
         Raises:
             InferenceFailed: onnxruntime failed.
         """
         try:
-            found: list[Array] = self._session.run(outputs, feeds)
+            found: list[Array] = self._session.run(outputs, feeds, self._once if gives_back else None)
         except Exception as fault:  # as above
             raise InferenceFailed(f"onnxruntime failed in {self._path.name}: {_line(fault)}.") from fault
         return found
@@ -75,8 +80,7 @@ def _options(plan: Plan) -> ort.SessionOptions:
     options.inter_op_num_threads = 1
     # Threads that wait by spinning take the processor from the other workers, and from everything else here.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Texts differ in length from step to step: plans of memory for each of them would only grow, and an arena that
-    # doubles keeps up to twice of what the longest text took.
+    # Texts differ in length from step to step: a plan of memory would be kept for each of them.
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     options.log_severity_level = _FATAL

@@ -153,6 +153,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "xlmr-topics": encoder("XLMRobertaForSequenceClassification", "XLMRobertaConfig", id2label=TOPICS, **_ROBERTA),
     "xlmr-mlm": encoder("XLMRobertaForMaskedLM", "XLMRobertaConfig", **_ROBERTA),
     "deberta": encoder("DebertaV2ForSequenceClassification", "DebertaV2Config", encoder_tokenizers.deberta, **DEBERTA),
+    "longformer": encoder("LongformerForSequenceClassification", "LongformerConfig", _BYTES, **_LONGFORMER),
     "longformer-mlm": encoder("LongformerForMaskedLM", "LongformerConfig", _BYTES, **_LONGFORMER),
     "longformer-qa": encoder(
         "LongformerForQuestionAnswering", "LongformerConfig", _BYTES, id2label=_SPAN, **_LONGFORMER

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 
 from runtime.card import ModelCard
 from runtime.commands.models import show
@@ -120,7 +121,9 @@ def test_a_graph_that_is_broken_or_another_one_is_told_of_when_it_is_loaded(sour
 def test_a_tokenizer_that_knows_more_than_the_graph_or_nothing_is_refused(sources: Sources, tmp_path: Path) -> None:
     folder = copied(sources, "bert", tmp_path)
     sizes = read_folder(folder).settings.sizes
-    shutil.copyfile(sources.exported("llama-reward").path / "tokenizer.json", folder / "tokenizer.json")
+    library = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    library.add_tokens([f"token {number}" for number in range(sizes.vocabulary)])
+    library.save(str(folder / "tokenizer.json"))
     with pytest.raises(ModelFileInvalid, match=f"has tokens up to .*embedding has {sizes.vocabulary} rows"):
         opened(folder)
     (folder / "tokenizer.json").write_text("{}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,7 +25,7 @@ TEXTS = [
     "El Barça va guanyar la final a l'Hospitalet, i en Pau col·labora amb la Núria.",
 ]
 NAMES = (
-    "bert", "qwen3-embedding", "mt5-encoder", "longformer-mlm", "bert-ner", "xlmr-ner", "roberta-mlm", "xlmr-mlm",
+    "bert", "qwen3-embedding", "mt5-encoder", "longformer", "bert-ner", "xlmr-ner", "roberta-mlm", "xlmr-mlm",
     "bert-pairs", "roberta", "xlmr-topics", "deberta", "llama-reward", "qwen3-reward",
 )  # fmt: skip
 TOLERANCE = 1e-4
@@ -93,7 +96,7 @@ def test_s17_topics_have_the_probabilities_and_the_names_of_the_checkpoint(
 
 
 def test_other_heads_classify_as_transformers_does(http: httpx.Client, sources: Sources) -> None:
-    for name in ("roberta", "deberta"):
+    for name in ("roberta", "deberta", "longformer"):
         tokenizer, model = tokenizer_of(sources, name), model_of(sources, name, "classify")
         found = post(http, "/v1/classify", name, input=TEXTS)["data"]
         for text, one in zip(TEXTS, found, strict=True):
@@ -177,3 +180,12 @@ def test_texts_that_are_empty_or_too_long_are_told_of_by_name(http: httpx.Client
     whole = vectors(http, "bert", [long], chunk=True)
     assert np.linalg.norm(whole) == pytest.approx(1)
     assert np.abs(whole - vectors(http, "bert", [long], truncate=True)).max() > TOLERANCE
+
+
+def test_a_broken_graph_ends_the_command_with_what_to_do(sources: Sources, tmp_path: Path) -> None:
+    folder = copied(sources, "bert", tmp_path)
+    (folder / "model.onnx").write_bytes(b"half")
+    command = [sys.executable, "-m", "demotic", "serve", str(folder), "--port", "0"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "model.onnx is no sound ONNX graph" in done.stderr and "Export the model anew" in done.stderr
