@@ -25,7 +25,7 @@ Context = Annotated[
     typer.Option("--context", min=16, help="Tokens one request may hold; without it, what the model and memory allow."),
 ]
 # The backslashes keep rich from reading the brackets as markup.
-_MODEL_HELP = r"A path to a GGUF, a catalogue name, or hf:org/repo\[@revision]\[:file-or-quantization]."
+_MODEL_HELP = r"A path (GGUF or ONNX graphs), a catalogue name, or hf:org/repo\[@revision]\[:file-or-quantization]."
 
 
 def register(app: typer.Typer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native  # type: ignor
 
 from runtime.errors import InferenceFailed, ModelFileInvalid, ModelLoadFailed
 from runtime.hardware.plan import Plan
+
+_log = logging.getLogger("demotic.engine")
 
 Array = npt.NDArray[Any]
 
@@ -38,14 +42,19 @@ class OnnxSession:
             ModelLoadFailed: onnxruntime cannot run it here.
         """
         self._path = path
+        providers = _PROVIDERS[plan.provider or "cpu"]
         try:
-            self._session = ort.InferenceSession(path, _options(plan), providers=_PROVIDERS[plan.provider or "cpu"])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of providers that cannot be used, which is told of below
+                self._session = ort.InferenceSession(path, _options(plan), providers=providers)
         except _BROKEN as fault:
             raise _invalid(path, f"is no sound ONNX graph: {_line(fault)}") from fault
         except Exception as fault:  # its errors have no root of their own
             raise ModelLoadFailed(
                 f"onnxruntime could not load {path}: {_line(fault)}.", remedy="Export the model anew."
             ) from fault
+        if providers[0] not in self._session.get_providers():
+            _log.warning("%s runs on the processor: onnxruntime could not start %s", path, providers[0])
         self._once = ort.RunOptions()
         self._once.add_run_config_entry("memory.enable_memory_arena_shrinkage", _ARENAS[plan.provider or "cpu"])
         self.inputs = tuple(each.name for each in self._session.get_inputs())

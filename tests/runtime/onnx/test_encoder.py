@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import onnxruntime as ort  # type: ignore[import-untyped]  # it has no types
 import psutil
 import pytest
 
@@ -52,3 +55,16 @@ def test_what_a_very_long_text_took_is_given_back(sources: Sources) -> None:
         model.embed(["а" * 8000], overflow="truncate")
         # The weights of attention alone are 4 heads x 2000 x 2000 x 4 bytes, in several copies.
         assert here.memory_info().rss - before < 2**26
+
+
+def test_a_card_that_cannot_be_used_after_all_is_told_of_and_the_processor_computes(
+    sources: Sources, caplog: pytest.LogCaptureFixture
+) -> None:
+    card = ModelCard.read(file_of(sources.exported("bert").path))
+    assert isinstance(card.header, OnnxFolder)
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    planned = dataclasses.replace(card.plan(probe(), EngineConfig(max_context=512)), provider="cuda")
+    encoder = OnnxEncoder(card.header, planned)
+    assert "could not start CUDAExecutionProvider" in caplog.text
+    assert encoder.encode([Passage([2, 9, 3])])[0].shape == (encoder.width,)
