@@ -71,7 +71,7 @@ async def fill_mask(body: FillMaskRequest, http: Request) -> Response:
         if encoding is None or encoding.head != "fill-mask":
             raise wrong_model(model, "/v1/fill-mask needs a model that guesses hidden words")
         targets = None if body.targets is None else tuple(body.targets)
-        request = FillMask(f"fill-{uuid.uuid4().hex}", body.texts, body.top_k, targets, body.overflow)
+        request = FillMask(f"fill-{uuid.uuid4().hex}", body.texts, body.top_k, targets, body.truncate)
         found = await fill_masks(model, request, http)
     answer = FillList(
         id=request.request_id,

@@ -43,7 +43,7 @@ class FillReading:
         self._start = 0
         for index, aligned in enumerate(self._aligned):
             name = name_of(request, index)
-            span = maker.spans(aligned.ids, request.overflow, name, ())[0]
+            span = maker.spans(aligned.ids, "truncate" if request.truncate else "error", name, ())[0]
             window, self._start = maker.framed(aligned.ids, span)
             self.windows.append([window])
             self._places.append(self._masks(aligned, span, mask, name))

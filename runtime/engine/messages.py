@@ -124,14 +124,14 @@ class FillMask(msgspec.Struct, frozen=True, tag=True):
     """Tell the `top_k` likeliest tokens for each mask in each of `inputs`, or of `targets`. `param` as in `Encode`.
 
     The mask is the model's own mask token, or `[MASK]` or `<mask>`. A target is a token as the vocabulary writes it, or
-    a text of one token.
+    a text of one token. `truncate` cuts a text that is longer than the context off at its end.
     """
 
     request_id: str
     inputs: tuple[str, ...]
     top_k: int = 5
     targets: tuple[str, ...] | None = None
-    overflow: Overflow = "error"
+    truncate: bool = False
     param: str = "input"
 
 

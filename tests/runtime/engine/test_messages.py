@@ -67,7 +67,7 @@ COMMANDS: list[Command] = [
     Load(b"/models/e.gguf", PLAN, 64, 15, None, Encoding("rank", is_causal=False, labels=("да", "не"), opening=1)),
     Encode("e", ("текст", (1, 2, 3), Pair("a", "б"), Framed("<", "в", ">")), "chunk", 64, "documents"),
     LabelTokens("t", ("текст", "l·l"), "first", ("O", "MISC"), "chunk"),
-    FillMask("f", ("a [MASK]",), 3, ("Ġb",), "truncate"),
+    FillMask("f", ("a [MASK]",), 3, ("Ġb",), truncate=True),
     LoadAdapter("d", "диалект", b"/adapters/caf\xe9.gguf"),
     Tokenize("c", "текст", add_special=False, parse_special=True),
     Describe("d", (1, 2, 262_143)),
