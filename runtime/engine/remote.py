@@ -21,9 +21,8 @@ from runtime.engine.messages import (
     Ready,
     Request,
     Shutdown,
-    decode_event,
-    encode,
 )
+from runtime.engine.packing import decode_event, encode
 from runtime.engine.process import TICK_SECONDS, ChildProcess
 from runtime.engine.statistics import EngineStatistics
 from runtime.errors import Cancelled, DemoticError, InvalidRequest, ModelLoadFailed, WorkerDied

@@ -31,9 +31,8 @@ from runtime.engine.messages import (
     Pulse,
     Ready,
     WorkerEvent,
-    decode_command,
-    encode,
 )
+from runtime.engine.packing import decode_command, encode
 from runtime.engine.prefix_store import PrefixStore, file_hash
 from runtime.errors import DemoticError, ModelLoadFailed
 

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from runtime import errors
-from runtime.engine import messages
 from runtime.engine.messages import (
     LOADING,
     Abort,
@@ -45,10 +44,8 @@ from runtime.engine.messages import (
     Tokens,
     Usage,
     WorkerEvent,
-    decode_command,
-    decode_event,
-    encode,
 )
+from runtime.engine.packing import decode_command, decode_event, encode
 from runtime.engine.sampling import SamplingParams
 from runtime.engine.statistics import EngineStatistics, Totals
 from runtime.language.lock import Lock
@@ -144,7 +141,7 @@ def test_an_error_of_a_class_that_is_not_known_arrives_as_the_root() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"hello", msgspec.msgpack.encode({"type": "Delta", "text": "x"})])
 def test_what_is_no_message_is_refused(data: bytes) -> None:
-    for decode in (messages.decode_command, messages.decode_event):
+    for decode in (decode_command, decode_event):
         with pytest.raises(msgspec.MsgspecError):
             decode(data)
 
