@@ -76,7 +76,7 @@ class ModelCard:
         """
         if file.path.is_dir():
             folder = read_folder(file.path)
-            if folder.encoding is None:
+            if folder.settings.shape == "decoder":
                 raise UnsupportedArchitecture(
                     f"{file.path} holds graphs that write text ('{folder.settings.task}'), which are not run yet.",
                     remedy="Run the model as GGUF, where it can become one: demotic convert SOURCE.",

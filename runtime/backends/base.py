@@ -42,20 +42,56 @@ class SourceEncoder(Protocol):
 
     A source has at most `context_length` tokens, and all of them together, counted once for each slot, `batch_size`.
     `start` are the tokens that every answer begins with. They take cells of the KV cache, but nothing of the decoder's
-    `context_length`, which is for the answer alone.
+    `context_length`, which is for the answer alone. `reads_anew`: a source is read again with each call, and not only
+    with the first that names it.
     """
 
     context_length: int
     batch_size: int
     start: tuple[int, ...]
+    reads_anew: bool
 
     def encode(self, sources: Sequence[Source], adapter: str | None = None) -> None:
         """Let the slots see these sources, read with `adapter`, and all other slots none.
 
-        A backend may have to read a source again that it has read before. What is in the KV cache stays as it is.
+        What is in the KV cache stays as it is.
 
         Raises:
             InferenceFailed: the backend failed; no slot sees any source.
+        """
+
+
+class Rows(Protocol):
+    """Answers of an encoder-decoder that grow together: so many rows, all with the same number of tokens."""
+
+    def step(self, tokens: Ids, num_logits: int = 1) -> Logits:
+        """Append tokens, shape (rows, new).
+
+        Returns:
+            Logits after the last `num_logits` of them: shape (rows, num_logits, vocabulary).
+
+        Raises:
+            InferenceFailed: the backend failed.
+        """
+
+    def keep(self, rows: Ids) -> None:
+        """Go on with these rows in this order; one may come several times, or not at all."""
+
+
+class RowDecoder(Protocol):
+    """What beam search asks of an encoder-decoder.
+
+    `max_rows` is how many rows should be computed together at most, and `ends` are the tokens that end an answer.
+    """
+
+    max_rows: int
+    ends: tuple[int, ...]
+
+    def read(self, sources: Sequence[Sequence[int]]) -> Rows:
+        """Encode the sources: a row for each, which has no token yet.
+
+        Raises:
+            InferenceFailed: the backend failed.
         """
 
 
@@ -65,10 +101,12 @@ class Decoder(Protocol):
     Up to `max_sequences` sequences are computed at once, each seen through one of `num_slots` slots; the other slots
     keep finished sequences. `state_format` tells what `save` writes from what a decoder with other settings would write
     for the same model; it is None where cells cannot be saved. `sources` is the encoder of an encoder-decoder, which
-    must have read the source of every sequence that is computed; None where there is only a decoder.
+    must have read the source of every sequence that is computed; None where there is only a decoder. `rows` is how
+    beams are computed, None where they cannot be.
     """
 
     sources: SourceEncoder | None
+    rows: RowDecoder | None
     vocabulary_size: int
     context_length: int
     num_cells: int

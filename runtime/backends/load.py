@@ -32,14 +32,17 @@ class LoadedEncoder:
 
 
 def load_decoder(path: Path, plan: Plan, *, progress: Callable[[float], bool] | None = None) -> LoadedDecoder:
-    """Load the GGUF at `path`, whose header has been checked, as `plan` says.
+    """Load the model at `path`, which is a folder where it is one of graphs, and has been checked, as `plan` says.
 
     `progress` is told the share loaded, 0 to 1; where it returns False the loading stops.
 
     Raises:
-        ModelLoadFailed: the backend refused the file or the plan.
+        ModelLoadFailed: the backend refused the model or the plan.
+        ModelFileInvalid: graphs or the tokenizer beside them are damaged, or do not belong together.
         Cancelled: `progress` stopped it.
     """
+    if path.is_dir():
+        return _load_onnx_decoder(path, plan, progress)
     from runtime.backends.llama.decoder import LlamaDecoder
     from runtime.backends.llama.model import LlamaModel
     from runtime.backends.llama.seq2seq import LlamaEncoderDecoder
@@ -101,3 +104,18 @@ def _load_onnx_encoder(path: Path, plan: Plan, progress: Callable[[float], bool]
     if progress is not None:
         progress(1.0)
     return LoadedEncoder(encoder, tokenizer, encoder.close)
+
+
+def _load_onnx_decoder(path: Path, plan: Plan, progress: Callable[[float], bool] | None) -> LoadedDecoder:
+    from runtime.backends.onnx.seq2seq import OnnxEncoderDecoder
+    from runtime.backends.onnx.tokenizer import load_tokenizer
+    from runtime.models.onnx_folder import read_folder
+
+    folder = read_folder(path)
+    tokenizer = load_tokenizer(folder)
+    if progress is not None and not progress(0.5):
+        raise Cancelled(f"Loading {folder.name} was stopped.")
+    decoder = OnnxEncoderDecoder(folder, plan)
+    if progress is not None:
+        progress(1.0)
+    return LoadedDecoder(decoder, tokenizer, decoder.close)

@@ -20,7 +20,7 @@ from runtime.chat.template import Message
 from runtime.commands.interrupt import INTERRUPTED, Interrupt
 from runtime.commands.notice import tell_licence
 from runtime.config import EngineConfig
-from runtime.engine.messages import Delta, Finished, Generate
+from runtime.engine.messages import Between, Delta, Finished, Generate
 from runtime.errors import InvalidRequest, ModelNotFound
 from runtime.model import start
 from runtime.models.catalog import load_catalog
@@ -116,8 +116,14 @@ def _limits(request: Generate, context: int | None) -> EngineConfig:
     """Limits for one request: clearing a KV cache that it can never fill would take longer than loading the model."""
     default = EngineConfig()
     # A token stands for a byte at least, so this is enough for the prompt and what a tokenizer puts before it.
-    prompt = request.prompt.encode(errors="replace") if isinstance(request.prompt, str) else request.prompt
-    enough = len(prompt) + 8 + (request.max_tokens or default.max_context)
+    match request.prompt:
+        case str() as text:
+            length = len(text.encode(errors="replace"))
+        case Between() as between:
+            length = len(between.text.encode(errors="replace"))
+        case tokens:
+            length = len(tokens)
+    enough = length + 8 + (request.max_tokens or default.max_context)
     return dataclasses.replace(default, max_context=context or min(enough, default.max_context), max_sequences=1)
 
 

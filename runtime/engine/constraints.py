@@ -203,6 +203,7 @@ class ChoiceMatcher:
 
     def __init__(self, choices: Sequence[bytes], vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
+        self.choices = tuple(choices)
         # What is left of each text that the answer can still become.
         self._left = list(choices)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 from runtime.backends.base import Chunk, Decoder, Ids, Logits
+from runtime.engine.beams import BeamQueue
 from runtime.engine.constraints import ConstraintCompiler, restrict_rows
 from runtime.engine.logprobs import token_data, token_logprob
 from runtime.engine.messages import (
@@ -64,11 +66,12 @@ class Engine:
         self._adapters: set[str] = set()
         self._store = store
         self._scheduler = Scheduler(decoder, max_waiting=max_waiting, max_draft=max_draft, store=store)
+        self._beams = BeamQueue(decoder, tokenizer, max_waiting=max_waiting, max_answer=max_answer, emit=emit)
 
     @property
     def has_work(self) -> bool:
         """Whether another `step` would do anything."""
-        return self._scheduler.has_work
+        return self._scheduler.has_work or self._beams.has_work
 
     @property
     def num_kept(self) -> int:
@@ -80,9 +83,9 @@ class Engine:
         """What it has done, and what it holds at this moment. This alone may be asked from any thread."""
         queues, cache = self._scheduler, self._scheduler.cache
         return EngineStatistics(
-            totals=queues.totals,
-            num_waiting=len(queues.waiting),
-            num_running=len(queues.running),
+            totals=queues.totals + self._beams.totals,
+            num_waiting=len(queues.waiting) + self._beams.num_waiting,
+            num_running=len(queues.running) + self._beams.num_running,
             num_kept=cache.num_kept,
             num_cells=self.decoder.num_cells,
             num_free_cells=cache.num_free_cells,
@@ -120,6 +123,9 @@ class Engine:
 
     def _queue(self, request: Generate, restrictions: Restrictions) -> None:
         decoder = self.decoder
+        if request.beams is not None:
+            self._beams.add(request, restrictions)
+            return
         self._scheduler.add(
             Sequence(
                 request,
@@ -148,11 +154,19 @@ class Engine:
         sequence = self._scheduler.find(message.request_id)
         if sequence is not None:
             self._finish(sequence, sequence.text.finish(), "cancelled")
+        elif self._beams.abort(message.request_id):
+            return
         elif self._preparation.drop(message.request_id) is not None:
             self._emit(Finished(message.request_id, "cancelled", Usage(0, 0), Timings(0.0, 0.0, 0.0)))
 
     def step(self) -> None:
-        """Advance the running sequences: schedule, forward, update."""
+        """Advance the running sequences: schedule, forward, update. Then the beams, if there are any."""
+        if self._scheduler.has_work:
+            self._step_sequences()
+        if self._beams.has_work:
+            self._beams.step()
+
+    def _step_sequences(self) -> None:
         shares = self._scheduler.schedule()
         started = time.perf_counter()
         try:
@@ -179,6 +193,7 @@ class Engine:
         """Answer every request in flight with `error`: the way out when the engine itself is at fault, or closes."""
         for sequence in (*self._scheduler.running, *self._scheduler.waiting):
             self._fail(sequence, error)
+        self._beams.fail_all(error)
         for request in self._preparation.requests:
             self._preparation.drop(request.request_id)
             self._emit(Failed(request.request_id, error))
@@ -259,6 +274,8 @@ class Engine:
                 allowed = sequence.lock.restrict(row, allowed, is_constrained=sequence.matcher is not None)
             if allowed is not None and len(allowed) == 0:
                 raise InvalidRequest("The model's vocabulary cannot write what the answer's constraint asks for.")
+            if sequence.has_rules:
+                sequence.restrict(row, self._ends)
             token = sequence.sampler.sample(row, allowed)
             if originals is not None and not self.tokenizer.is_end(token):
                 sequence.logprobs.append(self._logprob(originals[num_right], token, sequence))
@@ -278,6 +295,13 @@ class Engine:
         elif text:
             self._emit(sequence.delta(text))
         return num_right
+
+    @cached_property
+    def _ends(self) -> tuple[int, ...]:
+        if self.decoder.rows is not None:
+            return self.decoder.rows.ends
+        tokenizer = self.tokenizer
+        return tuple(token for token in range(tokenizer.vocabulary_size) if tokenizer.is_end(token))
 
     def _logprob(self, row: Logits, token: int, sequence: Sequence) -> TokenLogprob:
         return token_logprob(row, token, sequence.num_logprobs or 0, self.tokenizer, also=sequence.logprob_tokens)

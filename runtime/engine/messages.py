@@ -16,7 +16,9 @@ from typing import Literal
 
 import msgspec
 
+from runtime.engine.beam_search import Beams
 from runtime.engine.constraints import Constraint
+from runtime.engine.rules import Rules
 from runtime.engine.sampling import SamplingParams
 from runtime.engine.statistics import EngineStatistics
 from runtime.errors import DemoticError
@@ -51,8 +53,16 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     prefix_dir: bytes | None = None
 
 
+class Between(msgspec.Struct, frozen=True, tag=True):
+    """A text between tokens: what a translator reads, in whose texts names of control tokens are text."""
+
+    before: tuple[int, ...]
+    text: str
+    after: tuple[int, ...]
+
+
 class Generate(msgspec.Struct, frozen=True, tag=True):
-    """Continue `prompt`: text, or token ids as they are.
+    """Continue `prompt`: text, a text between tokens, or token ids as they are.
 
     `parse_special` reads names of control tokens in a text prompt as those tokens (a rendered chat template needs
     it). `max_tokens` None means as far as the context reaches. `adapter` is the name of a LoRA that was attached.
@@ -61,10 +71,13 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     many of the likeliest; `prompt_logprobs` for those of the prompt as well, whose first token has none. `max_tokens`
     may then be 0. `logprob_tokens` are told of after the likeliest, wherever logprobs are told. `visible` are names of
     control tokens that are text of the answer. `param` is what errors call the prompt.
+
+    An encoder-decoder writes after `begin`, without it after its own start, and then `prefix`, which is of the answer.
+    `rules` forbid tokens. With `beams` the answer is searched for, and comes as a whole, or several do.
     """
 
     request_id: str
-    prompt: str | tuple[int, ...]
+    prompt: str | Between | tuple[int, ...]
     sampling: SamplingParams
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
@@ -78,6 +91,10 @@ class Generate(msgspec.Struct, frozen=True, tag=True):
     max_characters: int | None = None
     visible: tuple[str, ...] = ()
     param: str = "prompt"
+    begin: tuple[int, ...] = ()
+    prefix: str = ""
+    rules: Rules | None = None
+    beams: Beams | None = None
 
 
 class Pair(msgspec.Struct, frozen=True, tag=True):
@@ -217,17 +234,28 @@ class TokenLogprob(msgspec.Struct, frozen=True):
     top: tuple[Alternative, ...] = ()
 
 
+class Hypothesis(msgspec.Struct, frozen=True):
+    """Of an answer that beam search found: its place, 0 for the best, and its score (`sequences_scores`)."""
+
+    index: int
+    score: float
+    num_tokens: int
+    reason: FinishReason
+
+
 class Delta(msgspec.Struct, frozen=True, tag=True):
     """The next piece of the answer: whole grapheme clusters.
 
     `logprobs`, where they were asked for, are of the tokens since the piece before; those may not be the tokens of
     `text`, which is held back while a character is not whole. `is_prompt`: they are of the prompt; there is no text.
+    `found`: this is all of an answer that beam search found.
     """
 
     request_id: str
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()
     is_prompt: bool = False
+    found: Hypothesis | None = None
 
 
 class Row(msgspec.Struct, frozen=True, tag=True):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence as Many
 
-from runtime.backends.base import SourceEncoder
+from runtime.backends.base import Logits, SourceEncoder
 from runtime.engine.constraints import control_token
-from runtime.engine.messages import Delta, Finished, FinishReason, Generate, Timings, TokenLogprob, Usage
+from runtime.engine.messages import Between, Delta, Finished, FinishReason, Generate, Timings, TokenLogprob, Usage
 from runtime.engine.preparation import Restrictions
 from runtime.engine.sampling import Sampler
 from runtime.errors import ContextOverflow, InvalidRequest
@@ -44,12 +45,15 @@ class Sequence:
         for token in request.logprob_tokens:
             if not 0 <= token < tokenizer.vocabulary_size:
                 raise InvalidRequest(f"There is no token {token}: the vocabulary has {tokenizer.vocabulary_size}.")
-        prompt = _prompt_tokens(request, tokenizer)
+        prompt = prompt_tokens(request, tokenizer)
         self.source: tuple[int, ...] = ()
         num_read = len(prompt)
         if encoder is not None:
-            _check_source(request, prompt, encoder)
-            self.source, prompt, num_read = tuple(prompt), list(encoder.start), 0
+            check_source(request, prompt, encoder)
+            self.source, prompt = tuple(prompt), given_tokens(request, tokenizer, encoder)
+            num_read = len(prompt) - 1
+        elif request.begin or request.prefix:
+            raise InvalidRequest("This model goes on from its prompt: put there what the answer begins with.")
         least = 0 if request.prompt_logprobs else 1
         if request.max_characters is not None and request.max_characters < 1:
             message = f"max_characters must be at least 1, not {request.max_characters}."
@@ -71,7 +75,7 @@ class Sequence:
         self.num_given = len(prompt)
         if request.max_tokens is None:
             num_tokens = context_length if max_answer is None else min(context_length, num_read + max_answer)
-        # How answers begin takes nothing of the context: nobody asked for it.
+        # The token that all answers begin with takes nothing of the context: nobody asked for it.
         self.max_length = num_tokens + len(prompt) - num_read
         self.num_computed = 0
         self.slot: int | None = None
@@ -94,7 +98,12 @@ class Sequence:
         # answer is constrained, what can be foretold is known without guessing.
         self.may_draft = request.sampling.seed is None and self.matcher is None and encoder is None
         # Such vocabularies write the first word as if a space stood before it. A grammar knows of none.
-        self._drops_space = encoder is not None and self.matcher is None and _adds_space(tokenizer)
+        self._drops_space = encoder is not None and self.matcher is None and adds_space(tokenizer)
+        self._rules = request.rules
+        if request.rules is not None:
+            request.rules.check(tokenizer.vocabulary_size)
+        # Text of the answer that is known before its first token.
+        self._begun = self._begin(request, prompt, tokenizer) if request.prefix else ""
         self._arrived = time.perf_counter()
         self._started: float | None = None
         self._first: float | None = None
@@ -109,6 +118,16 @@ class Sequence:
     def num_left(self) -> int:
         """Tokens that the answer may still grow by."""
         return self.max_length - len(self.tokens)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether `restrict` does anything."""
+        return self._rules is not None
+
+    def restrict(self, row: Logits, ends: Many[int]) -> None:
+        """Write -inf into `row` where its rules forbid the next token."""
+        if self._rules is not None:
+            self._rules.apply(row, self.tokens, self.num_given, self.num_left, ends)
 
     def mark_started(self, *, num_cached: int) -> None:
         """Note that it left the queue, with so many tokens that need no computing; one that returned left it before."""
@@ -126,6 +145,7 @@ class Sequence:
             InferenceFailed, InvalidRequest: the constraint cannot be followed any further, or not with this vocabulary.
         """
         text, reason = self._append(token, tokenizer)
+        text, self._begun = self._begun + text, ""
         if reason is not None or self.matcher is None:
             return text, reason
         # A token that costs no step has no logits either.
@@ -140,11 +160,21 @@ class Sequence:
         rest, reason = self._end()
         return text + rest, reason
 
+    def _begin(self, request: Generate, given: Many[int], tokenizer: Tokenizer) -> str:
+        """The text of the prefix, as far as it is certain."""
+        num_tokens = len(tokenizer.encode(request.prefix, parse_special=False, is_beginning=False))
+        data = b"".join(map(tokenizer.token_bytes, given[len(given) - num_tokens :]))
+        if self._drops_space:
+            data, self._drops_space = data.removeprefix(b" "), False
+        return self.text.push(data)
+
     def _append(self, token: int, tokenizer: Tokenizer) -> tuple[str, FinishReason | None]:
         self._last = time.perf_counter()
         self._first = self._first or self._last
         if tokenizer.is_end(token):
-            return self._end()
+            is_forced = self._rules is not None and bool(self._rules.forced_eos) and self.num_left == 1
+            rest, reason = self._end()
+            return rest, "length" if is_forced else reason
         self.tokens.append(token)
         self.num_generated += 1
         is_full = len(self.tokens) >= self.max_length
@@ -196,9 +226,13 @@ class Sequence:
         )
 
 
-def _prompt_tokens(request: Generate, tokenizer: Tokenizer) -> list[int]:
+def prompt_tokens(request: Generate, tokenizer: Tokenizer) -> list[int]:
+    """The tokens that are read. Raises as `Sequence` does."""
     if isinstance(request.prompt, str):
         tokens = tokenizer.encode(request.prompt, parse_special=request.parse_special)
+    elif isinstance(request.prompt, Between):
+        text = tokenizer.encode(request.prompt.text, parse_special=False, is_beginning=False)
+        tokens = [*request.prompt.before, *text, *request.prompt.after]
     else:
         tokens = list(request.prompt)
         for token in tokens:
@@ -212,7 +246,16 @@ def _prompt_tokens(request: Generate, tokenizer: Tokenizer) -> list[int]:
     return tokens
 
 
-def _check_source(request: Generate, tokens: list[int], encoder: SourceEncoder) -> None:
+def given_tokens(request: Generate, tokenizer: Tokenizer, encoder: SourceEncoder) -> list[int]:
+    """The tokens that an answer to a source begins with."""
+    begin = request.begin or encoder.start
+    if not request.prefix:
+        return list(begin)
+    return [*begin, *tokenizer.encode(request.prefix, parse_special=False, is_beginning=False)]
+
+
+def check_source(request: Generate, tokens: Many[int], encoder: SourceEncoder) -> None:
+    """Refuse a source that the encoder cannot read. Raises as `Sequence` does."""
     if request.prompt_logprobs:
         raise InvalidRequest(
             "This model encodes its prompt and writes an answer to it, so the prompt's tokens have no logprobs.",
@@ -223,7 +266,7 @@ def _check_source(request: Generate, tokens: list[int], encoder: SourceEncoder) 
         raise ContextOverflow(num_tokens=len(tokens), context_length=encoder.context_length, param=request.param)
 
 
-def _adds_space(tokenizer: Tokenizer) -> bool:
+def adds_space(tokenizer: Tokenizer) -> bool:
     """Whether the vocabulary puts a space before the first word of a text."""
     first, *_ = tokenizer.encode("a", parse_special=False, is_beginning=False)
     return tokenizer.token_bytes(first).startswith(b" ")

@@ -1,8 +1,9 @@
 """The sources of an encoder-decoder's running sequences: who may join them, and what is encoded when.
 
-A backend may have to encode all sources again when one joins, which holds up the sequences that run. So they get at
-least as much time as the last encoding took before the next one joins: at worst, half of the time goes into it. And the
-sources must fit into one batch, and be read with one adapter. Whoever may not join waits, and so do those behind.
+A backend may have to encode all sources again when one joins (`SourceEncoder.reads_anew`), which holds up the sequences
+that run. So they get at least as much time as the last encoding took before the next one joins: at worst, half of the
+time goes into it. And the sources must fit into one batch, and be read with one adapter. Whoever may not join waits, and
+so do those behind.
 
 A backend may also compute something of each source in every step, whether anybody still looks at it or not. When that
 has cost as much as encoding the others would, they are encoded without those that nobody looks at.
@@ -20,6 +21,7 @@ from runtime.engine.request import Sequence
 # Steps that cost as much for a token of a source as encoding it: by the sizes of their matrices 6 for mT5-small, and 48
 # for ByT5-small, whose encoder has three times the layers of its decoder.
 _STEPS = 32
+_NOWHERE = -1
 
 
 class SourceBatch:
@@ -42,6 +44,8 @@ class SourceBatch:
         num_tokens = sum(len(one.source) for one in (*running, sequence))
         if running[0].adapter != sequence.adapter or num_tokens > self._encoder.batch_size:
             return False
+        if not self._encoder.reads_anew:
+            return True
         is_joining = any(one not in self._slots for one in running)
         return is_joining or self._clock() >= self._next_join
 
@@ -51,20 +55,35 @@ class SourceBatch:
         Raises:
             InferenceFailed: the backend failed; everything is encoded anew the next time.
         """
+        if not self._encoder.reads_anew:
+            return self._encode_new(running)
         num_tokens = sum(map(len, {one.source for one in running}))
         self._num_idle += self._num_encoded - num_tokens
         are_there = all(one in self._slots and self._slots[one] == one.slot for one in running)
         if are_there and self._num_idle < _STEPS * num_tokens:
             return 0
         self._slots.clear()
-        slots: dict[tuple[int, ...], list[int]] = {}
-        for one in running:
-            if one.slot is not None:
-                slots.setdefault(one.source, []).append(one.slot)
         started = self._clock()
-        self._encoder.encode([Source(tokens, seen_from) for tokens, seen_from in slots.items()], running[0].adapter)
+        self._encode(running)
         ended = self._clock()
         self._next_join = 2 * ended - started
         self._slots = {one: one.slot for one in running}
         self._num_encoded, self._num_idle = num_tokens, 0
         return num_tokens
+
+    def _encode_new(self, running: Many[Sequence]) -> int:
+        new = [one for one in running if self._slots.get(one, _NOWHERE) != one.slot]
+        if not new:
+            return 0
+        known = {one.source for one in running if one not in new}
+        self._slots.clear()
+        self._encode(running)
+        self._slots = {one: one.slot for one in running}
+        return sum(map(len, {one.source for one in new} - known))
+
+    def _encode(self, running: Many[Sequence]) -> None:
+        slots: dict[tuple[int, ...], list[int]] = {}
+        for one in running:
+            if one.slot is not None:
+                slots.setdefault(one.source, []).append(one.slot)
+        self._encoder.encode([Source(tokens, seen_from) for tokens, seen_from in slots.items()], running[0].adapter)

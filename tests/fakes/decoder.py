@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.backends.base import BLOCK_CELLS, Chunk, Logits, Source, SourceEncoder
+from runtime.backends.base import BLOCK_CELLS, Chunk, Logits, RowDecoder, Source, SourceEncoder
 from runtime.errors import InferenceFailed
 
 END = 0
@@ -43,6 +43,7 @@ class ScriptedDecoder:
     """
 
     sources: SourceEncoder | None = None
+    rows: RowDecoder | None = None
     vocabulary_size = ByteTokenizer.vocabulary_size
     state_format: str | None = "scripted"
 
@@ -169,6 +170,8 @@ class ScriptedSeq2Seq(ScriptedDecoder):
 
 class ScriptedSources:
     """The encoder of a `ScriptedSeq2Seq`."""
+
+    reads_anew = True
 
     def __init__(self, decoder: ScriptedSeq2Seq, context_length: int, batch_size: int) -> None:
         self.context_length = context_length

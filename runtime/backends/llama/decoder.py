@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 import numpy as np
 
-from runtime.backends.base import BLOCK_CELLS, Chunk, Logits, SourceEncoder
+from runtime.backends.base import BLOCK_CELLS, Chunk, Logits, RowDecoder, SourceEncoder
 from runtime.backends.llama.library import take_error
 from runtime.backends.llama.threads import ThreadGovernor
 from runtime.errors import InferenceFailed, ModelLoadFailed
@@ -28,6 +28,7 @@ class LlamaDecoder:
     """`Decoder` over a loaded model. It must be closed before the model."""
 
     sources: SourceEncoder | None = None
+    rows: RowDecoder | None = None
 
     def __init__(
         self, model: LlamaModel, plan: Plan, *, keeps_finished: bool = True, on_node: Any | None = None

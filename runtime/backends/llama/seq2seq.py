@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 class LlamaEncoderDecoder(LlamaDecoder):
     """`Decoder` and `SourceEncoder` over a loaded model of T5's family. It must be closed before the model."""
 
+    reads_anew = True
+
     def __init__(self, model: LlamaModel, plan: Plan) -> None:
         """Make a context as `plan` says; its batch, which is computed at once, is what all sources must fit into.
 
