@@ -2,8 +2,8 @@
 
 A backend may have to encode all sources again when one joins (`SourceEncoder.reads_anew`), which holds up the sequences
 that run. So they get at least as much time as the last encoding took before the next one joins: at worst, half of the
-time goes into it. And the sources must fit into one batch, and be read with one adapter. Whoever may not join waits, and
-so do those behind.
+time goes into it. And the sources must fit into one batch, and be read with one adapter. Whoever may not join waits,
+and so do those behind.
 
 A backend may also compute something of each source in every step, whether anybody still looks at it or not. When that
 has cost as much as encoding the others would, they are encoded without those that nobody looks at.

@@ -50,7 +50,8 @@ class OnnxEncoderDecoder:
         self._cache_shape = settings.sizes.heads, settings.sizes.head_size
         self._pad = settings.tokens.pad or 0
         self.vocabulary_size = settings.sizes.vocabulary
-        self.context_length, self.start = plan.context_length, (start,)
+        self.context_length = plan.context_length
+        self.start: tuple[int, ...] = (start,)
         self.max_sequences = self.num_slots = self.max_rows = plan.max_sequences
         # Every sequence may be as long as it likes: memory is taken as they grow, and given back.
         self.num_cells = self.max_sequences * (self.context_length + len(self.start) + 1)
