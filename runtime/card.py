@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
@@ -14,6 +14,7 @@ from runtime.chat.instructions import embedding_prompt
 from runtime.chat.reasoning import marks_of, span_of
 from runtime.chat.template import PLAIN, PLAIN_TASK, ChatTemplate, Message
 from runtime.engine.messages import Generate
+from runtime.engine.rules import Rules
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import InvalidRequest, UnsupportedArchitecture
 from runtime.language.lock import LockMode, lock_of
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from runtime.config import EngineConfig
     from runtime.hardware.plan import Plan
     from runtime.hardware.probe import Machine
+    from runtime.translation.translator import Translator
 
 
 class Options(TypedDict, total=False):
@@ -105,6 +107,28 @@ class ModelCard:
         """How the model makes vectors or scores; None where it generates text."""
         return self.header.encoding if isinstance(self.header, OnnxFolder) else encoding_of(self.header)
 
+    @cached_property
+    def translator(self) -> Translator | None:
+        """How the model is told of languages; None where it is not one that translates."""
+        if not isinstance(self.header, OnnxFolder) or not self.header.has_encoder:
+            return None
+        from runtime.translation.translator import Translator
+
+        return Translator(self.name, self.header.settings)
+
+    def as_trained(self, request: Generate, asked_rules: Mapping[str, Any] | None = None) -> Generate:
+        """A request with what the checkpoint says of the beginning of answers, and of what they may not be.
+
+        `asked_rules` are those that the request has of its own.
+        """
+        if self.translator is None:
+            return msgspec.structs.replace(request, rules=Rules(**asked_rules)) if asked_rules else request
+        from runtime.translation.translator import rules_of, start_of
+
+        settings = self.translator.settings
+        begin = request.begin or start_of(settings)
+        return msgspec.structs.replace(request, begin=begin, rules=rules_of(settings, len(begin), **asked_rules or {}))
+
     def plan(self, machine: Machine, limits: EngineConfig) -> Plan:
         """How to run the model on `machine`, within `limits`.
 
@@ -153,9 +177,11 @@ class ModelCard:
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """What it was made for: "chat", "completion", or what `Encoding.capabilities` tells."""
+        """What it was made for: "chat", "completion", "translate", or what `Encoding.capabilities` tells."""
         if self.encoding is not None:
             return self.encoding.capabilities
+        if self.translator is not None and self.translator.only_translates:
+            return ("translate", "chat", "completion")
         return ("chat", "completion") if self.is_chat else ("completion",)
 
     def chat_request(self, messages: str | Iterable[Message], **options: Unpack[Options]) -> Generate:
@@ -182,7 +208,7 @@ class ModelCard:
         Raises:
             InvalidRequest: there is no such language or script.
         """
-        return self._request(prompt, options, prompt, ())
+        return self.as_trained(self._request(prompt, options, prompt, ()))
 
     def prompt_request(self, prompt: ChatPrompt, said: str, **options: Unpack[Options]) -> Generate:
         """The engine's request for a rendered conversation, with tools where it has any, in which the user `said` this.

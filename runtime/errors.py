@@ -5,7 +5,8 @@
     │   ├── ContextOverflow       prompt and answer do not fit the context
     │   ├── PreviousResponseNotFound  the answer to follow up is not kept
     │   ├── RequestTooLarge       the request's body is over the limit
-    │   └── UnknownLanguage       no language of that name or code
+    │   ├── UnknownLanguage       no language of that name or code
+    │   └── UnsupportedLanguages  the model does not translate this language
     ├── Unauthorized              no key, or a wrong one
     ├── ModelNotFound             no model of that name
     ├── AdapterNotFound           the model has no adapter of that name
@@ -95,6 +96,17 @@ class UnknownLanguage(InvalidRequest):
         super().__init__(f"There is no language '{name}'.", remedy=hint, param=param)
         self.name = name
         self.nearest = nearest
+
+
+class UnsupportedLanguages(InvalidRequest):
+    """The model does not translate from or to this language; `known` are those that it does."""
+
+    def __init__(self, model: str, name: str, *, known: tuple[str, ...], param: str) -> None:
+        way = "from" if param == "source" else "to"
+        super().__init__(
+            f"{model} does not translate {way} '{name}'.", remedy=f"It knows {', '.join(known)}.", param=param
+        )
+        self.known = known
 
 
 class Unauthorized(DemoticError):

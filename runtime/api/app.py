@@ -14,6 +14,7 @@ from runtime.api import (
     embeddings,
     errors,
     kept,
+    libretranslate,
     messages,
     metrics,
     models,
@@ -22,6 +23,7 @@ from runtime.api import (
     responses,
     token_labels,
     tokens,
+    translate,
 )
 from runtime.api.access_log import AccessLog, LogAccess
 from runtime.api.auth import RefuseForeignHosts, RequireApiKey
@@ -78,7 +80,7 @@ def create_app(
     app.state.store = store
     app.state.tools = tools
     app.state.has_keys = bool(api_keys)
-    texts = (chat, completions, responses, kept, messages)
+    texts = (chat, completions, responses, kept, messages, translate, libretranslate)
     for part in (*texts, embeddings, rerank, token_labels, tokens, models, metrics, page):
         app.include_router(part.router)
     errors.install(app)

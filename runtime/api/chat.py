@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from runtime.api.chat_translation import translate_said, wants_translation
 from runtime.api.choices import respond
 from runtime.api.language import user_language
-from runtime.api.routing import route
+from runtime.api.routing import Routed, route
 from runtime.api.schemas.chat import (
     ChatChoice,
     ChatChunkChoice,
@@ -30,9 +32,12 @@ from runtime.chat.answer import AnswerReader
 from runtime.chat.prompt import ChatPrompt
 from runtime.chat.reasoning import Piece
 from runtime.chat.said import last_said, said_by_user
+from runtime.chat.template import Message
 from runtime.chat.tools.call import ToolCall
 from runtime.engine.messages import Delta
 from runtime.engine.pool import ModelPool
+from runtime.errors import InvalidRequest
+from runtime.model import Model
 
 router = APIRouter(tags=["completions"])
 
@@ -47,6 +52,10 @@ async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> 
     said = last_said(turns)
     routed = await route(body.model, body, said_by_user(turns), http)
     async with pool.hold(routed.model, body.adapter) as (model, adapter):
+        if wants_translation(model, body):
+            return await _respond_translated(body, turns, said, model, routed, http)
+        if body.source or body.target:
+            raise InvalidRequest(f"{model.name} does not translate.", remedy="Leave out 'source' and 'target'.")
         template = model.card.template
         language = await user_language(body, said) if tools.told else None
         prompt = ChatPrompt.render(template, turns, body.template_variables(template), tools, language)
@@ -63,7 +72,18 @@ async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> 
             lock=body.lock(said, prompt.exempt),
             max_characters=body.max_characters,
         )
+        request = model.card.as_trained(msgspec.structs.replace(request, beams=body.beams), body.asked_rules)
         return await respond(shape, body, [request], model.client, http, headers=routed.headers)
+
+
+async def _respond_translated(
+    body: ChatCompletionRequest, turns: Sequence[Message], said: str, model: Model, routed: Routed, http: Request
+) -> Response:
+    """The translation of what the user said last, in the shape of an answer."""
+    prompt = ChatPrompt(said)
+    shape = ChatShape(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), routed.model or model.name, prompt, said)
+    events = await translate_said(model, turns, said, body, http)
+    return await respond(shape, body, [], model.client, http, headers=routed.headers, events=events)
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,13 @@ from runtime.api.language import text_usage
 from runtime.api.schemas.chat import ChatChunkChoice
 from runtime.api.schemas.common import FinishReasonBody, GenerationRequest, UsageBody
 from runtime.api.schemas.completions import CompletionChoice
+from runtime.api.searching import search_all
 from runtime.api.streaming import StreamedChunk, generate_all, sse_response
 from runtime.engine.client import EngineClient
 from runtime.engine.messages import Delta, Finished, Generate
 from runtime.errors import Cancelled, InferenceFailed
 
+Events = AsyncGenerator[tuple[int, Delta | Finished]]
 PieceT = TypeVar("PieceT", ChatChunkChoice, CompletionChoice)
 
 
@@ -60,15 +62,19 @@ async def respond(
     http: Request,
     *,
     headers: dict[str, str],
+    events: Events | None = None,
 ) -> Response:
     """Answer each of `prompts` with as many choices as `body` asks for, streamed if it asks for that.
 
-    `headers` are told beside those of every answer.
+    `headers` are told beside those of every answer. `events` are those of the choices where they are not just what the
+    engine answers to each prompt.
 
     Raises:
         DemoticError: a choice failed, before the first event of a stream.
     """
-    chunks = _chunks(shape, prompts, body, client, http)
+    if events is None:
+        events = _events(prompts, body, client, http)
+    chunks = _chunks(shape, events, body, client)
     headers = body.response_headers | headers
     if body.stream:
         return await sse_response(chunks, wants_usage=body.wants_usage, headers=headers)
@@ -94,14 +100,20 @@ def _seed(seed: int | None, index: int) -> int | None:
     return None if seed is None else (seed + index) % 2**64
 
 
+def _events(prompts: Sequence[Generate], body: GenerationRequest, client: EngineClient, http: Request) -> Events:
+    if body.beams is not None:
+        return search_all(client, prompts, body.num_choices, http)
+    return generate_all(client, choices_of(prompts, body.num_written), http)
+
+
 async def _chunks(
-    shape: Shape[PieceT], prompts: Sequence[Generate], body: GenerationRequest, client: EngineClient, http: Request
+    shape: Shape[PieceT], events: Events, body: GenerationRequest, client: EngineClient
 ) -> AsyncGenerator[StreamedChunk]:
     """The answer as OpenAI's chunks: pieces of all choices as they come, and last the token counts."""
     texts: dict[int, str] = {}
     finished: dict[int, Finished] = {}
     num_choices = body.num_written
-    async with aclosing(generate_all(client, choices_of(prompts, num_choices), http)) as events:
+    async with aclosing(events):
         async for index, event in events:
             if index not in texts:
                 texts[index] = ""

@@ -41,7 +41,9 @@ async def create_completion(body: CompletionRequest, http: Request) -> Response:
             constraint=body.constraint(),
             logprobs=body.num_logprobs,
             max_characters=body.max_characters,
+            beams=body.beams,
         )
+        request = model.card.as_trained(request, body.asked_rules)
         replace = msgspec.structs.replace
         if body.suffix and isinstance(body.prompt, str):
             infill = model.card.infill(body.prompt, body.suffix)
@@ -79,6 +81,8 @@ class CompletionShape:
         logprobs, told = self.writers[index].write(tokens)
         if delta.is_prompt and not isinstance(prompt, str):
             text = told
+        if delta.found is not None:
+            return [CompletionChoice(index=index, text=text, score=delta.found.score)]
         wants = self.body.num_logprobs is not None and tokens
         return [CompletionChoice(index=index, text=text, logprobs=logprobs if wants else None)] if text or wants else []
 
@@ -129,6 +133,7 @@ def _join(pieces: list[CompletionChoice]) -> CompletionChoice:
     return CompletionChoice(
         index=pieces[0].index,
         text="".join(piece.text for piece in pieces),
+        score=next((piece.score for piece in pieces if piece.score is not None), None),
         logprobs=CompletionLogprobs.joined(told) if told else None,
         finish_reason=pieces[-1].finish_reason,
     )

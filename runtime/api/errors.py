@@ -35,6 +35,7 @@ from runtime.errors import (
     Unauthorized,
     UnknownLanguage,
     UnsupportedArchitecture,
+    UnsupportedLanguages,
     WorkerDied,
 )
 
@@ -46,6 +47,7 @@ TABLE: dict[type[DemoticError], tuple[int, str, str | None]] = {
     PreviousResponseNotFound: (400, "invalid_request_error", "previous_response_not_found"),
     RequestTooLarge: (413, "invalid_request_error", "request_too_large"),
     UnknownLanguage: (400, "invalid_request_error", "unknown_language"),
+    UnsupportedLanguages: (400, "invalid_request_error", "unsupported_language"),
     InvalidRequest: (400, "invalid_request_error", None),
     Unauthorized: (401, "authentication_error", "invalid_api_key"),
     ModelNotFound: (404, "invalid_request_error", "model_not_found"),
@@ -67,6 +69,8 @@ TABLE: dict[type[DemoticError], tuple[int, str, str | None]] = {
 }
 
 _ANTHROPICS_PATH = "/v1/messages/"
+# Those of LibreTranslate's API, whose errors are one sentence.
+LIBRETRANSLATES_PATHS = frozenset({"/translate", "/detect", "/languages"})
 # HTTP status -> Anthropic's `type`; others below 500 are invalid_request_error, and from 500 on api_error.
 _ANTHROPIC_TYPES = {
     401: "authentication_error",
@@ -91,7 +95,7 @@ def anthropic_error(error: DemoticError) -> dict[str, Any]:
 
 
 class ErrorResponse(JSONResponse):
-    """HTTP answer with OpenAI's error object, or Anthropic's where a path of its API was asked."""
+    """HTTP answer with OpenAI's error object, or in the shape of another API whose path was asked."""
 
     def __init__(self, body: dict[str, Any], status: int, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(body, status, headers)
@@ -101,6 +105,9 @@ class ErrorResponse(JSONResponse):
         """Answer in the shape of the path."""
         if is_anthropics(scope["path"]):
             self.body = self.render(_in_anthropics_shape(self._message, self.status_code))
+            self.headers["content-length"] = str(len(self.body))
+        elif scope["path"] in LIBRETRANSLATES_PATHS:
+            self.body = self.render({"error": self._message})
             self.headers["content-length"] = str(len(self.body))
         await super().__call__(scope, receive, send)
 

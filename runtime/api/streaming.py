@@ -16,12 +16,14 @@ from runtime.api.events import taken_back_when_gone
 from runtime.api.metrics import Metrics
 from runtime.api.schemas.chat import ChatCompletionChunk
 from runtime.api.schemas.completions import Completion
+from runtime.api.schemas.translate import TranslationChunk
 from runtime.engine.awaiting import stream_async
 from runtime.engine.client import EngineClient
 from runtime.engine.messages import Delta, Finished, Generate
 from runtime.errors import DemoticError
 
 StreamedChunk = ChatCompletionChunk | Completion
+AnyChunk = StreamedChunk | TranslationChunk
 
 
 async def generate_all(
@@ -69,14 +71,14 @@ async def generate(client: EngineClient, message: Generate, http: Request) -> As
 
 
 async def sse_response(
-    chunks: AsyncIterator[StreamedChunk], *, wants_usage: bool, headers: dict[str, str]
+    chunks: AsyncIterator[AnyChunk], *, wants_usage: bool, headers: dict[str, str]
 ) -> StreamingResponse:
     """`chunks` as server-sent events. A fault before the first is raised, so that it keeps its HTTP status."""
     first = await anext(chunks)
     return StreamingResponse(_encode(first, chunks, wants_usage), media_type="text/event-stream", headers=headers)
 
 
-async def _encode(first: StreamedChunk, rest: AsyncIterator[StreamedChunk], wants_usage: bool) -> AsyncIterator[str]:
+async def _encode(first: AnyChunk, rest: AsyncIterator[AnyChunk], wants_usage: bool) -> AsyncIterator[str]:
     yield _event(first)
     try:
         async for chunk in rest:
@@ -88,7 +90,7 @@ async def _encode(first: StreamedChunk, rest: AsyncIterator[StreamedChunk], want
     yield "data: [DONE]\n\n"
 
 
-def _event(chunk: StreamedChunk) -> str:
+def _event(chunk: AnyChunk) -> str:
     # OpenAI leaves the key out, rather than null, where no counts were asked for.
     return f"data: {chunk.model_dump_json(exclude=None if chunk.usage else {'usage'})}\n\n"
 

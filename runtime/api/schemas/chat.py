@@ -88,6 +88,9 @@ class ChatCompletionRequest(GenerationRequest):
         None, description="More variables for the model's chat template, such as `enable_thinking`."
     )
 
+    source: str | None = Field(None, description="Of a translator: the language of what the user said last.")
+    target: str | None = Field(None, description="Of a translator: the language to translate it to.")
+
     @model_validator(mode="after")
     def _refuse_top_alone(self) -> ChatCompletionRequest:
         if self.top_logprobs and not self.logprobs:

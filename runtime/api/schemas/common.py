@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from runtime.api.schemas.language import LanguageFields, TextUsage
+from runtime.api.schemas.searching import SearchFields
 from runtime.config import ChoiceLimits, SamplingDefaults
+from runtime.engine.beam_search import Beams
 from runtime.engine.constraints import Constraint, ConstraintKind
 from runtime.engine.messages import Finished
 from runtime.engine.sampling import SamplingParams
@@ -85,7 +87,7 @@ class ResponseFormat(BaseModel):
         return {"type": "object"} if self.type == "json_object" else None
 
 
-class GenerationRequest(LanguageFields):
+class GenerationRequest(LanguageFields, SearchFields):
     """Fields of both kinds of completion. Unknown ones are ignored, and named in the header `x-demotic-ignored`."""
 
     model_config = ConfigDict(strict=True, extra="allow")
@@ -119,6 +121,7 @@ class GenerationRequest(LanguageFields):
     guided_json: dict[str, Any] | str | None = Field(None, description="A JSON schema that the answer must match.")
     guided_regex: str | None = Field(None, description="A regular expression that the answer must match.")
     guided_choice: list[str] | None = Field(None, description="The texts of which the answer must be one.")
+    allowed_strings: list[str] | None = Field(None, description="Another name of `guided_choice`.")
     guided_grammar: str | None = Field(None, description="A grammar for the answer, in GBNF or in Lark.")
     grammar: str | None = Field(None, description="Another name of `guided_grammar`.")
 
@@ -159,8 +162,7 @@ class GenerationRequest(LanguageFields):
             found.append(("json_schema", _to_json(self.guided_json)))
         if self.guided_regex:
             found.append(("regex", self.guided_regex))
-        if self.guided_choice:
-            found.append(("choice", _to_json(self.guided_choice)))
+        found += [("choice", _to_json(texts)) for texts in (self.guided_choice, self.allowed_strings) if texts]
         grammars = [grammar for grammar in (self.guided_grammar, self.grammar) if grammar]
         found += [("gbnf" if "::=" in grammar else "lark", grammar) for grammar in grammars]
         return [Constraint(kind, source) for kind, source in found]
@@ -169,6 +171,11 @@ class GenerationRequest(LanguageFields):
     def num_choices(self) -> int:
         """Answers to each prompt."""
         return self.n or 1
+
+    @property
+    def beams(self) -> Beams | None:
+        """How each answer is searched for, and how many are given to a prompt; None where they are not."""
+        return self.beams_of(self.num_choices)
 
     @property
     def wants_usage(self) -> bool:
@@ -185,6 +192,8 @@ class GenerationRequest(LanguageFields):
     def sampling(self) -> SamplingParams:
         """The engine's sampling parameters, with its defaults where the request says nothing."""
         sent: dict[str, Any] = {name: value for name in _SAMPLING_FIELDS if (value := getattr(self, name)) is not None}
+        if self.beams is not None:
+            sent.setdefault("temperature", 0.0)
         sent["top_k"] = max(sent.get("top_k", _DEFAULTS.top_k), 0)
         bias = {int(token): value for token, value in (self.logit_bias or {}).items()}
         # Seeds are any 64-bit integer in OpenAI's API, negative ones too.

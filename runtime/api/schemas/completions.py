@@ -68,10 +68,11 @@ class CompletionRequest(GenerationRequest):
 
 
 class CompletionChoice(BaseModel):
-    """A text, or a piece of it, and why it ended."""
+    """A text, or a piece of it, and why it ended; `score` is that of one that beam search found."""
 
     index: int = 0
     text: str
+    score: float | None = Field(default=None, exclude_if=lambda score: score is None)
     logprobs: CompletionLogprobs | None = None
     finish_reason: FinishReasonBody | None = None
 

@@ -9,13 +9,11 @@ import msgspec
 import pytest
 
 from runtime.engine.beam_search import Beams
-from runtime.engine.constraints import Constraint
-from runtime.engine.messages import Abort, Delta, Failed, Finished, Generate
+from runtime.engine.messages import Delta, Generate
 from runtime.engine.rules import Rules
 from runtime.engine.sampling import SamplingParams
-from runtime.errors import InvalidRequest
 from tests.converters.onnx.sources import Sources
-from tests.runtime.onnx.writers import TEXTS, TRANSLATORS, Writer, make_writer, texts_of
+from tests.runtime.onnx.writers import TEXTS, TRANSLATORS, Writer, make_writer
 
 LENGTH = 14
 # Tokens that end answers besides the model's own: random models seldom end by themselves.
