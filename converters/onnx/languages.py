@@ -12,14 +12,17 @@ from typing import Any, Literal
 
 from converters.checkpoint import Checkpoint
 
-# Tokens that name a language: mBART's bg_BG, NLLB's bul_Cyrl, M2M100's __bg__, Marian's >>bul<<.
+# Tokens that name a language: mBART's bg_BG, NLLB's bul_Cyrl, M2M100's __bg__, Marian's >>bul<<, MADLAD's <2bg>.
 _CODES = {
     "mbart": re.compile(r"([a-z]{2}_[A-Z]{2})"),
     "nllb": re.compile(r"([a-z]{3}_[A-Z][a-z]{3})"),
     "m2m": re.compile(r"__([a-z]{2,3})__"),
     "marian": re.compile(r">>([A-Za-z_-]+)<<"),
+    "madlad": re.compile(r"<2([A-Za-z]{2,3}(?:_[A-Za-z]{2,4})?)>"),
 }
-_BY_MODEL = {"mbart": ("mbart",), "m2m_100": ("nllb", "m2m"), "marian": ("marian",)}
+_BY_MODEL = {"mbart": ("mbart",), "m2m_100": ("nllb", "m2m"), "marian": ("marian",), "t5": ("madlad",)}
+# Those whose texts begin with the language to translate to.
+_IN_SOURCE = ("marian", "madlad")
 _FIRST_MBART = 25  # mBART-50 puts the language first, the one before it last
 Target = Literal["forced_bos", "decoder_start", "in_source"]
 
@@ -44,7 +47,7 @@ def languages_of(checkpoint: Checkpoint, vocabulary: Mapping[str, int]) -> dict[
         end = vocabulary["</s>"]
         target: Target = "forced_bos"
         source: list[str | int] = ["source", "text", end]
-        if convention == "marian":
+        if convention in _IN_SOURCE:
             target, source = "in_source", ["target", "text", end]
         elif _is_last(checkpoint, convention, len(codes)):
             source = ["text", end, "source"]

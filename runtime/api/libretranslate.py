@@ -29,7 +29,7 @@ from runtime.api.translating import Asked, documents_of, translate, translator_n
 from runtime.engine.pool import ModelPool
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import InvalidRequest
-from runtime.language.codes import Language, all_languages, parse
+from runtime.language.codes import all_languages, english_name, short_code
 from runtime.language.detect import Detection, detect
 from runtime.language.lock import AUTO
 
@@ -100,21 +100,7 @@ async def libre_languages(http: Request) -> list[LibreLanguage]:
     targets = card.translator.targets or every
     sources = card.translator.sources or targets
     names = [short_code(target) for target in targets]
-    return [LibreLanguage(code=short_code(one), name=_name(one), targets=names) for one in sources]
-
-
-def short_code(language: Language) -> str:
-    """Two letters where ISO 639-1 has them; with the script where the language is mostly written in another."""
-    import langcodes
-
-    code = langcodes.Language.get(language.code).language or language.code
-    return code if parse(code) == language else f"{code}-{language.script}"
-
-
-def _name(language: Language) -> str:
-    import langcodes
-
-    return langcodes.Language.get(language.code).display_name()
+    return [LibreLanguage(code=short_code(one), name=english_name(one), targets=names) for one in sources]
 
 
 def _detected(detection: Detection) -> DetectedLanguage:

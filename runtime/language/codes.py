@@ -90,6 +90,28 @@ def parse(text: str, *, param: str | None = None) -> Language:
     return Language(code, found.script or _SCRIPTS.get(code) or found.maximize().script or "Latn")
 
 
+def short_code(language: Language) -> str:
+    """Two letters where ISO 639-1 has them; with the script where the language is mostly written in another."""
+    code = _shortest(language)
+    return code if parse(code) == language else f"{code}-{language.script}"
+
+
+def english_name(language: Language) -> str:
+    """What the language is called in English, such as Swahili."""
+    import langcodes
+
+    return langcodes.Language.get(_shortest(language)).display_name()
+
+
+def _shortest(language: Language) -> str:
+    """The code of a language, or of the macrolanguage that is meant by it, with two letters where there are any."""
+    import langcodes
+
+    codes = (language.code, *(macro for macro, member in _SAME.items() if member == language.code))
+    found = [str(langcodes.Language.get(code).language) for code in codes]
+    return min(found, key=len)
+
+
 def all_languages() -> list[Language]:
     """The languages that Unicode's CLDR has words for, each as it is mostly written, in the order of their codes."""
     return [parse(code) for code in sorted(set(_known().values()))]

@@ -18,7 +18,7 @@ from typing import Any
 from runtime.engine.messages import Between
 from runtime.engine.rules import Rules
 from runtime.errors import InvalidRequest, UnknownLanguage, UnsupportedLanguages
-from runtime.language.codes import Language, parse
+from runtime.language.codes import Language, english_name, parse
 from runtime.models.onnx_settings import Languages, Settings
 
 # Names of models for one pair, such as opus-mt-en-de.
@@ -112,8 +112,12 @@ class Translator:
         return self._find(name, self.targets, "target")
 
     def nearest_source(self, language: Language) -> Language | None:
-        """What the model knows of a language that a text was found to be in; None where it knows nothing like it."""
-        return _match(language, self.sources)
+        """The language of the model's that a text in `language`, as was found, is taken for; None where there is none.
+
+        Languages that look alike are taken for one another: the only one that the model knows of a script.
+        """
+        alike = [each for each in self.sources if each.script == language.script]
+        return _match(language, self.sources) or (alike[0] if len(alike) == 1 else None)
 
     def framing(self, source: Language | None, target: Language, words: str | None = None) -> Framing:
         """How the model is told of a pair, whose source may be left out where it is not told of that.
@@ -126,7 +130,7 @@ class Translator:
         settings = self.settings
         if self.is_told_in_words:
             pattern = _WORDS.get(settings.architecture, _T5_WORDS)
-            names = {"source": _name_of(source), "target": _name_of(target)}
+            names = {"source": english_name(source) if source is not None else "", "target": english_name(target)}
             return Framing(words=pattern.format(**names) if words is None else words, begin=self._start())
         if words is not None:
             raise InvalidRequest(f"{self.name} is told of languages by tokens and takes no words.", param="prompt")
@@ -134,7 +138,7 @@ class Translator:
         if languages is None:
             return Framing(begin=self._start())
         ids = {"target": languages.codes[self.codes[target]]}
-        if source is not None:
+        if source is not None and self.needs_source:
             ids["source"] = languages.codes[self.codes[source]]
         at = languages.source.index("text")
         told = [ids[part] if isinstance(part, str) else part for part in languages.source if part != "text"]
@@ -210,12 +214,3 @@ def _language_of(code: str) -> Language | None:
         return parse(code)
     except UnknownLanguage:
         return None
-
-
-def _name_of(language: Language | None) -> str:
-    """The English name of a language, as prompts have it."""
-    if language is None:
-        return ""
-    import langcodes
-
-    return langcodes.Language.get(language.code).display_name()

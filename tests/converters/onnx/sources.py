@@ -76,6 +76,14 @@ def t5(make_model: Callable[..., Any], name: str = "") -> Any:
     return make
 
 
+def madlad(folder: Path) -> None:
+    """A T5 that translates to the language whose token a text begins with."""
+    library = tiny_tokenizers.unigram()
+    library.add_tokens(["<2bg>", "<2sw>"])
+    model = tiny.tiny_t5(library.get_vocab_size(), pad_token_id=0, eos_token_id=1, num_decoder_layers=3)
+    tiny.save_checkpoint(folder, model, library)
+
+
 def byt5(folder: Path) -> None:
     """A ByT5, which has no file of a tokenizer."""
     model = tiny.tiny_byt5(pad_token_id=0, eos_token_id=1)
@@ -161,6 +169,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "t5": t5(tiny.tiny_t5),
     "mt5": t5(tiny.tiny_mt5),
     "mt5-encoder": t5(tiny.tiny_mt5, "MT5EncoderModel"),
+    "madlad": madlad,
     "byt5": byt5,
     "mbart50": mbart50,
     "m2m100": m2m100,

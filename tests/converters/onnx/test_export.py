@@ -23,6 +23,7 @@ TASKS = {
     "xlmr-ner": "token-classify", "xlmr-topics": "classify",
     "xlmr-mlm": "fill-mask", "deberta": "classify", "longformer": "classify", "longformer-mlm": "fill-mask",
     "longformer-qa": "question-answering", "t5": "text2text", "mt5": "text2text", "mt5-encoder": "features",
+    "madlad": "text2text",
     "byt5": "text2text", "mbart50": "translate", "m2m100": "translate", "marian": "translate", "llama": "generate",
     "gemma3": "generate", "gpt2": "generate", "bloom": "generate", "llama-reward": "reward", "qwen3-reward": "reward",
     "qwen3-embedding": "features",
