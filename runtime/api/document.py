@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from runtime.api.errors import is_anthropics
+from runtime.api.errors import LIBRETRANSLATES_PATHS, is_anthropics
 from runtime.api.examples import EXAMPLES, PARAMETERS
 from runtime.api.schemas.common import ErrorBody
+from runtime.api.schemas.libretranslate import DetectRequest, LibreErrorBody, LibreTranslateRequest
 from runtime.api.schemas.message_events import AnthropicErrorBody
 
 _SCHEMAS = "#/components/schemas/"
@@ -37,11 +39,15 @@ class DocumentedApp(FastAPI):
         """The document, made when it is first asked for."""
         if self.openapi_schema is None:
             document = super().openapi()
-            _, errors = models_json_schema(
-                [(ErrorBody, "serialization"), (AnthropicErrorBody, "serialization")], ref_template=_SCHEMAS + "{model}"
+            _, others = models_json_schema(
+                [
+                    *((kind, "serialization") for kind in (ErrorBody, AnthropicErrorBody, LibreErrorBody)),
+                    *((kind, "validation") for kind in (LibreTranslateRequest, DetectRequest)),
+                ],
+                ref_template=_SCHEMAS + "{model}",
             )
             schemas = document["components"]["schemas"]
-            schemas.update(errors["$defs"])
+            schemas.update(others["$defs"])
             for path, methods in document["paths"].items():
                 for operation in methods.values():
                     _complete(path, operation, schemas)
@@ -49,6 +55,12 @@ class DocumentedApp(FastAPI):
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
         return self.openapi_schema or {}
+
+
+def json_body(kind: type[BaseModel]) -> dict[str, Any]:
+    """What the document says of the body of an operation that reads it itself."""
+    schema = {"schema": {"$ref": f"{_SCHEMAS}{kind.__name__}"}}
+    return {"requestBody": {"required": True, "content": {"application/json": schema}}}
 
 
 def _complete(path: str, operation: dict[str, Any], schemas: dict[str, Any]) -> None:
@@ -61,7 +73,8 @@ def _complete(path: str, operation: dict[str, Any], schemas: dict[str, Any]) -> 
         told |= _OF_THINGS
     if body is not None:
         told |= _OF_BODIES
-    name = (AnthropicErrorBody if is_anthropics(path) else ErrorBody).__name__
+    kind = LibreErrorBody if path in LIBRETRANSLATES_PATHS else ErrorBody
+    name = (AnthropicErrorBody if is_anthropics(path) else kind).__name__
     for status, description in told.items():
         schema = {"schema": {"$ref": _SCHEMAS + name}}
         responses[str(status)] = {"description": description, "content": {"application/json": schema}}

@@ -7,6 +7,7 @@ from typing import Any
 _CHAT, _BASE = "smollm2-135m-instruct", "gemma-3-270m"
 _VECTORS, _RERANKER, _CLASSIFIER = "qwen3-embedding-0.6b", "bge-reranker-v2-m3", "my-classifier"
 _LABELLER, _GUESSER = "my-ner-onnx", "xlm-roberta-base-onnx"
+_TRANSLATOR = "my-translator"
 _QUESTION = "What is the capital of France? Answer in one sentence."
 _TURNS = [{"role": "user", "content": _QUESTION}]
 _PERSON = {
@@ -127,6 +128,34 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
         "A hidden word": {"model": _GUESSER, "input": "La capitale de la France est [MASK].", "top_k": 3},
         "One of two tokens": {"model": _GUESSER, "input": ["The cat <mask> on the mat."], "targets": ["a", "e"]},
     },
+    "/v1/translate": {
+        "A text": {
+            "model": _TRANSLATOR,
+            "text": "Котката седи на стола.",
+            "source": "bg",
+            "target": "en",
+            "max_tokens": 20,
+        },
+        "The two best of four beams": {
+            "model": _TRANSLATOR,
+            "text": ["Добър ден.", "Paka ameketi."],
+            "target": "English",
+            "num_beams": 4,
+            "n": 2,
+            "max_tokens": 20,
+        },
+        "A page, sentence by sentence": {
+            "model": _TRANSLATOR,
+            "text": "<h1>Котки</h1><p>Котката седи. Тя спи.</p>",
+            "format": "html",
+            "source": "bul_Cyrl",
+            "target": "eng_Latn",
+            "max_tokens": 20,
+            "stream": True,
+        },
+    },
+    "/translate": {"A text": {"q": "Котката седи.", "source": "bg", "target": "en", "alternatives": 1}},
+    "/detect": {"A text": {"q": "Котката седи на стола и спи."}},
     "/tokenize": {
         "Token ids": {"model": _CHAT, "text": "Érase una vez"},
         "With what they stand for": {"model": _CHAT, "text": "Érase una vez", "with_pieces": True},

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 
+from runtime.api.document import json_body
 from runtime.api.schemas.libretranslate import (
     DetectedLanguage,
     DetectRequest,
@@ -38,11 +39,7 @@ router = APIRouter(tags=["LibreTranslate"])
 _FORM = "application/x-www-form-urlencoded"
 
 
-@router.post("/translate", response_model=LibreTranslation, response_model_exclude_none=True, openapi_extra={
-    "requestBody": {"required": True, "content": {
-        kind: {"schema": LibreTranslateRequest.model_json_schema()} for kind in ("application/json", _FORM)
-    }},
-})  # fmt: skip
+@router.post("/translate", response_model=LibreTranslation, openapi_extra=json_body(LibreTranslateRequest))
 async def libre_translate(http: Request) -> Response:
     """Translate a text, or several."""
     body = LibreTranslateRequest.model_validate(_checked(LibreTranslateRequest, await _sent(http)))
@@ -73,11 +70,7 @@ async def libre_translate(http: Request) -> Response:
     return JSONResponse(LibreTranslation(**sent).model_dump(mode="json", exclude_none=True))
 
 
-@router.post("/detect", openapi_extra={
-    "requestBody": {"required": True, "content": {
-        kind: {"schema": DetectRequest.model_json_schema()} for kind in ("application/json", _FORM)
-    }},
-})  # fmt: skip
+@router.post("/detect", openapi_extra=json_body(DetectRequest))
 async def libre_detect(http: Request) -> list[DetectedLanguage]:
     """Tell which languages a text is in, the likeliest first."""
     body = DetectRequest.model_validate(_checked(DetectRequest, await _sent(http)))

@@ -47,6 +47,7 @@ def test_every_row_makes_an_openai_error_object() -> None:
         errors.ModelNotFound: errors.ModelNotFound("x", nearest=("y",)),
         errors.QueueFull: errors.QueueFull(num_waiting=3),
         errors.TooManyRequests: errors.TooManyRequests(limit=2, retry_after=3),
+        errors.UnsupportedLanguages: errors.UnsupportedLanguages("x", "fi", known=("bul_Cyrl",), param="target"),
         errors.WorkerDied: errors.WorkerDied("x", "was ended by SIGSEGV", retry_after=4),
     }
     for kind, (status, *_) in TABLE.items():

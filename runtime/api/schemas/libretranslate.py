@@ -65,3 +65,9 @@ class LibreLanguage(BaseModel):
     code: str
     name: str
     targets: list[str]
+
+
+class LibreErrorBody(BaseModel):
+    """LibreTranslate's error: one sentence."""
+
+    error: str

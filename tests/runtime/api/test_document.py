@@ -67,7 +67,9 @@ def test_every_endpoint_has_a_summary_examples_and_the_errors_in_their_shape() -
         assert operation["description"], path
         assert "422" not in operation["responses"]
         assert {"200", "400", "500"} <= set(operation["responses"])
-        shape = "AnthropicErrorBody" if path.startswith("/v1/messages") else "ErrorBody"
+        libres = {"/translate", "/detect", "/languages"}
+        shape = "LibreErrorBody" if path in libres else "ErrorBody"
+        shape = "AnthropicErrorBody" if path.startswith("/v1/messages") else shape
         for status in set(operation["responses"]) - {"200"} - ({"503"} if path == "/health" else set()):
             schema = operation["responses"][status]["content"]["application/json"]["schema"]
             assert schema["$ref"].rpartition("/")[2] == shape, (path, status)
@@ -84,7 +86,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, sources: Sources) -> Iterat
     write_encoder(folder / "qwen3-embedding-0.6b.gguf", tiny_qwen3(), pooling="last")
     write_encoder(folder / "bge-reranker-v2-m3.gguf", tiny_xlm_roberta(labels=1))
     write_encoder(folder / "my-classifier.gguf", tiny_bert(labels=3))
-    for name, made in (("my-ner-onnx", "xlmr-ner"), ("xlm-roberta-base-onnx", "xlmr-mlm")):
+    for name, made in (
+        ("my-ner-onnx", "xlmr-ner"),
+        ("xlm-roberta-base-onnx", "xlmr-mlm"),
+        ("my-translator", "mbart50"),
+    ):
         shutil.copytree(sources.exported(made).path, folder / name)
     tiny = [str(path) for path in sorted(folder.iterdir())]
     with serving("smollm2-135m-instruct", "gemma-3-270m", *tiny, "--context", "512", "--max-models", "3") as server:
@@ -145,6 +151,7 @@ MODELS = {
     "/v1/classify": "classes",
     "/v1/token-classify": "xlmr-ner-onnx",
     "/v1/fill-mask": "xlmr-mlm-onnx",
+    "/v1/translate": "mbart50-onnx",
 }
 
 
@@ -156,7 +163,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory, sources: Sources) -> Iterat
     write_encoder(folder / "vectors.gguf", tiny_bert(), pooling="mean")
     write_encoder(folder / "classes.gguf", tiny_bert(labels=3))
     files = [folder / f"{name}.gguf" for name in ("tiny", "vectors", "classes")]
-    graphs = [sources.exported(name).path for name in ("xlmr-ner", "xlmr-mlm")]
+    graphs = [sources.exported(name).path for name in ("xlmr-ner", "xlmr-mlm", "mbart50")]
     with serving(*map(str, [*files, *graphs])) as server:
         yield server
 

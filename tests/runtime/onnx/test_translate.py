@@ -21,7 +21,7 @@ FORCED = {"mbart50": "en_XX", "m2m100": "sw"}
 LENGTH = 12
 
 
-def post(http: httpx.Client, path: str = "/v1/translate", **body: Any) -> dict[str, Any]:
+def post(http: httpx.Client, path: str = "/v1/translate", /, **body: Any) -> dict[str, Any]:
     answer = http.post(path, json=body)
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
