@@ -74,6 +74,7 @@ async def create_message(body: MessageRequest, http: Request) -> Response:
             lock=body.lock(said, prompt.exempt),
             max_characters=body.max_characters,
         )
+        request = model.card.as_trained(request)
         name = routed.model or model.name
         headers = body.response_headers | routed.headers
         if not body.stream:

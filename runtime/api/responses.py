@@ -90,6 +90,7 @@ async def create_response(body: ResponseRequest, http: Request) -> Response:
             lock=body.lock(said, prompt.exempt),
             max_characters=body.max_characters,
         )
+        request = model.card.as_trained(request)
         keeps = store is not None and body.store is not False
         name = routed.model or model.name
         headers = body.response_headers | routed.headers
