@@ -16,7 +16,7 @@ from runtime.chat.template import PLAIN, PLAIN_TASK, ChatTemplate, Message
 from runtime.engine.messages import Generate
 from runtime.engine.rules import Rules
 from runtime.engine.sampling import SamplingParams
-from runtime.errors import InvalidRequest, UnsupportedArchitecture
+from runtime.errors import InvalidRequest
 from runtime.language.lock import LockMode, lock_of
 from runtime.language.regions import Span
 from runtime.models.adapter import check_adapter
@@ -77,13 +77,7 @@ class ModelCard:
             ModelFileInvalid, UnsupportedArchitecture: the file cannot be run.
         """
         if file.path.is_dir():
-            folder = read_folder(file.path)
-            if folder.settings.shape == "decoder":
-                raise UnsupportedArchitecture(
-                    f"{file.path} holds graphs that write text ('{folder.settings.task}'), which are not run yet.",
-                    remedy="Run the model as GGUF, where it can become one: demotic convert SOURCE.",
-                )
-            return cls(file, folder)
+            return cls(file, read_folder(file.path))
         header = read_header(file.path)
         check_loadable(header)
         return cls(file, header)

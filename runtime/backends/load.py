@@ -107,6 +107,7 @@ def _load_onnx_encoder(path: Path, plan: Plan, progress: Callable[[float], bool]
 
 
 def _load_onnx_decoder(path: Path, plan: Plan, progress: Callable[[float], bool] | None) -> LoadedDecoder:
+    from runtime.backends.onnx.decoder import OnnxDecoder
     from runtime.backends.onnx.seq2seq import OnnxEncoderDecoder
     from runtime.backends.onnx.tokenizer import load_tokenizer
     from runtime.models.onnx_folder import read_folder
@@ -115,7 +116,7 @@ def _load_onnx_decoder(path: Path, plan: Plan, progress: Callable[[float], bool]
     tokenizer = load_tokenizer(folder)
     if progress is not None and not progress(0.5):
         raise Cancelled(f"Loading {folder.name} was stopped.")
-    decoder = OnnxEncoderDecoder(folder, plan)
+    decoder = OnnxEncoderDecoder(folder, plan) if folder.has_encoder else OnnxDecoder(folder, plan)
     if progress is not None:
         progress(1.0)
     return LoadedDecoder(decoder, tokenizer, decoder.close)

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from runtime.backends.base import Chunk, Logits, RowDecoder, Source, SourceEncoder
+from runtime.backends.onnx.decoder import no_adapters
 from runtime.backends.onnx.rows import LOGITS, DecoderGraph, OnnxRows, joined
 from runtime.backends.onnx.session import OnnxSession, padded
-from runtime.errors import InferenceFailed, ModelLoadFailed
+from runtime.errors import InferenceFailed
 from runtime.hardware.plan import Plan
 from runtime.models.onnx_folder import OnnxFolder
 from runtime.models.onnx_settings import broken
@@ -144,10 +145,7 @@ class OnnxEncoderDecoder:
 
     def attach(self, adapter: str, path: Path) -> None:
         """Refuse: adapters are merged when a checkpoint is converted."""
-        raise ModelLoadFailed(
-            f"{path} cannot be loaded as '{adapter}': ONNX graphs take no adapters.",
-            remedy="Merge it: demotic convert BASE --adapter ADAPTER --to onnx.",
-        )
+        raise no_adapters(adapter, path)
 
     def close(self) -> None:
         """See `Decoder.close`."""
