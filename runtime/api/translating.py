@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+import msgspec
 from fastapi import Request
 
 from runtime.api.encoding import wrong_model
@@ -21,7 +22,7 @@ from runtime.engine.constraints import Constraint
 from runtime.engine.messages import Delta, Finished, Generate
 from runtime.engine.pool import ModelPool
 from runtime.engine.sampling import SamplingParams
-from runtime.errors import Cancelled, InvalidRequest, UnsupportedLanguages
+from runtime.errors import Cancelled, InvalidRequest, QueueFull, UnsupportedLanguages
 from runtime.language.codes import Language
 from runtime.language.detect import Detection, detect
 from runtime.language.lock import AUTO
@@ -32,6 +33,7 @@ from runtime.translation.translator import Framing, Translator, most_tokens, rul
 # Characters of a piece. A token is a character at least, but for bytes.
 _MOST_CHARS = 1000
 _MOST_PIECES = 32
+_RETRY_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,11 @@ class _Work:
     request: Generate
     told: list[tuple[str, float | None]] = field(default_factory=list)
     finished: Finished | None = None
+
+    def begin(self) -> Generate:
+        """The request, under a new id, and with nothing told."""
+        self.told.clear()
+        return msgspec.structs.replace(self.request, request_id=f"mt-{uuid.uuid4().hex}")
 
 
 async def translator_name(pool: ModelPool, name: str | None) -> str:
@@ -167,7 +174,7 @@ async def translate(model: Model, documents: Sequence[Document], asked: Asked, h
                 continue
             most = most_tokens(settings, piece.text)
             request = Generate(
-                f"mt-{uuid.uuid4().hex}", framing.prompt(piece.text), asked.sampling,
+                "", framing.prompt(piece.text), asked.sampling,
                 max_tokens=asked.max_tokens or min(most, model.client.context_length + 1 - len(framing.begin)),
                 begin=framing.begin, prefix=prefix, rules=rules, beams=beams, constraint=asked.constraint,
                 param="text",
@@ -178,12 +185,20 @@ async def translate(model: Model, documents: Sequence[Document], asked: Asked, h
     at = 0
     for start in range(0, len(works), _MOST_PIECES):
         batch = works[start : start + _MOST_PIECES]
-        async with aclosing(generate_all(model.client, [work.request for work in batch], http)) as events:
-            async for index, event in events:
-                _take(batch[index], event)
-                while at < len(order) and (done := _done(order[at])) is not None:
-                    yield done
-                    at += 1
+        while open_works := [work for work in batch if work.finished is None]:
+            requests = [work.begin() for work in open_works]
+            try:
+                async with aclosing(generate_all(model.client, requests, http)) as events:
+                    async for index, event in events:
+                        _take(open_works[index], event)
+                        while at < len(order) and (done := _done(order[at])) is not None:
+                            yield done
+                            at += 1
+            except QueueFull:
+                # Who has begun a document gets all of it; others may have filled the queue meanwhile.
+                if start == 0:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
     for rest in order[at:]:
         if isinstance(rest, Told):
             yield rest

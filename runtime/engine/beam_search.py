@@ -210,11 +210,11 @@ def to_logprobs(logits: Logits) -> Logits:
     """
     exponentials = np.empty(logits.shape[1], np.float32)
     for row in logits:
-        np.subtract(row, row.max(), out=row)
-        total = np.exp(row, out=exponentials).sum()
-        if not np.isfinite(total):
+        # The largest of numbers of which one is none is none.
+        if not np.isfinite(peak := row.max()):
             raise InferenceFailed("The model gave numbers that are not finite.")
-        np.subtract(row, np.log(total), out=row)
+        np.subtract(row, peak, out=row)
+        np.subtract(row, np.log(np.exp(row, out=exponentials).sum()), out=row)
     return logits
 
 

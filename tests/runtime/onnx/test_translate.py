@@ -8,9 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from runtime.api import streaming, translating
 from runtime.engine.messages import Generate
 from runtime.engine.request import prompt_tokens
 from runtime.engine.sampling import SamplingParams
+from runtime.errors import QueueFull
 from runtime.language.codes import parse
 from tests.runtime.onnx.writers import TRANSLATORS, Writer
 
@@ -157,6 +159,28 @@ def test_empty_and_very_long_texts_are_translated(http: httpx.Client) -> None:
     assert len(text) > 100_000
     found = post(http, **asked, text=text, source="bg", max_tokens=1)["translations"][0]
     assert "-" * 98_000 in found["text"]
+
+
+def test_a_document_that_has_begun_waits_for_room_in_the_queue(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"model": "mbart50", "source": "bg", "target": "en", "max_tokens": 2, "text": "Едно. Две. Три."}
+    wanted = post(http, **asked)["translations"]
+    original, calls = streaming.generate_all, list[int]()
+
+    def generate_all(client: Any, messages: Any, request: Any) -> Any:
+        calls.append(len(messages))
+        if len(calls) == 2:
+            raise QueueFull(num_waiting=9)
+        return original(client, messages, request)
+
+    monkeypatch.setattr(translating, "_MOST_PIECES", 2)
+    monkeypatch.setattr(translating, "generate_all", generate_all)
+    assert post(http, **asked)["translations"] == wanted
+    assert calls == [2, 1, 1]
+    calls[:] = [0]
+    refused = http.post("/v1/translate", json=asked)
+    assert refused.status_code == 429
 
 
 def test_a_prefix_begins_the_translation(http: httpx.Client) -> None:

@@ -69,6 +69,19 @@ def test_beams_and_other_requests_run_side_by_side(t5: Writer) -> None:
     assert len(texts_of(together["c"])) == 1
 
 
+def test_beams_with_prefixes_of_different_lengths_are_one_batch(t5: Writer) -> None:
+    requests = [
+        Generate(f"r{at}", TEXTS[at], GREEDY, max_tokens=6, beams=Beams(2), prefix=prefix)
+        for at, prefix in enumerate(("", "ба", "рибата е"))
+    ]
+    alone = [texts_of(t5.run([request])[request.request_id]) for request in requests]
+    assert [texts[0].startswith(request.prefix) for texts, request in zip(alone, requests, strict=True)] == [True] * 3
+    steps = t5.engine.statistics.totals.steps
+    together = t5.run(requests)
+    assert [texts_of(together[request.request_id]) for request in requests] == alone
+    assert t5.engine.statistics.totals.steps - steps < 3 * 6
+
+
 def test_a_source_is_read_once_whoever_joins(t5: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder, read = t5.loaded.decoder, list[int]()
     original = decoder._encoder.run  # type: ignore[attr-defined]
