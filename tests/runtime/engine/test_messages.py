@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 from runtime import errors
+from runtime.engine.beam_search import Beams
 from runtime.engine.messages import (
     LOADING,
     Abort,
     Attached,
+    Between,
     Command,
     Delta,
     Describe,
@@ -27,6 +29,7 @@ from runtime.engine.messages import (
     Finished,
     Framed,
     Generate,
+    Hypothesis,
     LabelTokens,
     Load,
     LoadAdapter,
@@ -46,6 +49,7 @@ from runtime.engine.messages import (
     WorkerEvent,
 )
 from runtime.engine.packing import decode_command, decode_event, encode
+from runtime.engine.rules import Rules
 from runtime.engine.sampling import SamplingParams
 from runtime.engine.statistics import EngineStatistics, Totals
 from runtime.language.lock import Lock
@@ -61,6 +65,15 @@ COMMANDS: list[Command] = [
     Generate("b", (1, 2, 262_143), SamplingParams()),
     Generate("b", "x", SamplingParams(), adapter="диалект"),
     Generate("b", "x", SamplingParams(), lock=Lock(("Cyrl",), "hard", (Span("<a>", "</a>"),)), max_characters=9),
+    Generate(
+        "b",
+        Between((7,), "текст", (2,)),
+        SamplingParams(),
+        begin=(2, 7),
+        prefix="Да",
+        rules=Rules(2, 3, ((4,), (5, 6)), (7,), (8,), (9,)),
+        beams=Beams(4, 2, 0.6, "never"),
+    ),
     Load(b"/models/e.gguf", PLAN, 64, 15, None, Encoding("rank", is_causal=False, labels=("да", "не"), opening=1)),
     Encode("e", ("текст", (1, 2, 3), Pair("a", "б"), Framed("<", "в", ">")), "chunk", 64, "documents"),
     LabelTokens("t", ("текст", "l·l"), "first", ("O", "MISC"), "chunk"),
@@ -76,6 +89,7 @@ EVENTS: list[WorkerEvent] = [
     Progress(0.5),
     Ready(2048, 262_144),
     Pulse(1.5, EngineStatistics(Totals(1, 2, 3, 4, 5, 6), 7, 8, 9, 10, 11)),
+    Delta("a", "цял", found=Hypothesis(1, -0.5, 3, "stop")),
     Delta("a", "👩‍👩‍👧"),
     Row("e", 3, b"\x00\x00\x80?"),
     Entities("t", 1, (Entity("PER", 0.5, 2, 7, "текст"),)),
@@ -99,6 +113,7 @@ SAMPLES: dict[type[errors.DemoticError], errors.DemoticError] = {
     errors.TooManyRequests: errors.TooManyRequests(limit=2),
     errors.NoRoomForModel: errors.NoRoomForModel("x", retry_after=3),
     errors.UnknownLanguage: errors.UnknownLanguage("bx", nearest=("bul_Cyrl",), param="language"),
+    errors.UnsupportedLanguages: errors.UnsupportedLanguages("x", "fi", known=("bul_Cyrl",), param="target"),
     errors.WorkerDied: errors.WorkerDied("x", "was ended by SIGSEGV", retry_after=4),
 }
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.DemoticError)]
