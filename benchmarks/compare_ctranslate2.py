@@ -185,11 +185,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = chosen.folder or Path(temporary)
         checkpoint, graphs = folder / "m2m100", folder / "m2m100-onnx"
         if not graphs.is_dir():
-            from converters.onnx.export import Request, export
-
-            checkpoint.mkdir(parents=True)
+            checkpoint.mkdir(parents=True, exist_ok=True)
             make_checkpoint(checkpoint)
-            export(Request(str(checkpoint), graphs))
+            subprocess.run(
+                [sys.executable, "-m", "demotic", "convert", checkpoint, "--to", "onnx", "-o", graphs], check=True
+            )
         with theirs(chosen.python, checkpoint, Path(temporary) / "ctranslate2", chosen.threads) as other:
             ours = Ours(graphs, chosen.threads)
             found = [measure(ours, other, count, chosen.alternations) for count in BATCHES]
