@@ -104,7 +104,7 @@ def quantize(
     from converters.gguf.given import read_given
     from converters.gguf.quantize import Quantization, check_request
     from converters.gguf.quantize import quantize as run
-    from converters.manifest import quantized, write_manifest
+    from converters.manifest import derived, write_manifest
 
     wanted = Quantization(
         type_name.upper(),
@@ -121,7 +121,9 @@ def quantize(
         require_space(output, source.stat().st_size)
     with _ending_like_an_interrupt(), temporary_beside(output) as temporary:
         notes = run(source, temporary, wanted, requantize=requantize, given=given)
-    manifest = quantized(source, output, wanted.type, notes, given.as_dict() if given is not None else None)
+    manifest = derived(
+        source, output, wanted.type, notes, imatrix=given.as_dict() if given is not None else None
+    )
     write_manifest(output, manifest)
     if as_json:
         _print_json({"path": str(output), **asdict(manifest)})

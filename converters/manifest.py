@@ -40,7 +40,8 @@ class Manifest:
 
     Of a folder `sha256` is None, and `files` tells each of its files.
     `tokenizer` and `parity` hold figures; `notes` what the artefact does otherwise than its source; `adapter` what was
-    merged into the weights, if anything; `imatrix` the importance matrix that it was quantized with.
+    merged into the weights, if anything; `imatrix` the importance matrix that it was quantized with; `trim` what its
+    vocabulary was trimmed to.
     """
 
     file: str
@@ -61,6 +62,7 @@ class Manifest:
     tokenizer: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] | None = None
     imatrix: dict[str, Any] | None = None
+    trim: dict[str, Any] | None = None
     made_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
@@ -101,13 +103,23 @@ def made_from(
     )
 
 
-def quantized(
-    source: Path, target: Path, type_name: str, notes: Sequence[str], imatrix: dict[str, Any] | None = None
+def derived(
+    source: Path,
+    target: Path,
+    type_name: str,
+    notes: Sequence[str],
+    *,
+    name: str | None = None,
+    imatrix: dict[str, Any] | None = None,
+    trim: dict[str, Any] | None = None,
 ) -> Manifest:
-    """The manifest of a file that was quantized from another: what that one was made from, if its manifest says."""
+    """The manifest of a GGUF that was made of another: what that one was made from, if its manifest says.
+
+    `target` is where it lies now, `name` what it will be called.
+    """
     before, header = read_provenance(source), read_header(target)
     return Manifest(
-        file=target.name,
+        file=name or target.name,
         size=target.stat().st_size,
         sha256=sha256_of(target),
         made_from=str(before.get("made_from", source.name)),
@@ -121,8 +133,9 @@ def quantized(
         tools=tools(),
         notes=(*(before.get("notes") or ()), *notes),
         adapter=before.get("adapter"),
-        tokenizer=before.get("tokenizer") or {},
-        imatrix=imatrix,
+        tokenizer={} if trim else before.get("tokenizer") or {},
+        imatrix=imatrix or before.get("imatrix"),
+        trim=trim,
     )
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from converters.tensors import FloatArray
 from runtime.backends.base import Chunk, Source
 from runtime.backends.llama.decoder import LlamaDecoder
@@ -51,15 +54,22 @@ class GgufModel:
         start = self._read(tokens)
         return self._decode(tokens if start is None else [*start, *tokens][: len(tokens)], 0)
 
-    def greedy(self, tokens: Sequence[int], count: int) -> list[int]:
-        """The `count` likeliest tokens that follow, or of an encoder-decoder answer, one after the other."""
+    def greedy(
+        self, tokens: Sequence[int], count: int, among: npt.NDArray[np.int64] | None = None
+    ) -> list[int]:
+        """The `count` likeliest tokens that follow, or of an encoder-decoder answer, one after the other.
+
+        Where `among` is given, ascending, they are of these tokens.
+        """
+
+        def likeliest(row: FloatArray) -> int:
+            return int(row.argmax()) if among is None else int(among[row[among].argmax()])
+
         start = self._read(tokens)
         begun = tokens if start is None else start
-        row = self._decode(begun, 0)[-1]
-        found = [int(row.argmax())]
+        found = [likeliest(self._decode(begun, 0)[-1])]
         while len(found) < count:
-            row = self._decode(found[-1:], len(begun) + len(found) - 1)[-1]
-            found.append(int(row.argmax()))
+            found.append(likeliest(self._decode(found[-1:], len(begun) + len(found) - 1)[-1]))
         return found
 
     def _read(self, tokens: Sequence[int]) -> Sequence[int] | None:

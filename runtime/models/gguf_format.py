@@ -7,6 +7,7 @@ in `inspect.py`. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import mmap
 import stat
@@ -50,8 +51,8 @@ GGML_TYPES: dict[int, tuple[str, int, int]] = {
 }  # fmt: skip
 
 # gguf_metadata_value_type: number in the file -> numpy type, for all but strings and arrays.
-_BOOL, _STRING, _ARRAY = 7, 8, 9
-_NUMBERS = {
+_BOOL, STRING_TYPE, ARRAY_TYPE = 7, 8, 9
+NUMBER_TYPES = {
     number: np.dtype(name)
     for number, name in {
         0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4",
@@ -93,6 +94,10 @@ class StringArray(Sequence[str]):
         data = self._data
         return [data[start : following - 8] for start, following in pairwise(self._bounds.tolist())]
 
+    def sha256(self) -> str:
+        """The SHA-256 of all strings with their lengths, as they stand in the file."""
+        return hashlib.sha256(self._data).hexdigest()
+
     def __repr__(self) -> str:
         return f"<StringArray of {len(self)}>"
 
@@ -113,13 +118,14 @@ class TensorInfo:
 
 @dataclass(frozen=True, eq=False)
 class GgufFile:
-    """What a GGUF file holds before its tensors' data."""
+    """What a GGUF file holds before its tensors' data; `spans` are where the type and value of each entry lie."""
 
     version: int
     alignment: int
     metadata: dict[str, MetadataValue]
     tensors: dict[str, TensorInfo]
     file_size: int
+    spans: dict[str, tuple[int, int]]
 
 
 def invalid(path: Path, fault: str, remedy: str = _DOWNLOAD_AGAIN) -> ModelFileInvalid:
@@ -162,14 +168,17 @@ class _Reader:
         num_tensors = self._count("tensors", MAX_TENSORS, least_bytes=24)
         num_metadata = self._count("metadata entries", MAX_METADATA, least_bytes=14)
         metadata: dict[str, MetadataValue] = {}
+        spans: dict[str, tuple[int, int]] = {}
         for _ in range(num_metadata):
             key = self._name("a metadata key", MAX_KEY_BYTES)
             if key in metadata:
                 raise invalid(self._path, f"has the metadata key '{key}' twice")
+            start = self._position
             metadata[key] = self._value(key, self._u32(f"the type of '{key}'"))
+            spans[key] = start, self._position
         alignment = self._alignment(metadata.get("general.alignment", DEFAULT_ALIGNMENT))
         tensors = self._tensors(num_tensors, alignment)
-        return GgufFile(version, alignment, metadata, tensors, self._size)
+        return GgufFile(version, alignment, metadata, tensors, self._size, spans)
 
     def _version(self) -> int:
         version = self._u32("its version")
@@ -190,21 +199,21 @@ class _Reader:
 
     def _value(self, key: str, type_number: int) -> MetadataValue:
         what = f"the value of '{key}'"
-        if type_number == _STRING:
+        if type_number == STRING_TYPE:
             return self._string(what, MAX_STRING_BYTES).decode("utf-8", "replace")
-        if type_number == _ARRAY:
+        if type_number == ARRAY_TYPE:
             element_type = self._u32(f"the element type of '{key}'")
             count = self._u64(f"the length of '{key}'")
-            if element_type == _STRING:
+            if element_type == STRING_TYPE:
                 return self._strings(what, count)
-            if element_type == _ARRAY:
+            if element_type == ARRAY_TYPE:
                 raise invalid(self._path, f"has an array of arrays in '{key}', which no model uses")
             return self._numbers(key, element_type, count)
         value: MetadataValue = self._numbers(key, type_number, 1)[0].item()
         return value
 
     def _numbers(self, key: str, type_number: int, count: int) -> npt.NDArray[Any]:
-        dtype = _NUMBERS.get(type_number)
+        dtype = NUMBER_TYPES.get(type_number)
         if dtype is None:
             raise invalid(self._path, f"has an unknown value type {type_number} in '{key}'")
         start = self._skip(count * dtype.itemsize, f"the value of '{key}'")

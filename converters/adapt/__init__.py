@@ -1,0 +1,1 @@
+"""Converters that make a model one for certain languages."""

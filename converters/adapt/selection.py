@@ -1,0 +1,100 @@
+"""How many of the wanted tokens are kept, and what that keeps with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from converters.adapt.closure import Closure
+from converters.adapt.wanted import Source
+from runtime.errors import InvalidRequest
+
+# llama.cpp computes the rows of some quantized matrices several at a time, and all others more slowly and otherwise.
+ROW_MULTIPLE = 32
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is kept: at most `size` rows, or the most frequent tokens up to a share `coverage` of each text."""
+
+    size: int | None = None
+    coverage: float = 1.0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The tokens that stay, ascending: the new id of `tokens[i]` is i. `num_required` of them always stay."""
+
+    tokens: npt.NDArray[np.int64]
+    num_required: int
+
+
+def select(
+    sources: Sequence[Source],
+    required: Iterable[int],
+    letters: Iterable[int],
+    closure: Closure,
+    limits: Limits,
+    fits: Callable[[int], bool],
+    num_tokens: int,
+) -> Selection:
+    """Choose what stays: what is `required`, what `fits` of what is wanted, then the tokens of `letters`.
+
+    The number of rows is a multiple of `ROW_MULTIPLE` where the vocabulary can give as many.
+
+    Raises:
+        InvalidRequest: the size is below what always stays.
+    """
+    kept = closure.of_all(required)
+    num_required = len(kept)
+    order = [*_by_urgency(sources, limits.coverage), *sorted(letters)]
+    wanted = [token for token in order if token not in closure.unsafe and fits(token)]
+    if limits.size is None:
+        kept |= closure.of_all(wanted)
+    elif limits.size < num_required:
+        raise InvalidRequest(
+            f"{limits.size} rows are fewer than the {num_required} that always stay: bytes, control tokens and what any "
+            "text may need.",
+            remedy=f"Choose a --size of at least {num_required}; several thousand make sense.",
+            param="--size",
+        )
+    else:
+        room = limits.size - limits.size % ROW_MULTIPLE
+        for token in wanted:
+            new = closure.of(token) - kept
+            if len(kept) + len(new) <= room:
+                kept |= new
+    _fill(kept, [*order, *range(num_tokens)], closure, limits.size or num_tokens, fits)
+    return Selection(np.array(sorted(kept), np.int64), num_required)
+
+
+def _by_urgency(sources: Sequence[Source], coverage: float) -> list[int]:
+    """Tokens by the largest share that any source has of them, without the rarest ones of each."""
+    most = np.zeros_like(sources[0].shares)
+    for source in sources:
+        order = np.argsort(-source.shares, kind="stable")
+        covered = np.cumsum(source.shares[order])
+        # A token is left out where those before it cover enough.
+        is_needed = source.shares[order] > 0
+        if coverage < 1:
+            is_needed &= covered - source.shares[order] < coverage
+        chosen = order[is_needed]
+        most[chosen] = np.maximum(most[chosen], source.shares[chosen])
+    order = np.argsort(-most, kind="stable")
+    found: list[int] = order[most[order] > 0].tolist()
+    return found
+
+
+def _fill(
+    kept: set[int], candidates: Iterable[int], closure: Closure, most: int, fits: Callable[[int], bool]
+) -> None:
+    """Add tokens that need no others until the rows are a multiple, or with too little room leave them as they are."""
+    target = min(-(-len(kept) // ROW_MULTIPLE) * ROW_MULTIPLE, most)
+    for token in candidates:
+        if len(kept) >= target:
+            return
+        if token not in kept and token not in closure.unsafe and fits(token) and closure.of(token) <= kept | {token}:
+            kept.add(token)
