@@ -160,6 +160,58 @@ def calibrate(model: Path, output: Path, texts: list[str], mix: str, *, force: b
     print(f"{done.path} ({done.report.num_tensors} tensors)")  # noqa: T201
 
 
+def trim(
+    model: str,
+    output: Path,
+    languages: str,
+    corpora: list[str],
+    size: int | None,
+    coverage: float | None,
+    scripts: str,
+    keep: Path | None,
+    adapters: list[Path],
+    *,
+    verify: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a model for some languages and say what came of it."""
+    from converters.adapt.selection import Limits
+    from converters.adapt.shown import print_report
+    from converters.adapt.trim import Request
+    from converters.adapt.trim import trim as run
+    from converters.progress import steps_for
+    from runtime.models.store import Store
+
+    if size is not None and coverage is not None:
+        raise InvalidRequest("--size and --coverage each say how much is kept.", remedy="Give one of them.")
+    request = Request(
+        Store().resolve(model).path,
+        output,
+        _names(languages),
+        tuple(corpora),
+        _names(scripts),
+        Limits(size, coverage),
+        keep,
+        tuple(adapters),
+        verify,
+        force,
+    )
+    with _ending_like_an_interrupt():
+        done = run(request, progress_for(as_json=as_json), steps_for(as_json=as_json))
+    if as_json:
+        paths = {"path": str(done.path), "adapters": [str(path) for path in done.adapters]}
+        _print_json({**paths, **asdict(done.manifest)})
+        return
+    print_report(done.report)
+    for path in (done.path, *done.adapters):
+        print(f"{path} ({path.stat().st_size / 1e6:,.1f} MB)")  # noqa: T201
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
 def verify(first: str, second: str, *, as_json: bool) -> None:
     """Compare two artefacts and show the figures by language."""
     _require_extra()

@@ -27,7 +27,7 @@ class Closure:
         self._vocabularies = vocabularies
         self._urgencies = [_urgency(vocabulary) for vocabulary in vocabularies]
         self._known: dict[int, frozenset[int]] = {}
-        self._is_reachable: dict[int, bool] = {}
+        self._made: dict[int, tuple[frozenset[int], bool]] = {}
         self.unsafe = frozenset[int]().union(*(_unsafe(vocabulary) for vocabulary in vocabularies))
 
     def of(self, token: int) -> frozenset[int]:
@@ -48,19 +48,24 @@ class Closure:
 
     def is_reachable(self, token: int) -> bool:
         """Whether a text can hold `token`: its own text is merged to it alone."""
-        self._parts(token)
-        return self._is_reachable[token]
+        return self._parts(token)[1]
 
     def _close(self, tokens: list[int]) -> set[int]:
         closed, waiting = set(tokens), list(tokens)
         while waiting:
-            new = self._parts(waiting.pop()) - closed
+            new = self._parts(waiting.pop())[0] - closed
             closed |= new
             waiting += new
         return closed
 
-    def _parts(self, token: int) -> set[int]:
-        """What is made on the way to a token, in any of the vocabularies."""
+    def _parts(self, token: int) -> tuple[frozenset[int], bool]:
+        """What is made on the way to a token in any of the vocabularies, and whether one of them reaches it."""
+        known = self._made.get(token)
+        if known is None:
+            known = self._made[token] = self._find_parts(token)
+        return known
+
+    def _find_parts(self, token: int) -> tuple[frozenset[int], bool]:
         parts: set[int] = set()
         reachable = False
         for vocabulary, urgency in zip(self._vocabularies, self._urgencies, strict=True):
@@ -74,8 +79,7 @@ class Closure:
             if len(left) == 1:
                 reachable = True
                 parts |= {vocabulary.ids[text] for text in made if text in vocabulary.ids}
-        self._is_reachable[token] = reachable
-        return parts
+        return frozenset(parts), reachable
 
 
 def merged(text: str, urgency: _Urgency) -> tuple[set[str], list[str]]:

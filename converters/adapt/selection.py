@@ -14,14 +14,25 @@ from runtime.errors import InvalidRequest
 
 # llama.cpp computes the rows of some quantized matrices several at a time, and all others more slowly and otherwise.
 ROW_MULTIPLE = 32
+# A list of words has a long tail that large vocabularies have tokens for; what is left out is cut into smaller pieces.
+WORDS_COVERAGE = 0.98
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is kept: at most `size` rows, or the most frequent tokens up to a share `coverage` of each text."""
+    """How much is kept: at most `size` rows, or the most frequent tokens up to a share `coverage` of each text.
+
+    With neither, all tokens that a corpus has are kept, and those that make up `WORDS_COVERAGE` of a list of words.
+    """
 
     size: int | None = None
-    coverage: float = 1.0
+    coverage: float | None = None
+
+    def coverage_of(self, source: Source) -> float:
+        """Up to which share of a source's tokens its most frequent ones are wanted."""
+        if self.coverage is not None:
+            return self.coverage
+        return WORDS_COVERAGE if self.size is None and source.origin == "words" else 1.0
 
 
 @dataclass(frozen=True)
@@ -35,13 +46,12 @@ class Selection:
 def select(
     sources: Sequence[Source],
     required: Iterable[int],
-    letters: Iterable[int],
     closure: Closure,
     limits: Limits,
     fits: Callable[[int], bool],
     num_tokens: int,
 ) -> Selection:
-    """Choose what stays: what is `required`, what `fits` of what is wanted, then the tokens of `letters`.
+    """Choose what stays: what is `required`, then what `fits` of what the sources want.
 
     The number of rows is a multiple of `ROW_MULTIPLE` where the vocabulary can give as many.
 
@@ -50,7 +60,7 @@ def select(
     """
     kept = closure.of_all(required)
     num_required = len(kept)
-    order = [*_by_urgency(sources, limits.coverage), *sorted(letters)]
+    order = [*_by_urgency(sources, limits), *sorted(frozenset().union(*(source.also for source in sources)))]
     wanted = [token for token in order if token not in closure.unsafe and fits(token)]
     if limits.size is None:
         kept |= closure.of_all(wanted)
@@ -71,7 +81,7 @@ def select(
     return Selection(np.array(sorted(kept), np.int64), num_required)
 
 
-def _by_urgency(sources: Sequence[Source], coverage: float) -> list[int]:
+def _by_urgency(sources: Sequence[Source], limits: Limits) -> list[int]:
     """Tokens by the largest share that any source has of them, without the rarest ones of each."""
     most = np.zeros_like(sources[0].shares)
     for source in sources:
@@ -79,6 +89,7 @@ def _by_urgency(sources: Sequence[Source], coverage: float) -> list[int]:
         covered = np.cumsum(source.shares[order])
         # A token is left out where those before it cover enough.
         is_needed = source.shares[order] > 0
+        coverage = limits.coverage_of(source)
         if coverage < 1:
             is_needed &= covered - source.shares[order] < coverage
         chosen = order[is_needed]

@@ -19,7 +19,7 @@ from converters.adapt.selection import Limits, Selection, select
 from converters.adapt.texts import read_corpora
 from converters.adapt.tokenizer_json import processor_ids
 from converters.adapt.vocabulary import Vocabulary, vocabulary_in, vocabulary_of
-from converters.adapt.wanted import Source, fits_scripts, gather, letter_tokens
+from converters.adapt.wanted import Reader, Source, fits_scripts, gather
 from converters.files import require_free, require_space, temporary_beside
 from converters.gguf.copy import Rows, copied_size, entries_of, write_copy
 from converters.gguf.vocabulary import open_vocabulary
@@ -95,13 +95,10 @@ def trim(request: Request, progress: Progress, steps: StepProgress) -> Trimmed:
         more = read_keep(request.keep, vocabulary, tokenizer) if request.keep else set()
         more |= processor_ids(spec) if spec else set()
         required = set[int]().union(*(required_tokens(view, header.metadata, tokenizer, more) for view in views))
-        sources = gather(corpora, languages, scripts, vocabulary, closure, tokenizer, steps)
-        letters = letter_tokens(
-            languages, lambda text: tokenizer.encode(text, parse_special=False, is_beginning=False)
-        )
-        selection = select(
-            sources, required, letters, closure, request.limits, fits_scripts(tokenizer, scripts), len(vocabulary)
-        )
+        reader = Reader(vocabulary, closure, tokenizer)
+        sources = gather(corpora, languages, scripts, reader, steps)
+        fits = fits_scripts(reader, scripts)
+        selection = select(sources, required, closure, request.limits, fits, len(vocabulary))
     return _write(request, file, header, vocabulary, sources, selection, targets, progress, steps)
 
 
@@ -158,7 +155,7 @@ def _hold(
     with open_vocabulary(source) as before, open_vocabulary(target) as after:
         for each in sources:
             pairs = [(before.read, after.read)]
-            pairs += [(before.own, after.own)] if before.own is not before.read else []
+            pairs += [(before.own, after.own)] if type(before.own) is not type(before.read) else []
             held = [hold(each.held_out, old, new, selection.tokens, new_ids, fallbacks) for old, new in pairs]
             if any(one.num_differing for one in held):
                 raise ConversionRefused(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,9 +22,11 @@ from runtime.text.tokenizer import Tokenizer
 
 Origin = Literal["corpus", "words", "letters", "scripts"]
 Encode = Callable[[str], Sequence[int]]
-# Beside those that the corpora, or a list's words, hold; a token is worth what the first ones are by Zipf's law.
+# Where the order of the vocabulary stands for how frequent tokens are, by Zipf's law.
 _ZIPF_OFFSET = 1000
 _LETTER = regex.compile(r"\p{L}|\p{M}")
+# Lists of words have none of it, and texts are full of it.
+_PUNCTUATION = regex.compile(r"[\p{P}\p{Sm}\p{Sc}\p{Sk}\p{Nd}]{1,2}")
 
 
 @dataclass(frozen=True)
@@ -32,31 +34,56 @@ class Source:
     """What one language, or one text, wants.
 
     shares: how often it wants each token, by all its tokens; shape (vocabulary).
-    singletons: how many tokens were seen once; None where nothing was counted.
+    also: tokens that it wants after all others.
+    num_tokens, singletons: how many tokens were counted, and how many of the vocabulary were seen once.
     held_out: lines that were not counted.
     """
 
     name: str
     origin: Origin
     shares: npt.NDArray[np.float64]
-    num_tokens: int
-    singletons: int | None
-    held_out: tuple[str, ...]
+    also: frozenset[int] = frozenset()
+    num_tokens: int = 0
+    singletons: int = 0
+    held_out: tuple[str, ...] = ()
 
     @property
     def missing_share(self) -> float | None:
         """The share of the tokens of such texts that was never seen, by Good and Turing: singletons by tokens."""
-        return None if self.singletons is None else self.singletons / self.num_tokens
+        return self.singletons / self.num_tokens if self.num_tokens else None
+
+
+class Reader:
+    """A vocabulary with what reads texts by it."""
+
+    def __init__(self, vocabulary: Vocabulary, closure: Closure, tokenizer: Tokenizer) -> None:
+        self.vocabulary = vocabulary
+        self.closure = closure
+        self._tokenizer = tokenizer
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text by itself."""
+        return self._tokenizer.encode(text, parse_special=False)
+
+    def encode_inside(self, text: str) -> list[int]:
+        """The ids of a text that others stand before."""
+        return self._tokenizer.encode(text, parse_special=False, is_beginning=False)
+
+    def text(self, token: int) -> str:
+        """What a token stands for; a part of a character is left out."""
+        return self._tokenizer.token_bytes(token).decode("utf-8", "ignore")
+
+    def choose(self, fits: Callable[[str], bool]) -> list[int]:
+        """The plain tokens whose text `fits`, and which a text can hold."""
+        return [
+            token
+            for token, kind in enumerate(self.vocabulary.types)
+            if kind == NORMAL and fits(self.text(token)) and self.closure.is_reachable(token)
+        ]
 
 
 def gather(
-    corpora: Sequence[Corpus],
-    languages: Sequence[str],
-    scripts: Sequence[str],
-    vocabulary: Vocabulary,
-    closure: Closure,
-    tokenizer: Tokenizer,
-    progress: StepProgress,
+    corpora: Sequence[Corpus], languages: Sequence[str], scripts: Sequence[str], reader: Reader, progress: StepProgress
 ) -> list[Source]:
     """What all that was named wants. A language takes words and letters where no corpus is given for it.
 
@@ -64,10 +91,6 @@ def gather(
         InvalidRequest: nothing was named, or there is nothing to tell what a language wants.
         ConfigurationInvalid: words are needed, and the package that lists them is not installed.
     """
-
-    def encode(text: str) -> Sequence[int]:
-        return tokenizer.encode(text, parse_special=False)
-
     is_open = any(corpus.language is None for corpus in corpora)
     named = {corpus.language for corpus in corpora}
     others = [] if is_open else [language for language in languages if language not in named]
@@ -75,13 +98,15 @@ def gather(
     progress.start("Counting tokens", len(corpora) + len(others) or 1)
     try:
         for corpus in corpora:
-            sources.append(_counted(corpus, len(vocabulary), encode))
+            spoken = languages if corpus.language is None else [corpus.language]
+            sources.append(_counted(corpus, spoken, reader))
             progress.advance()
         for language in others:
-            sources.append(_stand_in(language, vocabulary, closure, tokenizer, encode))
+            sources.append(_stand_in(language, reader))
             progress.advance()
         if not sources and scripts:
-            sources.append(_of_scripts(scripts, vocabulary, closure, tokenizer))
+            chosen = reader.choose(lambda text: not foreign_characters(text, scripts))
+            sources.append(Source("+".join(scripts), "scripts", _by_order(chosen, reader.vocabulary)))
             progress.advance()
     finally:
         progress.finish()
@@ -92,92 +117,80 @@ def gather(
     return sources
 
 
-def letter_tokens(languages: Iterable[str], encode: Encode) -> set[int]:
-    """The tokens of the letters of languages, by themselves and as the first of a word."""
-    found: set[int] = set()
-    for language in languages:
-        for letter in letters_of(language):
-            found |= {*encode(letter), *encode(f" {letter}")}
-    return found
+def _letter_tokens(language: str, reader: Reader) -> frozenset[int]:
+    """The tokens of the letters of a language, by themselves and as the first of a word."""
+    return frozenset(
+        token for letter in letters_of(language) for text in (letter, f" {letter}") for token in reader.encode_inside(text)
+    )
 
 
-def fits_scripts(tokenizer: Tokenizer, scripts: Sequence[str]) -> Callable[[int], bool]:
+def fits_scripts(reader: Reader, scripts: Sequence[str]) -> Callable[[int], bool]:
     """Whether a token has letters of `scripts` alone; all tokens do where none are named."""
     if not scripts:
         return lambda _: True
-    return lambda token: not foreign_characters(_text(tokenizer, token), scripts)
+    return lambda token: not foreign_characters(reader.text(token), scripts)
 
 
-def _counted(corpus: Corpus, num_tokens: int, encode: Encode) -> Source:
+def _counted(corpus: Corpus, languages: Sequence[str], reader: Reader) -> Source:
     counts: Counter[int] = Counter()
-    around = Counter(encode(""))
+    around = Counter(reader.encode(""))
     for text in corpus.counted:
-        counts.update(encode(text))
+        counts.update(reader.encode(text))
         counts.subtract(around)
     counts = +counts
-    array = np.zeros(num_tokens)
+    array = np.zeros(len(reader.vocabulary))
     array[list(counts)] = list(counts.values())
-    singletons = sum(count == 1 for count in counts.values())
-    return Source(corpus.name, "corpus", array / array.sum(), counts.total(), singletons, corpus.held_out)
+    return Source(
+        corpus.name,
+        "corpus",
+        array / array.sum(),
+        also=frozenset().union(*(_letter_tokens(language, reader) for language in languages)),
+        num_tokens=counts.total(),
+        singletons=sum(count == 1 for count in counts.values()),
+        held_out=corpus.held_out,
+    )
 
 
-def _stand_in(
-    language: str, vocabulary: Vocabulary, closure: Closure, tokenizer: Tokenizer, encode: Encode
-) -> Source:
-    weights = np.zeros(len(vocabulary))
-    around = set(encode(""))
+def _stand_in(language: str, reader: Reader) -> Source:
+    """What a language wants by its words and letters.
+
+    In Latin script letters say nothing, since almost every vocabulary is mostly of them.
+    """
+    weights = np.zeros(len(reader.vocabulary))
     for text, weight in words_of(language):
-        for token, count in Counter(encode(text)).items():
+        for token, count in Counter(reader.encode(text)).items():
             weights[token] += weight * count
-    weights[list(around)] = 0
-    held_out = held_out_of(language)
-    if weights.any():
-        return Source(language, "words", weights / weights.sum(), 0, None, held_out)
+    weights[reader.encode("")] = 0
     letters = letters_of(language)
-    if not letters:
+    if not letters and not weights.any():
         raise InvalidRequest(
             f"There is neither a list of words nor an alphabet of {language} here.",
             remedy=f"Bring text in it, some megabytes in UTF-8: --corpus {language}=FILE.",
             param="--languages",
         )
-    return Source(language, "letters", _written_with(letters, vocabulary, closure, tokenizer), 0, None, held_out)
+    also = _letter_tokens(language, reader) | frozenset(
+        reader.choose(lambda text: _PUNCTUATION.fullmatch(text.strip()) is not None)
+    )
+    if weights.any() and language.endswith("_Latn"):
+        written: list[int] = []
+    else:
+        written = reader.choose(lambda text: _is_written_with(letters, text))
+    if weights.any():
+        return Source(language, "words", weights / weights.sum(), also.union(written), held_out=held_out_of(language))
+    shares = _by_order(written, reader.vocabulary)
+    return Source(language, "letters", shares, also, held_out=held_out_of(language))
 
 
-def _written_with(
-    letters: frozenset[str], vocabulary: Vocabulary, closure: Closure, tokenizer: Tokenizer
-) -> npt.NDArray[np.float64]:
-    """All tokens with these letters and no others; the order of the vocabulary stands for how frequent they are."""
-
-    def fits(token: int) -> bool:
-        found = _LETTER.findall(_text(tokenizer, token))
-        return bool(found) and all(letter in letters for letter in found)
-
-    return _by_order(fits, vocabulary, closure)
+def _is_written_with(letters: frozenset[str], text: str) -> bool:
+    found = _LETTER.findall(text)
+    return bool(found) and all(letter in letters for letter in found)
 
 
-def _of_scripts(
-    scripts: Sequence[str], vocabulary: Vocabulary, closure: Closure, tokenizer: Tokenizer
-) -> Source:
-    shares = _by_order(fits_scripts(tokenizer, scripts), vocabulary, closure)
-    return Source("+".join(scripts), "scripts", shares, 0, None, ())
-
-
-def _by_order(
-    fits: Callable[[int], bool], vocabulary: Vocabulary, closure: Closure
-) -> npt.NDArray[np.float64]:
-    found = [
-        token
-        for token, kind in enumerate(vocabulary.types)
-        if kind == NORMAL and fits(token) and closure.is_reachable(token)
-    ]
+def _by_order(chosen: Sequence[int], vocabulary: Vocabulary) -> npt.NDArray[np.float64]:
+    """Shares by scores, or else by the order of the vocabulary."""
     weights = np.zeros(len(vocabulary))
     if vocabulary.kind == "unigram":
-        weights[found] = np.exp([vocabulary.scores[token] for token in found])
+        weights[chosen] = np.exp([vocabulary.scores[token] for token in chosen])
     else:
-        weights[found] = 1 / (_ZIPF_OFFSET + np.arange(len(found)))
+        weights[chosen] = 1 / (_ZIPF_OFFSET + np.arange(len(chosen)))
     return weights / (weights.sum() or 1)
-
-
-def _text(tokenizer: Tokenizer, token: int) -> str:
-    """What a token stands for; a part of a character is left out."""
-    return tokenizer.token_bytes(token).decode("utf-8", "ignore")

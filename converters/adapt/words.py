@@ -15,8 +15,6 @@ from pathlib import Path
 from runtime.errors import ConfigurationInvalid
 
 _EXEMPLARS = Path(__file__).parents[1] / "corpus" / "exemplars.toml"
-# Words that occur less often than once in so many are left to the pieces of others.
-_RAREST = 1e-7
 # wordfreq lists Serbian, Croatian and Bosnian as one.
 _JOINED = {"srp": "sh", "hrv": "sh", "bos": "sh", "tgl": "fil", "nno": "nb"}
 # How often a word is written so: after a space and, in many texts, at the beginning of a line.
@@ -27,7 +25,8 @@ _CAPITALS = 0.2
 def words_of(language: str) -> Iterator[tuple[str, float]]:
     """Texts with how often they occur, for a language such as `bul_Cyrl`; nothing where its words are not known.
 
-    A text has words of one frequency, a line each: wordfreq knows them to a hundredth of a decade.
+    A text has words of one frequency, a line each: wordfreq knows them to a hundredth of a decade. The list is the one
+    that it has for all its languages: the words that occur at least once in a million.
 
     Raises:
         ConfigurationInvalid: the package is not installed.
@@ -42,10 +41,8 @@ def words_of(language: str) -> Iterator[tuple[str, float]]:
     code = _wordfreq_code(language, frozenset(wordfreq.available_languages()))
     if code is None:
         return
-    for bucket, words in enumerate(wordfreq.get_frequency_list(code, "best")):
+    for bucket, words in enumerate(wordfreq.get_frequency_list(code, "small")):
         frequency = 10 ** (-bucket / 100)
-        if frequency < _RAREST:
-            break
         for pattern, share in _FORMS:
             for write, part in ((str, 1 - _CAPITALS), (_capitalised, _CAPITALS)):
                 lines = [pattern.format(write(word)) for word in words]
