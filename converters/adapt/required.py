@@ -43,7 +43,7 @@ def required_tokens(
     }
     required |= set(ids_in(metadata, len(vocabulary))) | set(more)
     for text in (*template_texts(metadata), *_ASCII, *(f" {char}" for char in _ASCII)):
-        required |= set(tokenizer.encode(text, parse_special=True, is_beginning=False))
+        required |= set(read_inside(text, vocabulary, tokenizer, parse_special=True))
     if vocabulary.kind == "bpe":
         required |= _bytes_of(vocabulary)
     if vocabulary.kind == "unigram":
@@ -51,6 +51,15 @@ def required_tokens(
         normal = [token for token, kind in enumerate(vocabulary.types) if kind == NORMAL]
         required |= {min(normal, key=lambda token: vocabulary.scores[token])} if normal else set()
     return required
+
+
+def read_inside(text: str, vocabulary: Vocabulary, tokenizer: Tokenizer, *, parse_special: bool) -> list[int]:
+    """The tokens of a text that others stand before.
+
+    Kinds that know words by the white space around them read it as they read any; what is put around it stays anyway.
+    """
+    knows_words = vocabulary.kind in {"unigram", "wordpiece"}
+    return tokenizer.encode(text, parse_special=parse_special, is_beginning=knows_words)
 
 
 def _is_required(piece: str, kind: int) -> bool:
@@ -121,5 +130,5 @@ def read_keep(path: Path, vocabulary: Vocabulary, tokenizer: Tokenizer) -> set[i
             wanted.add(token)
         else:
             for text in (line, f" {line}"):
-                wanted |= set(tokenizer.encode(text, parse_special=True, is_beginning=False))
+                wanted |= set(read_inside(text, vocabulary, tokenizer, parse_special=True))
     return wanted

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from converters.adapt.adapter import adapter_path, remap_adapter
 from converters.adapt.closure import Closure
@@ -87,7 +88,7 @@ def trim(request: Request, progress: Progress, steps: StepProgress) -> Trimmed:
     for target in targets:
         _check_target(target, request)
     vocabulary = vocabulary_of(header)
-    spec = _embedded(header)
+    spec = embedded_json(header)
     views = [vocabulary, *([vocabulary_in(spec, len(vocabulary))] if spec else [])]
     closure = Closure(views)
     with open_vocabulary(request.source) as opened:
@@ -197,6 +198,8 @@ def _check_target(target: Path, request: Request) -> None:
             raise InvalidRequest(f"{target} is a file to read from.", remedy="Choose another name with -o.")
 
 
-def _embedded(header: Header) -> dict[str, object] | None:
+def embedded_json(header: Header) -> dict[str, Any] | None:
+    """The tokenizer.json that a GGUF carries, if it does."""
     embedded = header.metadata.get(EMBEDDED_KEY)
-    return json.loads(embedded) if isinstance(embedded, str) else None
+    found: dict[str, Any] | None = json.loads(embedded) if isinstance(embedded, str) else None
+    return found

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import regex
 
 from converters.adapt.closure import Closure
+from converters.adapt.required import read_inside
 from converters.adapt.texts import Corpus, held_out_of
 from converters.adapt.vocabulary import NORMAL, Vocabulary
 from converters.adapt.words import letters_of, words_of
@@ -67,7 +68,7 @@ class Reader:
 
     def encode_inside(self, text: str) -> list[int]:
         """The ids of a text that others stand before."""
-        return self._tokenizer.encode(text, parse_special=False, is_beginning=False)
+        return read_inside(text, self.vocabulary, self._tokenizer, parse_special=False)
 
     def text(self, token: int) -> str:
         """What a token stands for; a part of a character is left out."""

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import demotic
 from converters.convert import Request, convert
 from converters.gguf.quantize import Quantization, quantize
-from converters.manifest import quantized
+from converters.manifest import derived
 from runtime.models.inspect import read_header
 from tests.converters.adapters.test_peft import change_config
 from tests.converters.families import EXACT, Families
@@ -62,7 +62,7 @@ def test_the_file_and_its_manifest_tell_of_both(
     assert "The adapter's licence is apache-2.0, the base's llama2." in told["notes"]
     header = read_header(tmp_path / told["path"])
     assert (header.quantization, header.name) == ("Q8_0", "tiny-llama-legal")
-    smaller = quantized(tmp_path / told["path"], tmp_path / told["path"], "Q8_0", [])
+    smaller = derived(tmp_path / told["path"], tmp_path / told["path"], "Q8_0", [])
     assert smaller.adapter == merged
 
 

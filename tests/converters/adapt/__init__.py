@@ -1,0 +1,1 @@
+"""Tests of the converters that make a model one for certain languages."""
