@@ -12,7 +12,8 @@ from converters.adapt.closure import Closure
 from converters.adapt.wanted import Source
 from runtime.errors import InvalidRequest
 
-# llama.cpp computes the rows of some quantized matrices several at a time, and all others more slowly and otherwise.
+# llama.cpp computes rows several at a time where their number is a multiple of 4, 8 or 16, by type and processor, and
+# otherwise one by one, which gives other last bits. So as many rows stay over as the original has.
 ROW_MULTIPLE = 32
 # A list of words has a long tail that large vocabularies have tokens for; what is left out is cut into smaller pieces.
 WORDS_COVERAGE = 0.98
@@ -53,11 +54,12 @@ def select(
 ) -> Selection:
     """Choose what stays: what is `required`, then what `fits` of what the sources want.
 
-    The number of rows is a multiple of `ROW_MULTIPLE` where the vocabulary can give as many.
+    The number of rows is the original's modulo `ROW_MULTIPLE`, where the size lets it be.
 
     Raises:
         InvalidRequest: the size is below what always stays.
     """
+    required = frozenset(required)
     kept = closure.of_all(required)
     num_required = len(kept)
     order = [*_by_urgency(sources, limits), *sorted(frozenset().union(*(source.also for source in sources)))]
@@ -72,12 +74,18 @@ def select(
             param="--size",
         )
     else:
-        room = limits.size - limits.size % ROW_MULTIPLE
+        room = limits.size - (limits.size - num_tokens) % ROW_MULTIPLE
         for token in wanted:
             new = closure.of(token) - kept
             if len(kept) + len(new) <= room:
                 kept |= new
-    _fill(kept, [*order, *range(num_tokens)], closure, limits.size or num_tokens, fits)
+    target = len(kept) + (num_tokens - len(kept)) % ROW_MULTIPLE
+    if limits.size is None or target <= limits.size:
+        _fill(kept, [*order, *range(num_tokens)], closure, target, fits)
+    smaller = target - ROW_MULTIPLE
+    if len(kept) < target and limits.size is None and smaller >= num_required:
+        # Nothing more is in these scripts: then some less.
+        return select(sources, required, closure, Limits(smaller, limits.coverage), fits, num_tokens)
     return Selection(np.array(sorted(kept), np.int64), num_required)
 
 
@@ -100,10 +108,9 @@ def _by_urgency(sources: Sequence[Source], limits: Limits) -> list[int]:
 
 
 def _fill(
-    kept: set[int], candidates: Iterable[int], closure: Closure, most: int, fits: Callable[[int], bool]
+    kept: set[int], candidates: Iterable[int], closure: Closure, target: int, fits: Callable[[int], bool]
 ) -> None:
-    """Add tokens that need no others until the rows are a multiple, or with too little room leave them as they are."""
-    target = min(-(-len(kept) // ROW_MULTIPLE) * ROW_MULTIPLE, most)
+    """Add tokens that need no others, until there are as many as wanted or none is left that fits."""
     for token in candidates:
         if len(kept) >= target:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -72,7 +73,12 @@ class Reader:
 
     def text(self, token: int) -> str:
         """What a token stands for; a part of a character is left out."""
-        return self._tokenizer.token_bytes(token).decode("utf-8", "ignore")
+        return self._texts[token]
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        tokens = range(len(self.vocabulary))
+        return [self._tokenizer.token_bytes(token).decode("utf-8", "ignore") for token in tokens]
 
     def choose(self, fits: Callable[[str], bool]) -> list[int]:
         """The plain tokens whose text `fits`, and which a text can hold."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from runtime.errors import AdapterNotFound
 from runtime.models.gguf_format import TensorInfo, invalid, parse
 from runtime.models.header import Header
+from runtime.models.trimmed import ADAPTER_KEY, VOCABULARY_TENSORS, fingerprint, is_trimmed
 
 _A, _B = ".lora_a", ".lora_b"
 _EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
@@ -71,8 +72,23 @@ def check_adapter(path: Path, base: Header) -> None:
     names = {name.removesuffix(_A).removesuffix(_B) for name in adapter.tensors if not name.endswith("_norm.weight")}
     if not names:
         raise adapter.fault("changes nothing")
+    _check_vocabulary(adapter, base, names)
     for name in sorted(names):
         _check_pair(adapter, base, name)
+
+
+def _check_vocabulary(adapter: Header, base: Header, names: set[str]) -> None:
+    """Refuse an adapter for other tokens: one that says whose it is, and for a trimmed model one that does not.
+
+    What changes no row of a token fits every vocabulary, so it need not say.
+    """
+    stamp = adapter.text(ADAPTER_KEY)
+    is_other = stamp is not None and stamp != fingerprint(base)
+    is_unsaid = stamp is None and is_trimmed(base) and not names.isdisjoint(VOCABULARY_TENSORS)
+    if is_other or is_unsaid:
+        fault = f"was made for another vocabulary than that of {base.path.name}"
+        remedy = "Make one of it for this model: demotic trim ORIGINAL -o FILE --adapter ADAPTER."
+        raise invalid(adapter.path, fault, remedy)
 
 
 def _check_pair(adapter: Header, base: Header, name: str) -> None:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from runtime.models.files import NoProgress
 from runtime.models.gguf_format import parse
 from runtime.models.inspect import read_header
 from runtime.models.trimmed import VOCABULARY_TENSORS
-from tests.converters.adapt.vocabularies import KINDS, text, write
+from tests.converters.adapt.vocabularies import KINDS, Made, text, write
 
 CASES = [(kind, False) for kind in KINDS] + [(kind, True) for kind in KINDS if kind != "spm"]
 
@@ -47,7 +48,8 @@ def trimmed(source: Path, target: Path, wanted: np.ndarray) -> tuple[Vocabulary,
         more = processor_ids(spec) if spec else set()
         required = set[int]().union(*(required_tokens(view, header.metadata, opened.read, more) for view in views))
     sources = [Source("x", "corpus", wanted)]
-    selection = select(sources, required, closure, Limits(), lambda _: True, len(vocabulary))
+    with patch("converters.adapt.selection.ROW_MULTIPLE", 1):  # no rows but those that are needed
+        selection = select(sources, required, closure, Limits(), lambda _: True, len(vocabulary))
     file = parse(source)
     entries = rewritten(entries_of(source, file), header, vocabulary, selection)
     rows = dict.fromkeys((name for name in VOCABULARY_TENSORS if name in file.tensors), selection.tokens)
@@ -69,9 +71,9 @@ def test_text_of_kept_tokens_is_read_as_before(kind: str, embeds: bool, folder: 
         before_read = [opened.read.encode(each, parse_special=False) for each in texts]
     # The tokens of some of the texts, and some others.
     wanted = np.zeros(len(made.pieces))
-    for tokens in (*before[: draw.randint(0, 10)], *before_read[: draw.randint(0, 10)]):
+    for tokens in (*before[: draw.randint(0, 12)], *before_read[: draw.randint(0, 12)]):
         wanted[tokens] += 1
-    wanted[draw.sample(range(len(made.pieces)), draw.randint(0, 10))] += 1
+    wanted[draw.sample(range(len(made.pieces)), draw.randint(0, 5))] += 1
     vocabulary, selection = trimmed(source, target, wanted)
     kept = set(selection.tokens.tolist())
     with open_vocabulary(target) as opened:
@@ -103,6 +105,23 @@ def test_without_the_closure_text_would_be_read_otherwise(kind: str, folder: Pat
     for token in needy:
         assert closure.is_reachable(token)
         assert closure.of_all(closure.of(token)) == closure.of(token)
+
+
+def test_what_an_unknown_character_costs_stays_what_it_was(folder: Path) -> None:
+    """With the least likely piece gone, "xab<unk>dey" would be likelier than "xa", "bжd", "ey"."""
+    scores = {"▁": -1.0, "xa": -9.0, "bжd": -9.0, "ey": -9.0, "xab": -1.0, "dey": -1.0, "ж": -26.0, "ы": -28.0}
+    empty = KINDS["unigram"](random.Random(0))
+    pieces = ["<pad>", "</s>", "<unk>", *scores]
+    entries = {**empty.entries, "tokenizer.ggml.scores": [0.0] * 3 + list(scores.values())}
+    made = Made(entries, {}, pieces, [3, 3, 2, *[1] * len(scores)])
+    source, target = write(folder / "d.gguf", made), folder / "e.gguf"
+    wanted = np.zeros(len(pieces))
+    wanted[[pieces.index(piece) for piece in ("▁", "xa", "bжd", "ey", "xab", "dey")]] = 1
+    _, selection = trimmed(source, target, wanted)
+    assert pieces.index("ж") not in selection.tokens
+    with open_vocabulary(target) as opened:
+        read = selection.tokens[opened.own.encode("xabжdey", parse_special=False)]
+    assert [pieces[token] for token in read] == ["▁", "xa", "bжd", "ey", "</s>"]
 
 
 def test_merges_are_made_by_urgency_and_from_the_left() -> None:
