@@ -232,7 +232,9 @@ def _trim(
     coverage: Annotated[
         float | None,
         typer.Option(
-            min=0.0, max=1.0, metavar="SHARE",
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
             help="Keep the most frequent tokens up to this share of each text; else all of a corpus.",
         ),
     ] = None,
@@ -255,8 +257,18 @@ def _trim(
     from converters.commands import trim
 
     trim(
-        model, output, languages, corpus or [], size, coverage, scripts, keep, adapter or [],
-        verify=verify, force=force, as_json=as_json,
+        model,
+        output,
+        languages,
+        corpus or [],
+        size,
+        coverage,
+        scripts,
+        keep,
+        adapter or [],
+        verify=verify,
+        force=force,
+        as_json=as_json,
     )
 
 

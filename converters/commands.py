@@ -121,9 +121,7 @@ def quantize(
         require_space(output, source.stat().st_size)
     with _ending_like_an_interrupt(), temporary_beside(output) as temporary:
         notes = run(source, temporary, wanted, requantize=requantize, given=given)
-    manifest = derived(
-        source, output, wanted.type, notes, imatrix=given.as_dict() if given is not None else None
-    )
+    manifest = derived(source, output, wanted.type, notes, imatrix=given.as_dict() if given is not None else None)
     write_manifest(output, manifest)
     if as_json:
         _print_json({"path": str(output), **asdict(manifest)})
@@ -176,6 +174,7 @@ def trim(
     as_json: bool,
 ) -> None:
     """Make a model for some languages and say what came of it."""
+    _require_extra()
     from converters.adapt.selection import Limits
     from converters.adapt.shown import print_report
     from converters.adapt.trim import Request

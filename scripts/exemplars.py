@@ -63,7 +63,7 @@ def characters(pattern: str) -> str:
 def plain(char: str) -> str:
     """A character without its escape."""
     if char.startswith("\\u"):
-        return chr(int(char[2:], 16))
+        return chr(int(char.removeprefix("\\u"), base=16))
     return char.removeprefix("\\")
 
 

@@ -28,8 +28,8 @@ _PROMPT_TOKENS = 16
 class Effort:
     """How much of each source's text is computed: lines, prompts to go on from, and tokens that follow each."""
 
-    lines: int = 6
-    prompts: int = 3
+    lines: int = 12
+    prompts: int = 4
     tokens: int = 16
 
 

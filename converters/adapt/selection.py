@@ -62,7 +62,8 @@ def select(
     required = frozenset(required)
     kept = closure.of_all(required)
     num_required = len(kept)
-    order = [*_by_urgency(sources, limits), *sorted(frozenset().union(*(source.also for source in sources)))]
+    last = frozenset[int]().union(*(source.also for source in sources))
+    order = [*_by_urgency(sources, limits), *sorted(last)]
     wanted = [token for token in order if token not in closure.unsafe and fits(token)]
     if limits.size is None:
         kept |= closure.of_all(wanted)

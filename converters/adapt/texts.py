@@ -96,7 +96,9 @@ def read_text(path: Path, param: str, most: int) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as fault:
         raise InvalidRequest(
-            f"{path} is no UTF-8 at byte {fault.start}.", remedy="Write it in UTF-8, for example with iconv.", param=param
+            f"{path} is no UTF-8 at byte {fault.start}.",
+            remedy="Write it in UTF-8, for example with iconv.",
+            param=param,
         ) from fault
     except OSError as fault:
         raise InvalidRequest(f"{path} cannot be read: {fault.strerror}.", param=param) from fault

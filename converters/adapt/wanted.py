@@ -127,7 +127,10 @@ def gather(
 def _letter_tokens(language: str, reader: Reader) -> frozenset[int]:
     """The tokens of the letters of a language, by themselves and as the first of a word."""
     return frozenset(
-        token for letter in letters_of(language) for text in (letter, f" {letter}") for token in reader.encode_inside(text)
+        token
+        for letter in letters_of(language)
+        for text in (letter, f" {letter}")
+        for token in reader.encode_inside(text)
     )
 
 

@@ -54,9 +54,7 @@ class GgufModel:
         start = self._read(tokens)
         return self._decode(tokens if start is None else [*start, *tokens][: len(tokens)], 0)
 
-    def greedy(
-        self, tokens: Sequence[int], count: int, among: npt.NDArray[np.int64] | None = None
-    ) -> list[int]:
+    def greedy(self, tokens: Sequence[int], count: int, among: npt.NDArray[np.int64] | None = None) -> list[int]:
         """The `count` likeliest tokens that follow, or of an encoder-decoder answer, one after the other.
 
         Where `among` is given, ascending, they are of these tokens.

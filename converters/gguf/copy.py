@@ -98,9 +98,7 @@ def write_copy(
         progress.finish()
 
 
-def _header(
-    file: GgufFile, entries: Mapping[str, bytes], rows: Mapping[str, Rows], sizes: Mapping[str, int]
-) -> bytes:
+def _header(file: GgufFile, entries: Mapping[str, bytes], rows: Mapping[str, Rows], sizes: Mapping[str, int]) -> bytes:
     parts = [b"GGUF", struct.pack("<IQQ", 3, len(file.tensors), len(entries))]
     parts += [_string(key.encode()) + value for key, value in entries.items()]
     offset = 0

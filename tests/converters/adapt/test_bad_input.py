@@ -39,9 +39,7 @@ def test_nothing_that_says_what_to_keep(model: Path, tmp_path: Path) -> None:
     assert "Name languages" in message_of(run(model, "-o", tmp_path / "a.gguf"))
 
 
-def test_lists_of_words_need_their_package(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lists_of_words_need_their_package(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("converters.adapt.words.importlib.util.find_spec", lambda _: None)
     text = message_of(run(model, "-o", tmp_path / "a.gguf", "--languages", "bul"))
     assert "demotic[trim]" in text

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -38,7 +39,7 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def trimmed(source: Path, target: Path, wanted: np.ndarray) -> tuple[Vocabulary, Selection]:  # type: ignore[type-arg]
+def trimmed(source: Path, target: Path, wanted: npt.NDArray[np.float64]) -> tuple[Vocabulary, Selection]:
     """Keep the tokens that `wanted` has shares of, and what must stay with them."""
     header = read_header(source)
     vocabulary, spec = vocabulary_of(header), embedded_json(header)
@@ -61,7 +62,7 @@ def trimmed(source: Path, target: Path, wanted: np.ndarray) -> tuple[Vocabulary,
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(seed=st.integers(0, 2**32))
 def test_text_of_kept_tokens_is_read_as_before(kind: str, embeds: bool, folder: Path, seed: int) -> None:
-    draw = random.Random(seed)
+    draw = random.Random(seed)  # noqa: S311
     source, target = folder / "a.gguf", folder / "b.gguf"
     made = KINDS[kind](draw)
     write(source, made, embeds=embeds)
@@ -97,7 +98,7 @@ def _bytes(vocabulary: Vocabulary, tokens: list[int]) -> bytes:
 
 @pytest.mark.parametrize("kind", ["spm", "bpe"])
 def test_without_the_closure_text_would_be_read_otherwise(kind: str, folder: Path) -> None:
-    draw = random.Random(3)
+    draw = random.Random(3)  # noqa: S311
     vocabulary = vocabulary_of(read_header(write(folder / "c.gguf", KINDS[kind](draw))))
     closure = Closure([vocabulary])
     needy = [token for token in range(len(vocabulary)) if len(closure.of(token)) > 3]
@@ -110,7 +111,7 @@ def test_without_the_closure_text_would_be_read_otherwise(kind: str, folder: Pat
 def test_what_an_unknown_character_costs_stays_what_it_was(folder: Path) -> None:
     """With the least likely piece gone, "xab<unk>dey" would be likelier than "xa", "bжd", "ey"."""
     scores = {"▁": -1.0, "xa": -9.0, "bжd": -9.0, "ey": -9.0, "xab": -1.0, "dey": -1.0, "ж": -26.0, "ы": -28.0}
-    empty = KINDS["unigram"](random.Random(0))
+    empty = KINDS["unigram"](random.Random(0))  # noqa: S311
     pieces = ["<pad>", "</s>", "<unk>", *scores]
     entries = {**empty.entries, "tokenizer.ggml.scores": [0.0] * 3 + list(scores.values())}
     made = Made(entries, {}, pieces, [3, 3, 2, *[1] * len(scores)])
