@@ -18,7 +18,8 @@ def adapter_path(output: Path, adapter: Path) -> Path:
 def remap_adapter(adapter: Path, target: Path, kept: Rows, vocabulary: str, progress: Progress) -> None:
     """Write the adapter, which has been checked, with the rows of kept tokens, and stamp it with `vocabulary`.
 
-    That is the fingerprint of the trimmed model's. Of the embedding, whose rows are looked up, the first matrix has a row a token; of the head the second.
+    That is the fingerprint of the trimmed model's vocabulary. Of the embedding, whose rows are looked up, the first
+    matrix has a row a token; of the head the second.
     """
     file = parse(adapter)
     entries = entries_of(adapter, file) | {ADAPTER_KEY: text_entry(vocabulary)}

@@ -69,8 +69,8 @@ def select(
         kept |= closure.of_all(wanted)
     elif limits.size < num_required:
         raise InvalidRequest(
-            f"{limits.size} rows are fewer than the {num_required} that always stay: bytes, control tokens and what any "
-            "text may need.",
+            f"{limits.size} rows are fewer than the {num_required} that always stay: bytes, control tokens and what "
+            "any text may need.",
             remedy=f"Choose a --size of at least {num_required}; several thousand make sense.",
             param="--size",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def test_nothing_that_says_what_to_keep(model: Path, tmp_path: Path) -> None:
 
 
 def test_lists_of_words_need_their_package(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converters.adapt.words.importlib.util.find_spec", lambda _: None)
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "wordfreq" else real(name))
     text = message_of(run(model, "-o", tmp_path / "a.gguf", "--languages", "bul"))
     assert "demotic[trim]" in text
     assert "--corpus" in text

@@ -30,7 +30,8 @@ def test_gemma_for_one_language_computes_the_same_bits(gemma_path: Path, tmp_pat
     assert after.tensors["token_embd.weight"].type == before.tensors["token_embd.weight"].type == "Q8_0"
     assert after.file_size < 0.4 * before.file_size
     [source] = done.report.sources
-    assert source.held_out.num_covered == source.held_out.num_lines > 3
+    assert source.held_out.num_covered > 0 == source.held_out.num_differing
+    assert 0.9 < source.held_out.coverage < 1
     assert source.proof is not None
     assert source.proof.num_tokens > 5
     assert source.proof.holds
