@@ -31,7 +31,7 @@ def trimmed_json(spec: Mapping[str, Any], new_ids: Mapping[int, int]) -> dict[st
     _renumber_processor(trimmed.get("post_processor"), new_ids)
     padding = trimmed.get("padding")
     if padding:
-        padding["pad_id"] = new_ids.get(padding["pad_id"], 0)
+        padding["pad_id"] = new_ids[padding["pad_id"]]
     return trimmed
 
 
@@ -53,8 +53,8 @@ def _renumber_processor(processor: dict[str, Any] | None, new_ids: Mapping[int, 
 
 
 def processor_ids(spec: Mapping[str, Any]) -> set[int]:
-    """The ids of what stands around texts, and of what unknown characters become."""
-    found: set[int] = set()
+    """The ids of what stands around texts, of what they are padded with, and of what unknown characters become."""
+    found = {spec["padding"]["pad_id"]} if spec.get("padding") else set[int]()
     waiting = [spec.get("post_processor")]
     while waiting:
         processor = waiting.pop()
