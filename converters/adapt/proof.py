@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from converters.progress import StepProgress
 from converters.verify import total_bits
 from runtime.models.encoding import encoding_of
 from runtime.models.inspect import read_header
+
+_T = TypeVar("_T")
 
 # Tokens of a line that are computed at once; the rest is left out.
 _MOST_TOKENS = 128
@@ -28,7 +31,7 @@ _PROMPT_TOKENS = 16
 class Effort:
     """How much of each source's text is computed: lines, prompts to go on from, and tokens that follow each."""
 
-    lines: int = 12
+    lines: int = 40
     prompts: int = 4
     tokens: int = 16
 
@@ -89,13 +92,18 @@ def prove(
         progress.finish()
 
 
+def _spread(found: Sequence[_T], most: int) -> Sequence[_T]:
+    """So many of what was found, from all over it."""
+    return found[:: -(-len(found) // most) or 1]
+
+
 def _prove_text(
     before: GgufModel, after: GgufModel, kept: npt.NDArray[np.int64], lines: Sequence[str], effort: Effort
 ) -> Proof:
     num_tokens = num_unequal = num_bytes = 0
     bits_before = bits_after = 0.0
     prompts: list[list[int]] = []
-    for line in lines:
+    for line in _spread(lines, 2 * effort.lines):  # some are too long or too short
         tokens, own = after.encode(line), before.encode(line)
         if not _LEAST_TOKENS <= len(tokens) <= _MOST_TOKENS or len(own) > _MOST_TOKENS:
             continue
@@ -111,7 +119,7 @@ def _prove_text(
         if len(prompts) == effort.lines:
             break
     equal_restricted = equal_original = 0
-    prompts = [tokens if before.has_encoder else tokens[:_PROMPT_TOKENS] for tokens in prompts[: effort.prompts]]
+    prompts = [tokens if before.has_encoder else tokens[:_PROMPT_TOKENS] for tokens in _spread(prompts, effort.prompts)]
     for tokens in prompts:
         mapped = kept[tokens].tolist()
         found = kept[after.greedy(tokens, effort.tokens)].tolist()
@@ -137,7 +145,7 @@ def _prove_vectors(
         proofs = []
         for lines in texts:
             num_tokens = num_unequal = 0
-            for line in lines[: effort.lines]:
+            for line in _spread(lines, effort.lines):
                 tokens = after.encode(line)[:_MOST_TOKENS]
                 num_tokens += len(tokens)
                 num_unequal += not np.array_equal(after.row(tokens), before.row(kept[tokens].tolist()))

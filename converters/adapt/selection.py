@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.adapt.closure import Closure
+from converters.adapt.vocabulary import NORMAL, Vocabulary
 from converters.adapt.wanted import Source
 from runtime.errors import InvalidRequest
 
@@ -50,7 +51,7 @@ def select(
     closure: Closure,
     limits: Limits,
     fits: Callable[[int], bool],
-    num_tokens: int,
+    vocabulary: Vocabulary,
 ) -> Selection:
     """Choose what stays: what is `required`, then what `fits` of what the sources want.
 
@@ -60,6 +61,7 @@ def select(
         InvalidRequest: the size is below what always stays.
     """
     required = frozenset(required)
+    num_tokens = len(vocabulary)
     kept = closure.of_all(required)
     num_required = len(kept)
     last = frozenset[int]().union(*(source.also for source in sources))
@@ -82,11 +84,12 @@ def select(
                 kept |= new
     target = len(kept) + (num_tokens - len(kept)) % ROW_MULTIPLE
     if limits.size is None or target <= limits.size:
-        _fill(kept, [*order, *range(num_tokens)], closure, target, fits)
+        plain = (token for token, kind in enumerate(vocabulary.types) if kind == NORMAL)
+        _fill(kept, [*order, *plain, *range(num_tokens)], closure, target, fits)
     smaller = target - ROW_MULTIPLE
     if len(kept) < target and limits.size is None and smaller >= num_required:
         # Nothing more is in these scripts: then some less.
-        return select(sources, required, closure, Limits(smaller, limits.coverage), fits, num_tokens)
+        return select(sources, required, closure, Limits(smaller, limits.coverage), fits, vocabulary)
     return Selection(np.array(sorted(kept), np.int64), num_required)
 
 

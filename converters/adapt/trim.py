@@ -99,7 +99,7 @@ def trim(request: Request, progress: Progress, steps: StepProgress) -> Trimmed:
         reader = Reader(vocabulary, closure, tokenizer)
         sources = gather(corpora, languages, scripts, reader, steps)
         fits = fits_scripts(reader, scripts)
-        selection = select(sources, required, closure, request.limits, fits, len(vocabulary))
+        selection = select(sources, required, closure, request.limits, fits, vocabulary)
     return _write(request, file, header, vocabulary, sources, selection, targets, progress, steps)
 
 

@@ -51,7 +51,7 @@ def test_gemma_knows_thai_by_its_letters_and_bulgarian_by_its_words(gemma_path: 
     assert all(thai.shares[token] > 0 for token in wanted[0])
     assert all(bulgarian.shares[token] > 0 or token in bulgarian.also for token in wanted[1])
     assert bulgarian.shares[vocabulary.ids["▁на"]] > bulgarian.shares[vocabulary.ids["▁вода"]] > 0
-    chosen = select([bulgarian], [], closure, Limits(), lambda _: True, len(vocabulary))
+    chosen = select([bulgarian], [], closure, Limits(), lambda _: True, vocabulary)
     assert 5_000 < len(chosen.tokens) < 20_000
     assert len(chosen.tokens) % 32 == 0
 

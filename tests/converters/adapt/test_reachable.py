@@ -50,7 +50,7 @@ def trimmed(source: Path, target: Path, wanted: npt.NDArray[np.float64]) -> tupl
         required = set[int]().union(*(required_tokens(view, header.metadata, opened.read, more) for view in views))
     sources = [Source("x", "corpus", wanted)]
     with patch("converters.adapt.selection.ROW_MULTIPLE", 1):  # no rows but those that are needed
-        selection = select(sources, required, closure, Limits(), lambda _: True, len(vocabulary))
+        selection = select(sources, required, closure, Limits(), lambda _: True, vocabulary)
     file = parse(source)
     entries = rewritten(entries_of(source, file), header, vocabulary, selection)
     rows = dict.fromkeys((name for name in VOCABULARY_TENSORS if name in file.tensors), selection.tokens)
