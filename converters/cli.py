@@ -11,8 +11,18 @@ from typing import Annotated, Literal
 
 import typer
 
+from runtime.errors import InvalidRequest
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite a file of this name.")]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Graphs with a --type: write nothing where a language loses more than this, such as 0.01, of the cosine "
+        "of its vectors or of its likeliest tokens.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +46,7 @@ As SOURCE it becomes a LoRA of its own, for `--adapter` of `demotic run` and `de
 
 With --to onnx the checkpoint becomes a folder of graphs in float32, for onnxruntime: encoders with every head,
 encoder-decoders, decoders and reward models. Each graph is held against its source; one that differs is never written.
+With --type int8, int4 or fp16 they are made smaller after that, as `demotic quantize` does it.
 
 Examples:
 
@@ -52,6 +63,8 @@ Examples:
   demotic convert ./legal-bg --base hf:Qwen/Qwen3-0.6B -o legal-bg.gguf
 
   demotic convert hf:facebook/nllb-200-distilled-600M --to onnx
+
+  demotic convert hf:intfloat/multilingual-e5-small --to onnx --type int8 --max-drop 0.01
 """
 
 
@@ -71,9 +84,11 @@ def _convert(
         typer.Option(
             "--type",
             metavar="TYPE",
-            help="What the weights are stored in: f32, f16, bf16, q8_0, q4_k_m and so on; else f16, an adapter f32.",
+            help="What the weights are stored in: f32, f16, bf16, q8_0, q4_k_m and so on; else f16, an adapter f32. Of "
+            "graphs: int8, int4 or fp16; else fp32.",
         ),
     ] = None,
+    max_drop: MaxDrop = None,
     adapter: Annotated[
         str | None,
         typer.Option(metavar="ADAPTER", help="Merge this adapter of PEFT into the weights: a folder, or hf:org/repo."),
@@ -99,10 +114,12 @@ def _convert(
     from converters.commands import convert, export
 
     if to == "onnx":
-        others = {"--type": type_name is not None, "--base": base is not None, "--reranker": reranker}
+        others = {"--base": base is not None, "--reranker": reranker, "--verify": verify}
         unknown = [name for name, is_given in others.items() if is_given]
-        export(source, output, adapter, pooling, unknown, force=force, as_json=as_json)
+        export(source, output, type_name, max_drop, adapter, pooling, unknown, force=force, as_json=as_json)
         return
+    if max_drop is not None:
+        raise InvalidRequest("There is no --max-drop with a GGUF.", remedy="demotic verify tells what is lost.")
     options = Options(pooling=pooling, is_reranker=reranker)
     convert(
         source, output, type_name.lower() if type_name else None, options, adapter, base,
@@ -110,11 +127,15 @@ def _convert(
     )  # fmt: skip
 
 
-_QUANTIZE_HELP = """Make a smaller GGUF of one in F16, BF16 or F32.
+_QUANTIZE_HELP = """Make a smaller GGUF of one in F16, BF16 or F32, or smaller ONNX graphs of a folder in float32.
 
 TYPE is one of llama.cpp's: Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0, IQ4_NL and so on. Where the rows of a matrix do not fit
 it, that matrix gets another type, and a line says so. With an importance matrix of `demotic calibrate` what matters
 loses less; IQ1, IQ2, IQ3_XXS and Q2_K_S cannot be made without one.
+
+Of a folder that `demotic convert --to onnx` made TYPE is int8, int4, fp16, or fp32 to change the embedding alone. With
+int8 and int4 the embedding is in int8 too. Both folders are computed on the same text in several languages, and a
+report tells size, speed and what is lost in each.
 
 Examples:
 
@@ -123,15 +144,20 @@ Examples:
   demotic quantize model-F16.gguf model-IQ2_XS.gguf --type IQ2_XS --imatrix imatrix.gguf
 
   demotic quantize model-F16.gguf model.gguf --type Q4_K_M --embedding-type Q8_0 --tensor-type "ffn_down=Q6_K"
+
+  demotic quantize e5-small-onnx e5-small-int8 --type int8 --languages bul,swh,hin --max-drop 0.01
+
+  demotic quantize e5-small-onnx e5-small-narrow --type int8 --embedding-rank 128
 """
 
 
 def _quantize(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="The GGUF to read.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The GGUF to write.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="The GGUF, or the folder of graphs, to read.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The GGUF, or the folder, to write.")],
     type_name: Annotated[str, typer.Option("--type", metavar="TYPE", help="What the weights are stored in.")],
     embedding_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="What the embedding is stored in instead.")
+        str | None,
+        typer.Option(metavar="TYPE", help="What the embedding is stored in instead; of graphs int8 or fp32."),
     ] = None,
     output_type: Annotated[
         str | None, typer.Option(metavar="TYPE", help="What the output matrix is stored in instead.")
@@ -149,11 +175,42 @@ def _quantize(
     requantize: Annotated[
         bool, typer.Option("--requantize", help="Take a file that is quantized already, and lose more.")
     ] = False,
+    embedding_rank: Annotated[
+        int | None,
+        typer.Option(
+            metavar="RANK", help="Graphs: replace the embedding by two factors with so many columns and rows."
+        ),
+    ] = None,
+    languages: Annotated[
+        str, typer.Option(metavar="LANGUAGE,...", help="Graphs: what both are compared on; else the model's own.")
+    ] = "",
+    max_drop: MaxDrop = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    from converters.commands import quantize
+    from converters.commands import quantize, shrink
 
+    of_graphs = {
+        "--embedding-rank": embedding_rank is not None,
+        "--languages": bool(languages),
+        "--max-drop": max_drop is not None,
+    }
+    of_gguf = {
+        "--output-type": output_type is not None,
+        "--tensor-type": bool(tensor_type),
+        "--imatrix": imatrix is not None,
+        "--requantize": requantize,
+    }
+    is_folder = source.is_dir()
+    unknown = next((name for name, is_given in (of_gguf if is_folder else of_graphs).items() if is_given), None)
+    if unknown is not None:
+        raise InvalidRequest(f"There is no {unknown} with {'a folder of graphs' if is_folder else 'a GGUF'}.")
+    if is_folder:
+        shrink(
+            source, output, type_name, embedding_type, embedding_rank, languages, max_drop,
+            force=force, as_json=as_json,
+        )  # fmt: skip
+        return
     quantize(
         source, output, type_name, embedding_type, output_type, tensor_type or [], imatrix,
         requantize=requantize, force=force, as_json=as_json,

@@ -10,10 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from converters.architectures.options import Options
 from runtime.commands.progress import progress_for
 from runtime.errors import ConfigurationInvalid, InvalidRequest
+
+if TYPE_CHECKING:
+    from converters.manifest import Manifest
+    from converters.onnx.difference import Report
 
 _NEEDED = ("gguf", "torch", "transformers")
 
@@ -55,6 +60,8 @@ def convert(
 def export(
     source: str,
     output: Path | None,
+    type_name: str | None,
+    max_drop: float | None,
     adapter: str | None,
     pooling: str | None,
     unknown: list[str],
@@ -66,14 +73,19 @@ def export(
     _require_extra("onnx", "onnxruntime")
     from converters.onnx.export import Request
     from converters.onnx.export import export as run
+    from converters.onnx.quantize import Shrinking
     from converters.onnx.shown import parity_line
     from converters.progress import steps_for
 
     if unknown:
-        remedy = "Leave it out: graphs are written in float32, of a whole model, with the head that it has."
+        remedy = "Leave it out: graphs are made of a whole model, with the head that it has, and always compared."
         raise InvalidRequest(f"There is no {unknown[0]} with --to onnx.", remedy=remedy)
+    if type_name is None and max_drop is not None:
+        raise InvalidRequest("Graphs in float32 lose nothing, so there is no --max-drop.", remedy="Add --type int8.")
+    is_whole = type_name is None or type_name.lower() in {"fp32", "f32"}
+    shrinking = None if is_whole or type_name is None else Shrinking(type_name.lower(), max_drop=max_drop)
     with _ending_like_an_interrupt():
-        request = Request(source, output, adapter, pooling, force)
+        request = Request(source, output, adapter, pooling, force, shrinking)
         done = run(request, progress_for(as_json=as_json), steps_for(as_json=as_json))
     if as_json:
         _print_json({"path": str(done.path), **asdict(done.manifest)})
@@ -83,7 +95,46 @@ def export(
     if done.manifest.license is None:
         _tell("Note: the source names no licence, so the manifest names none.")
     _tell(parity_line(done.manifest.parity or {}))
-    print(f"{done.path} ({done.manifest.size / 1e6:,.1f} MB, {done.manifest.type})")  # noqa: T201
+    _print_folder(done.path, done.manifest, done.report)
+
+
+def shrink(
+    source: Path,
+    output: Path,
+    type_name: str,
+    embedding_type: str | None,
+    rank: int | None,
+    languages: str,
+    max_drop: float | None,
+    *,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make smaller graphs of a folder that was exported and say what came of it."""
+    _require_extra("onnx", "onnxruntime")
+    from converters.onnx.quantize import Request, Shrinking
+    from converters.onnx.quantize import quantize as run
+    from converters.progress import steps_for
+
+    named = [each.strip() for each in languages.split(",") if each.strip()]
+    wanted = Shrinking(type_name.lower(), embedding_type.lower() if embedding_type else None, rank, named, max_drop)
+    with _ending_like_an_interrupt():
+        done = run(Request(source, output, wanted, force), steps_for(as_json=as_json))
+    if as_json:
+        _print_json({"path": str(done.path), **asdict(done.manifest)})
+        return
+    for note in done.manifest.notes:
+        _tell(f"Note: {note}")
+    _print_folder(done.path, done.manifest, done.report)
+
+
+def _print_folder(path: Path, manifest: Manifest, report: Report | None) -> None:
+    from converters.onnx.report import print_report, sentence
+
+    if report is not None:
+        print_report(report)
+        _tell(sentence(report))
+    print(f"{path} ({manifest.size / 1e6:,.1f} MB, {manifest.type})")  # noqa: T201
 
 
 def quantize(

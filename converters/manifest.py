@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from converters.card import Card
 from converters.checkpoint import Origin
+from runtime.errors import ConversionRefused
 from runtime.models.files import read_blocks, write_atomically
 from runtime.models.inspect import read_header
 from runtime.models.provenance import provenance_path, read_provenance
@@ -41,7 +42,7 @@ class Manifest:
     Of a folder `sha256` is None, and `files` tells each of its files.
     `tokenizer` and `parity` hold figures; `notes` what the artefact does otherwise than its source; `adapter` what was
     merged into the weights, if anything; `imatrix` the importance matrix that it was quantized with; `trim` what its
-    vocabulary was trimmed to.
+    vocabulary was trimmed to; `quantization` how graphs were made smaller, and what that changed.
     """
 
     file: str
@@ -63,6 +64,7 @@ class Manifest:
     parity: dict[str, Any] | None = None
     imatrix: dict[str, Any] | None = None
     trim: dict[str, Any] | None = None
+    quantization: dict[str, Any] | None = None
     made_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
@@ -137,6 +139,26 @@ def derived(
         imatrix=imatrix or before.get("imatrix"),
         trim=trim,
     )
+
+
+def manifest_of(values: Mapping[str, Any]) -> Manifest:
+    """The manifest that was read of a file; entries that this version does not know are left out."""
+    known = {each.name for each in fields(Manifest)}
+    found: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in known
+    }
+    for name in ("files", "source_files"):
+        found[name] = tuple(SourceFile(**each) for each in found.get(name, ()))
+    try:
+        return Manifest(**found)
+    except TypeError as fault:
+        raise ConversionRefused(f"The manifest lacks an entry: {fault}.", remedy="Convert the source again.") from fault
+
+
+def folder_files(folder: Path) -> tuple[SourceFile, ...]:
+    """The files of an artefact that is a folder."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    return tuple(SourceFile(path.name, path.stat().st_size, sha256_of(path)) for path in paths)
 
 
 def source_files(folder: Path, weights: Iterable[Path]) -> tuple[SourceFile, ...]:

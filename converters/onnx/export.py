@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from converters.adapters.merge import merged
-from converters.adapters.peft import open_adapter
+from converters.adapters.peft import Adapter, open_adapter
 from converters.adapters.provenance import card_with, facts_of
-from converters.card import read_card
+from converters.card import Card, read_card
 from converters.checkpoint import Checkpoint, is_adapter, locate, read_checkpoint
 from converters.files import folder_beside, require_free_folder
-from converters.manifest import Manifest, SourceFile, made_from, sha256_of, source_files, tools
+from converters.manifest import Manifest, folder_files, made_from, source_files, tools
+from converters.onnx.artefact import MANIFEST_FILE, open_artefact
+from converters.onnx.difference import Report
 from converters.onnx.graph import Graph, write_graph
 from converters.onnx.kinds import Kind, kind_of
 from converters.onnx.parity import compare
+from converters.onnx.quantize import Shrinking, shrink
 from converters.onnx.settings import SETTINGS_FILE, settings_of
 from converters.onnx.tokenizer import Carried, carried_tokenizer
 from converters.probes import LINES
@@ -30,30 +33,36 @@ from converters.source import load_class
 from runtime.errors import InvalidRequest
 from runtime.models.files import NoProgress, Progress
 
-MANIFEST_FILE = "manifest.json"
 _TOOLS = ("onnx", "onnxruntime", "torch", "transformers")
 # Lines of different scripts and lengths that the graphs are held against their source on.
 _PROBES = ("eng_Latn", "bul_Cyrl", "hin_Deva")
 _MAX_TOKENS = 24
+# The graphs in float32 while smaller ones are made of them, in the folder that these go to.
+_WHOLE = ".whole"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be exported: `source` as a person names it, `output` None for a name made from the source's."""
+    """What is to be exported: `source` as a person names it, `output` None for a name made from the source's.
+
+    shrinking: what becomes of the graphs once they are as their source; None leaves them in float32.
+    """
 
     source: str
     output: Path | None = None
     adapter: str | None = None
     pooling: str | None = None
     force: bool = False
+    shrinking: Shrinking | None = None
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished artefact and its manifest."""
+    """A finished artefact, its manifest, and what it does otherwise where it was made smaller."""
 
     path: Path
     manifest: Manifest
+    report: Report | None = None
 
 
 def export(request: Request, progress: Progress | None = None, steps: StepProgress | None = None) -> Exported:
@@ -67,6 +76,8 @@ def export(request: Request, progress: Progress | None = None, steps: StepProgre
         DownloadFailed, ConfigurationInvalid: the hub or the cache fails.
     """
     progress, steps = progress or NoProgress(), steps or NoSteps()
+    if request.shrinking is not None:
+        request.shrinking.check()
     folder, origin = locate(request.source, progress)
     if is_adapter({each.name for each in folder.iterdir()}):
         raise InvalidRequest(
@@ -79,35 +90,58 @@ def export(request: Request, progress: Progress | None = None, steps: StepProgre
         raise InvalidRequest(f"{request.source} gives no vectors, so nothing is pooled.", remedy="Leave out --pooling.")
     adapter = open_adapter(request.adapter, progress) if request.adapter is not None else None
     name = f"{checkpoint.name}-{adapter.origin.name}" if adapter is not None else checkpoint.name
-    path = request.output or Path(f"{name}-onnx")
+    suffix = "" if request.shrinking is None else f"-{request.shrinking.type}"
+    path = request.output or Path(f"{name}-onnx{suffix}")
     require_free_folder(path, force=request.force, mark=SETTINGS_FILE)
     card = read_card(checkpoint.folder, checkpoint.origin)
     if adapter is not None:
         checkpoint = merged(checkpoint, adapter, notes)
         card = card_with(card, adapter, checkpoint, notes)
     with folder_beside(path) as temporary:
-        parity = _fill(temporary, checkpoint, kind, request.pooling, steps, path.name)
-        files = _files(temporary)
-        manifest = replace(
-            made_from(
-                checkpoint.origin,
-                card,
-                file=path.name,
-                size=sum(each.size for each in files),
-                sha256=None,
-                architecture=kind.name,
-                type_name="F32",
-                sources=source_files(checkpoint.folder, checkpoint.weight_files),
-                notes=notes,
-            ),
-            files=files,
-            tools=tools(*_TOOLS),
-            adapter=facts_of(adapter) if adapter is not None else None,
-            parity=parity,
-        )
-        text = json.dumps(asdict(manifest), ensure_ascii=False, indent=2) + "\n"
-        (temporary / MANIFEST_FILE).write_text(text, encoding="utf-8")
-    return Exported(path, manifest)
+        if request.shrinking is None:
+            return Exported(path, _write(temporary, checkpoint, kind, request, card, notes, adapter, steps, path.name))
+        whole = temporary / _WHOLE
+        whole.mkdir()
+        _write(whole, checkpoint, kind, request, card, notes, adapter, steps, path.name)
+        manifest, report = shrink(open_artefact(whole), temporary, request.shrinking, path.name, steps)
+        shutil.rmtree(whole)
+    return Exported(path, manifest, report)
+
+
+def _write(
+    folder: Path,
+    checkpoint: Checkpoint,
+    kind: Kind,
+    request: Request,
+    card: Card,
+    notes: Sequence[str],
+    adapter: Adapter | None,
+    steps: StepProgress,
+    title: str,
+) -> Manifest:
+    """Write a whole artefact into an empty folder that will have the name `title`."""
+    parity = _fill(folder, checkpoint, kind, request.pooling, steps, title)
+    files = folder_files(folder)
+    manifest = replace(
+        made_from(
+            checkpoint.origin,
+            card,
+            file=title,
+            size=sum(each.size for each in files),
+            sha256=None,
+            architecture=kind.name,
+            type_name="F32",
+            sources=source_files(checkpoint.folder, checkpoint.weight_files),
+            notes=notes,
+        ),
+        files=files,
+        tools=tools(*_TOOLS),
+        adapter=facts_of(adapter) if adapter is not None else None,
+        parity=parity,
+    )
+    text = json.dumps(asdict(manifest), ensure_ascii=False, indent=2) + "\n"
+    (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
+    return manifest
 
 
 def _fill(
@@ -156,7 +190,3 @@ def _write_small_files(folder: Path, carried: Carried, settings: str) -> None:
         else:
             (folder / name).write_text(content, encoding="utf-8")
     (folder / SETTINGS_FILE).write_text(settings, encoding="utf-8")
-
-
-def _files(folder: Path) -> tuple[SourceFile, ...]:
-    return tuple(SourceFile(path.name, path.stat().st_size, sha256_of(path)) for path in sorted(folder.iterdir()))

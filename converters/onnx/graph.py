@@ -17,9 +17,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import load_external_data_for_model
 
+from runtime.errors import ConversionRefused
+
 OPSET = 20
 # Protocol buffers end at 2 GB; from here on weights go into a file of their own.
 MAX_INSIDE_BYTES = 3 * 2**29
+DATA_SUFFIX = ".data"
 # Smaller matrices are not worth a look.
 _MIN_SHARED_VALUES = 2**10
 
@@ -64,14 +67,31 @@ def write_graph(graph: Graph, folder: Path) -> tuple[Path, ...]:
         model = onnx.load(traced, load_external_data=False)
         load_external_data_for_model(model, scratch)
     share_transposed(model)
+    return save_graph(model, path)
+
+
+def save_graph(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
+    """Write a graph and return its files: one, or two where the weights do not fit into one."""
     if sum(len(each.raw_data) for each in model.graph.initializer) <= MAX_INSIDE_BYTES:
         onnx.save_model(model, path)
         return (path,)
-    data = path.with_name(f"{path.name}.data")
+    data = path.with_name(f"{path.name}{DATA_SUFFIX}")
     onnx.save_model(
         model, path, save_as_external_data=True, all_tensors_to_one_file=True, location=data.name, size_threshold=1024
     )
     return path, data
+
+
+def load_graph(path: Path) -> onnx.ModelProto:
+    """Read a graph with its weights.
+
+    Raises:
+        ConversionRefused: the file is damaged, or lacks the one with its weights.
+    """
+    try:
+        return onnx.load(path)
+    except Exception as fault:  # protobuf's and onnx's own, which share no class
+        raise ConversionRefused(f"{path} is damaged: {fault}", remedy="Export again.") from fault
 
 
 def share_transposed(model: onnx.ModelProto) -> None:

@@ -1,4 +1,4 @@
-"""Graphs as onnxruntime computes them, with torch's tensors on either side, for comparisons."""
+"""Graphs as onnxruntime computes them on the processor, for comparisons."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]  # it has no types
-import torch
 
 from runtime.errors import ConversionRefused
+
+Array = np.ndarray[Any, Any]
 
 
 class Session:
@@ -24,14 +25,22 @@ class Session:
         try:
             self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as fault:  # onnxruntime's own, which share no class
-            raise ConversionRefused(f"onnxruntime cannot read {path.name}: {fault}") from fault
+            raise ConversionRefused(
+                f"onnxruntime cannot read {path.name}: {fault}", remedy="Make it again, from the checkpoint."
+            ) from fault
         self._outputs = [each.name for each in self._session.get_outputs()]
 
-    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The outputs by name."""
-        given = {name: np.ascontiguousarray(tensor.detach().numpy()) for name, tensor in inputs.items()}
+    def compute(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name, of arrays."""
         try:
-            found = self._session.run(None, given)
+            found = self._session.run(None, dict(inputs))
         except Exception as fault:
             raise ConversionRefused(f"onnxruntime cannot compute the graph: {fault}") from fault
-        return {name: torch.from_numpy(array) for name, array in zip(self._outputs, found, strict=True)}
+        return dict(zip(self._outputs, found, strict=True))
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs by name, of torch's tensors and as such."""
+        import torch
+
+        found = self.compute({name: np.ascontiguousarray(each.detach().numpy()) for name, each in inputs.items()})
+        return {name: torch.from_numpy(array) for name, array in found.items()}
