@@ -46,7 +46,7 @@ As SOURCE it becomes a LoRA of its own, for `--adapter` of `demotic run` and `de
 
 With --to onnx the checkpoint becomes a folder of graphs in float32, for onnxruntime: encoders with every head,
 encoder-decoders, decoders and reward models. Each graph is held against its source; one that differs is never written.
-With --type int8, int4 or fp16 they are made smaller after that, as `demotic quantize` does it.
+With --type int8, int7, int4 or fp16 they are made smaller after that, as `demotic quantize` does it.
 
 Examples:
 
@@ -85,7 +85,7 @@ def _convert(
             "--type",
             metavar="TYPE",
             help="What the weights are stored in: f32, f16, bf16, q8_0, q4_k_m and so on; else f16, an adapter f32. Of "
-            "graphs: int8, int4 or fp16; else fp32.",
+            "graphs: int8, int7, int4 or fp16; else fp32.",
         ),
     ] = None,
     max_drop: MaxDrop = None,
@@ -133,9 +133,9 @@ TYPE is one of llama.cpp's: Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0, IQ4_NL and so on. 
 it, that matrix gets another type, and a line says so. With an importance matrix of `demotic calibrate` what matters
 loses less; IQ1, IQ2, IQ3_XXS and Q2_K_S cannot be made without one.
 
-Of a folder that `demotic convert --to onnx` made TYPE is int8, int4, fp16, or fp32 to change the embedding alone. With
-int8 and int4 the embedding is in int8 too. Both folders are computed on the same text in several languages, and a
-report tells size, speed and what is lost in each.
+Of a folder that `demotic convert --to onnx` made TYPE is int8, int7 (faster, and loses more), int4, fp16, or fp32 to
+change the embedding alone. With int8, int7 and int4 the embedding is in int8 too. Both folders are computed on the same
+text in several languages, and a report tells size, speed and what is lost in each.
 
 Examples:
 

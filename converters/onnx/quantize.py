@@ -25,7 +25,7 @@ from converters.onnx.weights import require_operators, to_fp16, to_int4, to_int8
 from converters.progress import NoSteps, StepProgress
 from runtime.errors import ConversionRefused, InvalidRequest
 
-TYPES = ("int8", "int4", "fp16", "fp32")
+TYPES = ("int8", "int7", "int4", "fp16", "fp32")
 EMBEDDING_TYPES = ("int8", "fp32")
 REPORT_FILE = "report.md"
 _TOOLS = ("onnx", "onnxruntime")
@@ -52,7 +52,7 @@ class Shrinking:
     @property
     def embedding_type(self) -> str:
         """Of the embedding, as it will be."""
-        return self.embedding or {"int8": "int8", "int4": "int8"}.get(self.type, self.type)
+        return self.embedding or ("int8" if self.type in {"int8", "int7", "int4"} else self.type)
 
     def check(self) -> None:
         """Refuse what there is not, and what would change nothing.
@@ -61,7 +61,7 @@ class Shrinking:
             InvalidRequest: with what there is.
         """
         if self.type not in TYPES:
-            raise InvalidRequest(f"Graphs have no type {self.type!r:.40}.", remedy=f"Known: {', '.join(TYPES)}.")
+            raise InvalidRequest(f"Graphs have no --type {self.type!r:.40}.", remedy=f"Known: {', '.join(TYPES)}.")
         if self.embedding is not None and self.embedding not in EMBEDDING_TYPES:
             known = ", ".join(EMBEDDING_TYPES)
             raise InvalidRequest(f"An embedding has no type {self.embedding!r:.40} here.", remedy=f"Known: {known}.")
@@ -177,8 +177,8 @@ def _change(model: ModelProto, wanted: Shrinking, done: _Done) -> None:
     if wanted.rank is not None:
         done.kept = min(done.kept or 1.0, factorise_embedding(model, wanted.rank))
     match wanted.type:
-        case "int8":
-            to_int8(model)
+        case "int8" | "int7":
+            to_int8(model, is_narrow=wanted.type == "int7")
         case "int4":
             to_int4(model)
         case "fp16":

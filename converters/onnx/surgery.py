@@ -101,8 +101,7 @@ def _read_rows(node: NodeProto, names: dict[str, str]) -> list[NodeProto]:
 def integer_product(node: NodeProto, weights: str, scales: str, zeros: str) -> list[NodeProto]:
     """A MatMul by weights in eight bits, whose left side gets them as it is computed.
 
-    These are the nodes that onnxruntime computes as one; both sides are unsigned, since a processor without VNNI adds
-    products of a signed one up in 16 bits, which overflow.
+    These are the nodes that onnxruntime computes as one. Source: its dynamic quantization, as in `weights.py`.
     """
     left, out = node.input[0], node.output[0]
     values, scale, zero = (f"{out}.left.{part}" for part in ("values", "scale", "zero"))

@@ -23,26 +23,31 @@ from converters.onnx.surgery import (
 BLOCK = 32
 _ACCURACY = 4
 _LEVELS = 255
+# Products of an unsigned and a signed byte are added in pairs in 16 bits: 2 * 255 * 64 still fits.
+_NARROW = 64
 
 
-def to_int8(model: ModelProto) -> int:
-    """Multiply by weights in unsigned eight bits, with scale and zero of each column; returns how many there were.
+def to_int8(model: ModelProto, *, is_narrow: bool = False) -> int:
+    """Multiply by weights in eight bits, with scale and zero of each column; returns how many there were.
 
-    What they are multiplied by gets eight bits as it is computed. Source of the scheme: onnxruntime's dynamic
-    quantization, https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html.
+    They are unsigned; with `is_narrow` signed and in seven bits, which processors multiply faster, and which lose more.
+    Neither overflows on a processor without VNNI, as signed ones in eight bits do. What they are multiplied by gets
+    eight bits as it is computed. Source of the scheme: onnxruntime's dynamic quantization,
+    https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html.
     """
     gemm_to_matmul(model)
     weights = _weights(model)
+    quantized = narrow_columns if is_narrow else quantized_columns
     done: set[str] = set()
 
     def change(node: NodeProto) -> list[NodeProto] | None:
         if node.op_type != "MatMul" or node.input[1] not in weights:
             return None
         name = node.input[1]
-        names = [f"{name}.{part}" for part in ("u8", "scales", "zeros")]
+        names = [f"{name}.{part}" for part in ("bytes", "scales", "zeros")]
         if name not in done:
             done.add(name)
-            for each, array in zip(names, quantized_columns(numpy_helper.to_array(weights[name])), strict=True):
+            for each, array in zip(names, quantized(numpy_helper.to_array(weights[name])), strict=True):
                 add_initializer(model.graph, each, array)
         return integer_product(node, *names)
 
@@ -59,6 +64,14 @@ def quantized_columns(weights: Array) -> tuple[Array, Array, Array]:
     zeros = np.rint(-low / scales)
     columns = np.clip(np.rint(weights / scales) + zeros, 0, _LEVELS)
     return columns.astype(np.uint8), scales.astype(np.float32), zeros.astype(np.uint8)
+
+
+def narrow_columns(weights: Array) -> tuple[Array, Array, Array]:
+    """The same in signed seven bits around a zero of 0."""
+    scales = np.abs(weights).max(axis=0) / _NARROW
+    scales[scales == 0] = 1
+    columns = np.rint(weights / scales).astype(np.int8)
+    return columns, scales.astype(np.float32), np.zeros(weights.shape[1], np.int8)
 
 
 def to_int4(model: ModelProto) -> int:

@@ -118,7 +118,7 @@ def test_halves_are_computed_behind_inputs_and_outputs_in_float32(name: str, sou
         assert path.stat().st_size < 0.65 * (sources.exported(name).path / path.name).stat().st_size
 
 
-@pytest.mark.parametrize(("type_name", "apart"), [("int8", 0.12), ("fp16", 0.02)])
+@pytest.mark.parametrize(("type_name", "apart"), [("int8", 0.12), ("int7", 0.2), ("fp16", 0.02)])
 def test_padding_changes_no_more_than_the_type_does(
     type_name: str, apart: float, sources: Sources, tmp_path: Path
 ) -> None:
@@ -227,7 +227,7 @@ def test_nothing_is_left_when_it_is_broken_off(
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        (Shrinking("q8_0"), "no type 'q8_0'"), (Shrinking("int8", embedding="int4"), "An embedding has no type"),
+        (Shrinking("q8_0"), "no --type 'q8_0'"), (Shrinking("int8", embedding="int4"), "An embedding has no type"),
         (Shrinking("fp16", embedding="int8"), "in fp16 too"), (Shrinking("fp32"), "Nothing would change"),
         (Shrinking("int8", max_drop=3), "from 0 to 1"), (Shrinking("int8", languages=("klingon",)), "no text in"),
     ],

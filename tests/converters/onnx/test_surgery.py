@@ -19,7 +19,7 @@ from converters.onnx.surgery import (
     quantized_rows,
     tables_of,
 )
-from converters.onnx.weights import quantized_columns, require_operators, to_int4, to_int8
+from converters.onnx.weights import narrow_columns, quantized_columns, require_operators, to_int4, to_int8
 from runtime.errors import ConversionRefused
 
 ROWS, WIDTH = 96, 64
@@ -93,6 +93,14 @@ def test_columns_in_eight_bits_use_the_range_that_each_has() -> None:
     assert (np.abs(back - weights).max(axis=0) <= scales * 1.0001).all()
     assert columns.min() == 0
     assert columns.max() == 255
+
+
+def test_columns_in_seven_bits_cannot_overflow_sixteen_when_two_products_are_added() -> None:
+    columns, scales, zeros = narrow_columns(table_of())
+    assert columns.dtype == np.int8
+    assert 2 * 255 * np.abs(columns.astype(int)).max() < 2**15
+    assert not zeros.any()
+    assert (np.abs(columns * scales - table_of()).max(axis=0) <= scales / 2 * 1.0001).all()
 
 
 def test_an_embedding_of_a_low_rank_is_factorised_without_loss() -> None:
