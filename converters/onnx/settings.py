@@ -15,18 +15,10 @@ from converters.onnx.graph import Graph
 from converters.onnx.kinds import Kind
 from converters.onnx.tokenizer import Carried
 from converters.pooling import pooling_of
+from runtime.models.onnx_config import GENERATION, marks_of, max_length_of
 
 SETTINGS_FILE = "demotic.json"
 FORMAT = 1
-# Entries of generation_config.json that are kept.
-_GENERATION = (
-    "num_beams", "length_penalty", "early_stopping", "no_repeat_ngram_size", "repetition_penalty", "max_length",
-    "max_new_tokens", "min_length", "do_sample", "temperature", "top_k", "top_p", "bad_words_ids", "suppress_tokens",
-    "begin_suppress_tokens",
-)  # fmt: skip
-# Families that count positions from the id of the padding token on.
-_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "longformer")
-_UNLIMITED = 10**6
 
 
 @dataclass(frozen=True)
@@ -72,8 +64,8 @@ def settings_of(
         inputs={name: tuple(graph.sample) for name, graph in names.items()},
         outputs={name: graph.outputs for name, graph in names.items()},
         sizes=_sizes(model, graphs),
-        max_length=_max_length(checkpoint, config),
-        tokens=_tokens(model) | carried.marks,
+        max_length=max_length_of(_values(config), checkpoint.json("tokenizer_config.json")),
+        tokens=marks_of(_values(config), _values(getattr(model, "generation_config", None))) | carried.marks,
         tokenizer=carried.settings,
         labels=[str(config.id2label[at]) for at in range(config.num_labels)] if has_labels else (),
         problem_type=getattr(config, "problem_type", None) if has_labels else None,
@@ -97,35 +89,14 @@ def _sizes(model: Any, graphs: Sequence[Graph]) -> dict[str, int]:
     return sizes
 
 
-def _max_length(checkpoint: Checkpoint, config: Any) -> int | None:
-    """How many tokens a text may have; None where the model sets no limit, as with relative positions."""
-    names = ("max_position_embeddings", "n_positions", "seq_length")
-    limits = [int(value) for name in names if isinstance(value := getattr(config, name, None), int)][:1]
-    if limits and config.model_type in _OFFSET_POSITIONS:
-        limits = [limits[0] - config.pad_token_id - 1]
-    told = checkpoint.json("tokenizer_config.json").get("model_max_length")
-    if isinstance(told, int) and 0 < told < _UNLIMITED:
-        limits.append(told)
-    return min(limits, default=None)
-
-
-def _tokens(model: Any) -> dict[str, Any]:
-    """Ids of the tokens that decoding and padding need; of `eos` a list."""
-    generation = getattr(model, "generation_config", None)
-
-    def found(name: str) -> Any:
-        value = getattr(generation, name, None)
-        return getattr(model.config, name, None) if value is None else value
-
-    ends = found("eos_token_id")
-    names = ("pad", "bos", "decoder_start", "forced_bos", "forced_eos")
-    ids = {name: found(f"{name}_token_id") for name in names}
-    listed = ends if isinstance(ends, list) else [] if ends is None else [ends]
-    return {name: value for name, value in ids.items() if value is not None} | {"eos": listed}
+def _values(config: Any) -> dict[str, Any]:
+    """What a config of transformers holds; nothing where there is none."""
+    values: dict[str, Any] = config.to_dict() if config is not None else {}
+    return values
 
 
 def _generation(model: Any) -> dict[str, Any]:
-    values = {name: getattr(model.generation_config, name, None) for name in _GENERATION}
+    values = {name: getattr(model.generation_config, name, None) for name in GENERATION}
     return {name: value for name, value in values.items() if value is not None}
 
 

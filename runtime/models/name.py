@@ -17,7 +17,8 @@ from runtime.errors import InvalidRequest, ModelNotFound
 
 HUB_PREFIX = "hf:"
 MODEL_SUFFIX = ".gguf"
-SETTINGS_FILE = "demotic.json"  # in every folder of graphs
+SETTINGS_FILE = "demotic.json"  # in every folder of graphs that demotic exported
+CONFIG_FILE, GRAPHS_FOLDER = "config.json", "onnx"  # of one that optimum exported, and of many on the hub
 
 # What the hub itself allows: no '--' and no '..' in names, at most 96 characters each.
 _HUB_NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
@@ -142,8 +143,15 @@ def _parse_hub(text: str) -> HubFile:
 
 
 def is_model_folder(path: Path) -> bool:
-    """Whether this is a folder of ONNX graphs with the settings that are needed to run them."""
-    return _is_file(path / SETTINGS_FILE)
+    """Whether this is a folder of ONNX graphs with the settings that are needed to run them, or one of optimum's."""
+    return _is_file(path / SETTINGS_FILE) or is_optimum_folder(path)
+
+
+def is_optimum_folder(path: Path) -> bool:
+    """Whether this is a folder of ONNX graphs beside the files that transformers saves, and without our settings."""
+    if _is_file(path / SETTINGS_FILE) or not _is_file(path / CONFIG_FILE):
+        return False
+    return any(next(folder.glob("*.onnx"), None) is not None for folder in (path, path / GRAPHS_FOLDER))
 
 
 def _is_file(path: Path) -> bool:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.models.encoding import Encoding, Head, Pooling
+from runtime.models.name import is_optimum_folder
+from runtime.models.onnx_optimum import optimum_settings
 from runtime.models.onnx_settings import Settings, read_settings
 
 MANIFEST_FILE = "manifest.json"
@@ -107,10 +109,10 @@ class OnnxFolder:
 
 
 def read_folder(path: Path) -> OnnxFolder:
-    """Read and check what a folder says of its graphs.
+    """Read and check what a folder says of its graphs: its demotic.json, or what optimum put beside them.
 
     Raises:
         ModelFileInvalid: it cannot be used.
         UnsupportedArchitecture: it was made for a later version.
     """
-    return OnnxFolder(path, read_settings(path))
+    return OnnxFolder(path, optimum_settings(path) if is_optimum_folder(path) else read_settings(path))

@@ -87,7 +87,13 @@ class TokenizerSettings:
 
 @dataclass(frozen=True)
 class Languages:
-    """The languages of a translator: their ids, what is read, and where the language of the answer goes besides."""
+    """The languages of a translator.
+
+    codes: the id of each.
+    source: what is read: "source" and "target" are languages, "text" the ids of a text, numbers are ids.
+    target: where the language of the answer goes besides: "forced_bos", the first token that is written;
+        "decoder_start", the token before it; "in_source", nowhere but into `source`.
+    """
 
     codes: Mapping[str, int]
     source: tuple[str | int, ...]
@@ -96,7 +102,12 @@ class Languages:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that is known of the graphs in a folder. `inputs` and `outputs` are by the name of the graph."""
+    """All that is known of the graphs in a folder. `inputs` and `outputs` are by the name of the graph.
+
+    layout: whose graphs they are; those of optimum that write text are given the names that stand here by
+        `runtime/backends/onnx/optimum.py`.
+    first: of an encoder-decoder of optimum's, the graph that computes the keys and values of a source.
+    """
 
     task: Task
     shape: Shape
@@ -114,6 +125,8 @@ class Settings:
     global_attention: Literal["first", "question", "none"] | None = None
     languages: Languages | None = None
     generation: Mapping[str, Any] = field(default_factory=dict)
+    layout: Literal["demotic", "optimum"] = "demotic"
+    first: str | None = None
     format: int = FORMAT
 
 
@@ -156,7 +169,8 @@ def check_settings(settings: Settings, folder: Path) -> None:
     wanted = {"encoder", "decoder"} if settings.shape == "encoder-decoder" else {"model"}
     if set(settings.graphs) != wanted or set(settings.inputs) != wanted or set(settings.outputs) != wanted:
         raise broken(path, f"names {', '.join(settings.graphs) or 'no'} graphs, where {settings.shape} has {wanted}")
-    for name in (*settings.graphs.values(), *settings.tokenizer.files):
+    first = (settings.first,) if settings.first is not None else ()
+    for name in (*settings.graphs.values(), *first, *settings.tokenizer.files):
         if not is_safe_file(name):
             raise broken(path, f"names {name!r:.80}, which is no file in the folder")
         if not (folder / name).is_file():

@@ -19,6 +19,7 @@ from runtime.models.downloads import Downloads, entry_of, entry_of_file, fits, n
 from runtime.models.files import NoProgress, Progress
 from runtime.models.manifest import Downloaded
 from runtime.models.name import (
+    CONFIG_FILE,
     SETTINGS_FILE,
     CatalogName,
     HubFile,
@@ -292,7 +293,10 @@ def _local(path: Path, reference: str) -> ModelFile:
         if is_model_folder(path):
             return ModelFile(path.resolve().name, path, None, "path", None)
         if path.is_dir():
-            raise ModelNotFound(str(path), remedy=f"The folder has no {SETTINGS_FILE}: it holds no exported model.")
+            raise ModelNotFound(
+                str(path),
+                remedy=f"The folder has no {SETTINGS_FILE}, nor {CONFIG_FILE} with graphs: it holds no exported model.",
+            )
     except OSError:  # a name too long for the file system
         pass
     text = reference.strip()
