@@ -46,7 +46,8 @@ As SOURCE it becomes a LoRA of its own, for `--adapter` of `demotic run` and `de
 
 With --to onnx the checkpoint becomes a folder of graphs in float32, for onnxruntime: encoders with every head,
 encoder-decoders, decoders and reward models. Each graph is held against its source; one that differs is never written.
-With --type int8, int7, int4 or fp16 they are made smaller after that, as `demotic quantize` does it.
+With --type int8, int7, int4 or fp16 they are made smaller after that, as `demotic quantize` does it. With --exporter
+optimum the exporter of Hugging Face's optimum makes the folder, in an environment of its own.
 
 Examples:
 
@@ -89,6 +90,13 @@ def _convert(
         ),
     ] = None,
     max_drop: MaxDrop = None,
+    exporter: Annotated[
+        Literal["demotic", "optimum"], typer.Option(help="With --to onnx: who exports, demotic itself or optimum.")
+    ] = "demotic",
+    optimum_python: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="The Python that has optimum; else that of DEMOTIC_OPTIMUM_PYTHON."),
+    ] = None,
     adapter: Annotated[
         str | None,
         typer.Option(metavar="ADAPTER", help="Merge this adapter of PEFT into the weights: a folder, or hf:org/repo."),
@@ -116,10 +124,14 @@ def _convert(
     if to == "onnx":
         others = {"--base": base is not None, "--reranker": reranker, "--verify": verify}
         unknown = [name for name, is_given in others.items() if is_given]
-        export(source, output, type_name, max_drop, adapter, pooling, unknown, force=force, as_json=as_json)
+        export(
+            source, output, type_name, max_drop, adapter, pooling, unknown, optimum_python,
+            with_optimum=exporter == "optimum", force=force, as_json=as_json,
+        )  # fmt: skip
         return
-    if max_drop is not None:
-        raise InvalidRequest("There is no --max-drop with a GGUF.", remedy="demotic verify tells what is lost.")
+    of_graphs = {"--max-drop": max_drop is not None, "--exporter optimum": exporter == "optimum"}
+    if unknown := [name for name, is_given in of_graphs.items() if is_given]:
+        raise InvalidRequest(f"There is no {unknown[0]} with a GGUF.", remedy="Add --to onnx.")
     options = Options(pooling=pooling, is_reranker=reranker)
     convert(
         source, output, type_name.lower() if type_name else None, options, adapter, base,

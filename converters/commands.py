@@ -65,7 +65,9 @@ def export(
     adapter: str | None,
     pooling: str | None,
     unknown: list[str],
+    optimum_python: Path | None,
     *,
+    with_optimum: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -73,6 +75,7 @@ def export(
     _require_extra("onnx", "onnxruntime")
     from converters.onnx.export import Request
     from converters.onnx.export import export as run
+    from converters.onnx.optimum import find_optimum
     from converters.onnx.quantize import Shrinking
     from converters.onnx.shown import parity_line
     from converters.progress import steps_for
@@ -80,12 +83,20 @@ def export(
     if unknown:
         remedy = "Leave it out: graphs are made of a whole model, with the head that it has, and always compared."
         raise InvalidRequest(f"There is no {unknown[0]} with --to onnx.", remedy=remedy)
+    given = {"--type": type_name, "--max-drop": max_drop, "--adapter": adapter, "--pooling": pooling}
+    if with_optimum and (others := [name for name, value in given.items() if value is not None]):
+        raise InvalidRequest(
+            f"There is no {others[0]} with --exporter optimum.", remedy="Leave it out, or export with demotic."
+        )
+    if optimum_python is not None and not with_optimum:
+        raise InvalidRequest("--optimum-python is for --exporter optimum.", remedy="Add that, or leave it out.")
     if type_name is None and max_drop is not None:
         raise InvalidRequest("Graphs in float32 lose nothing, so there is no --max-drop.", remedy="Add --type int8.")
     is_whole = type_name is None or type_name.lower() in {"fp32", "f32"}
     shrinking = None if is_whole or type_name is None else Shrinking(type_name.lower(), max_drop=max_drop)
+    optimum = find_optimum(optimum_python) if with_optimum else None
     with _ending_like_an_interrupt():
-        request = Request(source, output, adapter, pooling, force, shrinking)
+        request = Request(source, output, adapter, pooling, force, shrinking, optimum)
         done = run(request, progress_for(as_json=as_json), steps_for(as_json=as_json))
     if as_json:
         _print_json({"path": str(done.path), **asdict(done.manifest)})

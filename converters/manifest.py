@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from converters.checkpoint import Origin
 from runtime.errors import ConversionRefused
 from runtime.models.files import read_blocks, write_atomically
 from runtime.models.inspect import read_header
+from runtime.models.onnx_folder import MANIFEST_FILE
 from runtime.models.provenance import provenance_path, read_provenance
 
 # Files of the source up to this size are hashed; larger ones, the weights, are told by name and size.
@@ -155,10 +156,14 @@ def manifest_of(values: Mapping[str, Any]) -> Manifest:
         raise ConversionRefused(f"The manifest lacks an entry: {fault}.", remedy="Convert the source again.") from fault
 
 
-def folder_files(folder: Path) -> tuple[SourceFile, ...]:
-    """The files of an artefact that is a folder."""
+def write_folder_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest into a folder, with the files that are in it, and return it."""
     paths = sorted(path for path in folder.iterdir() if path.is_file())
-    return tuple(SourceFile(path.name, path.stat().st_size, sha256_of(path)) for path in paths)
+    files = tuple(SourceFile(path.name, path.stat().st_size, sha256_of(path)) for path in paths)
+    manifest = replace(manifest, files=files, size=sum(each.size for each in files))
+    text = json.dumps(asdict(manifest), ensure_ascii=False, indent=2) + "\n"
+    (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
+    return manifest
 
 
 def source_files(folder: Path, weights: Iterable[Path]) -> tuple[SourceFile, ...]:

@@ -16,8 +16,7 @@ from converters.onnx.settings import FORMAT, SETTINGS_FILE
 from converters.probes import DECLARATION
 from runtime.errors import ConversionRefused, ModelNotFound, UnknownLanguage
 from runtime.language.codes import parse
-
-MANIFEST_FILE = "manifest.json"
+from runtime.models.onnx_folder import MANIFEST_FILE
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ The folder is made under a hidden name, so that nothing that differs from its so
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +17,23 @@ from converters.adapters.provenance import card_with, facts_of
 from converters.card import Card, read_card
 from converters.checkpoint import Checkpoint, is_adapter, locate, read_checkpoint
 from converters.files import folder_beside, require_free_folder
-from converters.manifest import Manifest, folder_files, made_from, source_files, tools
-from converters.onnx.artefact import MANIFEST_FILE, open_artefact
+from converters.manifest import Manifest, made_from, source_files, tools, write_folder_manifest
+from converters.onnx.artefact import open_artefact
 from converters.onnx.difference import Report
 from converters.onnx.graph import Graph, write_graph
 from converters.onnx.kinds import Kind, kind_of
-from converters.onnx.parity import compare
+from converters.onnx.optimum import export_with_optimum
+from converters.onnx.parity import compare, probes_of
 from converters.onnx.quantize import Shrinking, shrink
+from converters.onnx.session import Session
 from converters.onnx.settings import SETTINGS_FILE, settings_of
-from converters.onnx.tokenizer import Carried, carried_tokenizer
-from converters.probes import LINES
+from converters.onnx.tokenizer import carried_tokenizer, write_tokenizer
 from converters.progress import NoSteps, StepProgress
 from converters.source import load_class
 from runtime.errors import InvalidRequest
 from runtime.models.files import NoProgress, Progress
 
 _TOOLS = ("onnx", "onnxruntime", "torch", "transformers")
-# Lines of different scripts and lengths that the graphs are held against their source on.
-_PROBES = ("eng_Latn", "bul_Cyrl", "hin_Deva")
-_MAX_TOKENS = 24
 # The graphs in float32 while smaller ones are made of them, in the folder that these go to.
 _WHOLE = ".whole"
 
@@ -46,6 +43,7 @@ class Request:
     """What is to be exported: `source` as a person names it, `output` None for a name made from the source's.
 
     shrinking: what becomes of the graphs once they are as their source; None leaves them in float32.
+    optimum: the interpreter whose optimum exports it; None for our own export.
     """
 
     source: str
@@ -54,6 +52,7 @@ class Request:
     pooling: str | None = None
     force: bool = False
     shrinking: Shrinking | None = None
+    optimum: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,9 @@ def export(request: Request, progress: Progress | None = None, steps: StepProgre
         )
     checkpoint, notes = read_checkpoint(folder, origin), list[str]()
     kind = kind_of(checkpoint)
+    if request.optimum is not None:
+        path = request.output or Path(f"{checkpoint.name}-onnx")
+        return Exported(path, export_with_optimum(checkpoint, path, request.optimum, steps, force=request.force))
     if request.pooling is not None and kind.task != "features":
         raise InvalidRequest(f"{request.source} gives no vectors, so nothing is pooled.", remedy="Leave out --pooling.")
     adapter = open_adapter(request.adapter, progress) if request.adapter is not None else None
@@ -121,27 +123,19 @@ def _write(
 ) -> Manifest:
     """Write a whole artefact into an empty folder that will have the name `title`."""
     parity = _fill(folder, checkpoint, kind, request.pooling, steps, title)
-    files = folder_files(folder)
-    manifest = replace(
-        made_from(
-            checkpoint.origin,
-            card,
-            file=title,
-            size=sum(each.size for each in files),
-            sha256=None,
-            architecture=kind.name,
-            type_name="F32",
-            sources=source_files(checkpoint.folder, checkpoint.weight_files),
-            notes=notes,
-        ),
-        files=files,
-        tools=tools(*_TOOLS),
-        adapter=facts_of(adapter) if adapter is not None else None,
-        parity=parity,
+    made = made_from(
+        checkpoint.origin,
+        card,
+        file=title,
+        size=0,  # until the files are counted
+        sha256=None,
+        architecture=kind.name,
+        type_name="F32",
+        sources=source_files(checkpoint.folder, checkpoint.weight_files),
+        notes=notes,
     )
-    text = json.dumps(asdict(manifest), ensure_ascii=False, indent=2) + "\n"
-    (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
-    return manifest
+    merged_in = facts_of(adapter) if adapter is not None else None
+    return write_folder_manifest(folder, replace(made, tools=tools(*_TOOLS), adapter=merged_in, parity=parity))
 
 
 def _fill(
@@ -157,9 +151,11 @@ def _fill(
         for graph in graphs:
             write_graph(graph, folder)
             steps.advance()
-        figures = compare(kind, model, graphs, folder, [carried.encode(LINES[name])[:_MAX_TOKENS] for name in _PROBES])
+        sessions = {graph.file.removesuffix(".onnx"): Session(folder / graph.file) for graph in graphs}
+        figures = compare(kind, model, sessions, probes_of(carried.encode))
         settings = settings_of(checkpoint, kind, model, graphs, carried, pooling)
-        _write_small_files(folder, carried, settings.as_json())
+        write_tokenizer(folder, carried)
+        (folder / SETTINGS_FILE).write_text(settings.as_json(), encoding="utf-8")
         steps.advance()
         return figures
     finally:
@@ -181,12 +177,3 @@ def graphs_of(model: Any, kind: Kind) -> Sequence[Graph]:
             from converters.onnx.wrappers_encoder import encoder_graph
 
             return (encoder_graph(model, kind),)
-
-
-def _write_small_files(folder: Path, carried: Carried, settings: str) -> None:
-    for name, content in carried.files.items():
-        if isinstance(content, Path):
-            shutil.copyfile(content, folder / name)
-        else:
-            (folder / name).write_text(content, encoding="utf-8")
-    (folder / SETTINGS_FILE).write_text(settings, encoding="utf-8")

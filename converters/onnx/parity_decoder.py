@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from converters.onnx.parity import CHUNKS, NUM_GREEDY, Differences, pad_of, padded
-from converters.onnx.session import Session
+from converters.onnx.session import Computing
 from converters.onnx.wrappers_decoder import cache_names, empty_cache, takes_positions
 from runtime.errors import ConversionRefused
 
@@ -16,7 +16,7 @@ from runtime.errors import ConversionRefused
 class Stepper:
     """A graph that goes on: it holds the cache between calls."""
 
-    def __init__(self, model: Any, session: Session, batch: int) -> None:
+    def __init__(self, model: Any, session: Computing, batch: int) -> None:
         cached = empty_cache(model, batch)
         self._names = [cache_names(prefix, len(cached) // 2) for prefix in ("past", "present")]
         self._cached = dict(zip(self._names[0], cached, strict=True))
@@ -37,7 +37,7 @@ def positions_of(mask: Any) -> Any:
     return (mask.cumsum(1) - 1).clamp(min=0)
 
 
-def compare_decoder(model: Any, session: Session, rows: Sequence[list[int]], found: Differences) -> dict[str, Any]:
+def compare_decoder(model: Any, session: Computing, rows: Sequence[list[int]], found: Differences) -> dict[str, Any]:
     """At once, by steps, in chunks, with padding on either side, and the greedy continuation of each row."""
     for name, batch, side, cuts in (
         ("full", [rows[0]], "right", ()),
@@ -62,7 +62,7 @@ def _wanted(model: Any, ids: Any, mask: Any) -> Any:
     return model(input_ids=ids, attention_mask=mask, **positions).logits
 
 
-def _compare_greedy(model: Any, session: Session, rows: Sequence[list[int]]) -> int:
+def _compare_greedy(model: Any, session: Computing, rows: Sequence[list[int]]) -> int:
     """How many rows go on as the source does, which must be all of them; the source computes each anew every time."""
     for row in rows:
         stepper, fed, text = Stepper(model, session, 1), list(row), list(row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 from onnx import ModelProto
 
 from converters.files import folder_beside, require_free_folder, require_space
-from converters.manifest import Manifest, folder_files, manifest_of, tools
-from converters.onnx.artefact import MANIFEST_FILE, Artefact, encode_of, open_artefact
+from converters.manifest import Manifest, manifest_of, tools, write_folder_manifest
+from converters.onnx.artefact import Artefact, encode_of, open_artefact
 from converters.onnx.computed import Model, Text
 from converters.onnx.difference import Report, chosen_languages, compared, texts_of
 from converters.onnx.graph import DATA_SUFFIX, load_graph, save_graph
@@ -24,6 +24,7 @@ from converters.onnx.surgery import factorise_embedding, quantize_embedding
 from converters.onnx.weights import require_operators, to_fp16, to_int4, to_int8
 from converters.progress import NoSteps, StepProgress
 from runtime.errors import ConversionRefused, InvalidRequest
+from runtime.models.onnx_folder import MANIFEST_FILE
 
 TYPES = ("int8", "int7", "int4", "fp16", "fp32")
 EMBEDDING_TYPES = ("int8", "fp32")
@@ -205,24 +206,18 @@ def _copy_others(artefact: Artefact, target: Path) -> None:
 def _write_manifest(
     artefact: Artefact, target: Path, entry: dict[str, Any], name: str, report: Report, done: _Done
 ) -> Manifest:
-    files = folder_files(target)
     before = manifest_of(artefact.manifest)
     kept = {} if done.kept is None else {"embedding_kept": done.kept}
     manifest = replace(
         before,
         file=name,
-        size=sum(each.size for each in files),
         type=entry["type"].upper(),
         tools=before.tools | tools(*_TOOLS),
         notes=(*before.notes, *dict.fromkeys(done.notes)),
-        files=files,
         quantization={**entry, **kept, "report": report.as_dict()},
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    (target / MANIFEST_FILE).write_text(
-        json.dumps(asdict(manifest), ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-    )
-    return manifest
+    return write_folder_manifest(target, manifest)
 
 
 def _graph_bytes(artefact: Artefact) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]  # it has no types
@@ -12,6 +12,17 @@ import onnxruntime as ort  # type: ignore[import-untyped]  # it has no types
 from runtime.errors import ConversionRefused
 
 Array = np.ndarray[Any, Any]
+
+
+class Computing(Protocol):
+    """A graph that is compared."""
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """The names of what it takes."""
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs by name, of torch's tensors and as such."""
 
 
 class Session:
@@ -28,6 +39,7 @@ class Session:
             raise ConversionRefused(
                 f"onnxruntime cannot read {path.name}: {fault}", remedy="Make it again, from the checkpoint."
             ) from fault
+        self.inputs: Sequence[str] = [each.name for each in self._session.get_inputs()]
         self._outputs = [each.name for each in self._session.get_outputs()]
 
     def compute(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -39,8 +51,17 @@ class Session:
         return dict(zip(self._outputs, found, strict=True))
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The outputs by name, of torch's tensors and as such."""
-        import torch
+        """See `Computing.run`."""
+        return as_tensors(self.compute(as_arrays(inputs)))
 
-        found = self.compute({name: np.ascontiguousarray(each.detach().numpy()) for name, each in inputs.items()})
-        return {name: torch.from_numpy(array) for name, array in found.items()}
+
+def as_arrays(tensors: Mapping[str, Any]) -> dict[str, Array]:
+    """Arrays of torch's tensors."""
+    return {name: np.ascontiguousarray(each.detach().numpy()) for name, each in tensors.items()}
+
+
+def as_tensors(arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """Torch's tensors of arrays."""
+    import torch
+
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -7,6 +7,7 @@ their ids from vocab.json; ByT5's tokens are bytes.
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -63,6 +64,15 @@ def carried_tokenizer(checkpoint: Checkpoint, num_rows: int) -> Carried:
     if model_type in _SENTENCEPIECE and not checkpoint.path(TOKENIZER_FILE).is_file():
         return _of_pieces(checkpoint, *_SENTENCEPIECE[model_type], num_rows)
     return _of_json(checkpoint, num_rows)
+
+
+def write_tokenizer(folder: Path, carried: Carried) -> None:
+    """Write a tokenizer's files into an artefact."""
+    for name, content in carried.files.items():
+        if isinstance(content, Path):
+            shutil.copyfile(content, folder / name)
+        else:
+            (folder / name).write_text(content, encoding="utf-8")
 
 
 def _of_bytes(num_rows: int) -> Carried:

@@ -165,7 +165,8 @@ def _of_two_graphs(folder: _Folder, encoder: str) -> Settings:
     cached = _cache(names.inputs, "past_key_values.{}.decoder.{}")
     layers = len(cached) // 2
     past, cross, present = (_ours(name, layers) for name in ("past", "cross", "present"))
-    own = ("input_ids", "attention_mask", "encoder_attention_mask")
+    # Most decoders of this kind take no mask of what is written.
+    own = ("input_ids", *(["attention_mask"] if "attention_mask" in names.inputs else []), "encoder_attention_mask")
     return Settings(
         task="translate" if folder.model_type in TRANSLATORS else "text2text",
         shape="encoder-decoder",
@@ -194,6 +195,8 @@ def _values(folder: _Folder, logits: Sizes, cached: Mapping[str, Sizes] | None =
     special, tokenizer_config = special_tokens(folder.path, folder.model_type), folder.tokenizer_config
     marks = marks_of(config, folder.generation)
     mask = special.get(_text(tokenizer_config.get("mask_token")))
+    if mask is not None and mask >= rows:  # transformers adds one where the model has none
+        mask = None
     classes = config.get("id2label")
     labels = [str(classes[key]) for key in sorted(classes, key=int)] if isinstance(classes, dict) else []
     return {

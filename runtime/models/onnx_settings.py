@@ -165,7 +165,7 @@ def check_settings(settings: Settings, folder: Path) -> None:
     Raises:
         ModelFileInvalid: they do.
     """
-    path = folder / SETTINGS_FILE
+    path = folder / SETTINGS_FILE if settings.layout == "demotic" else folder
     wanted = {"encoder", "decoder"} if settings.shape == "encoder-decoder" else {"model"}
     if set(settings.graphs) != wanted or set(settings.inputs) != wanted or set(settings.outputs) != wanted:
         raise broken(path, f"names {', '.join(settings.graphs) or 'no'} graphs, where {settings.shape} has {wanted}")
@@ -174,7 +174,7 @@ def check_settings(settings: Settings, folder: Path) -> None:
         if not is_safe_file(name):
             raise broken(path, f"names {name!r:.80}, which is no file in the folder")
         if not (folder / name).is_file():
-            raise broken(folder, f"has no {name}, which its {SETTINGS_FILE} names")
+            raise broken(folder, f"has no {name}, which its settings name")
     sizes, tokens = settings.sizes, settings.tokens
     counts = {"vocabulary": sizes.vocabulary, "width": sizes.width}
     if settings.shape in {"decoder", "encoder-decoder"}:
