@@ -11,15 +11,16 @@ from collections.abc import Mapping
 
 from runtime.models.onnx_settings import Languages
 
-# Tokens that name a language: mBART's bg_BG, NLLB's bul_Cyrl, M2M100's __bg__, Marian's >>bul<<.
+# Tokens that name a language: mBART's bg_BG, NLLB's bul_Cyrl, M2M100's __bg__, Marian's >>bul<<, MADLAD's <2bg>.
 _CODES = {
     "mbart": re.compile(r"([a-z]{2}_[A-Z]{2})"),
     "nllb": re.compile(r"([a-z]{3}_[A-Z][a-z]{3})"),
     "m2m": re.compile(r"__([a-z]{2,3})__"),
     "marian": re.compile(r">>([A-Za-z_-]+)<<"),
+    "madlad": re.compile(r"<2([A-Za-z]{2,3}(?:_[A-Za-z]{2,4})?)>"),
 }
-_BY_MODEL = {"mbart": ("mbart",), "m2m_100": ("nllb", "m2m"), "marian": ("marian",)}
-TRANSLATORS = frozenset(_BY_MODEL)
+_BY_MODEL = {"mbart": ("mbart",), "m2m_100": ("nllb", "m2m"), "marian": ("marian",), "t5": ("madlad",)}
+TRANSLATORS = frozenset({"mbart", "m2m_100", "marian"})
 _FIRST_MBART = 25  # mBART-50 puts the language first, the one before it last
 
 
@@ -40,7 +41,7 @@ def spoken_by(
             continue
         end = vocabulary["</s>"]
         match convention:
-            case "marian":
+            case "marian" | "madlad":
                 return Languages(codes, ("target", "text", end), "in_source")
             case "mbart" if _comes_last(tokenizer_class, len(codes)):
                 return Languages(codes, ("text", end, "source"), "decoder_start")

@@ -23,9 +23,15 @@ from converters.onnx.difference import USUAL, Report, chosen_languages, texts_of
 from converters.onnx.quantize import Request, Shrinking, Shrunk, quantize
 from converters.onnx.tokenizer import carried_tokenizer
 from converters.probes import DECLARATION
+from runtime.backends.base import Passage
+from runtime.backends.load import load_encoder
+from runtime.card import ModelCard
+from runtime.config import EngineConfig
 from runtime.errors import ConversionRefused, DemoticError, InvalidRequest, ModelNotFound
+from runtime.hardware.probe import probe
 from runtime.models.files import NoProgress
 from tests.converters.onnx.sources import Sources
+from tests.runtime.onnx.folders import file_of
 
 LANGUAGES = ("eng", "bul")
 
@@ -147,6 +153,18 @@ def test_a_factorised_embedding_tells_what_is_kept_of_it(sources: Sources, tmp_p
     assert narrow.manifest.quantization is not None
     assert 0.5 < narrow.manifest.quantization["embedding_kept"] < 1
     assert narrow.report.worst.kept < plain.report.worst.kept
+
+
+def test_the_runtime_computes_what_was_made_smaller(sources: Sources, tmp_path: Path) -> None:
+    done, rows = shrunk(sources, "bert", tmp_path, "int8", rank=60), []
+    for path in (sources.exported("bert").path, done.path):
+        card = ModelCard.read(file_of(path))
+        assert card.encoding is not None
+        loaded = load_encoder(path, card.plan(probe(), EngineConfig(max_context=64)), card.encoding)
+        rows.append(np.array(loaded.encoder.encode([Passage([5, 9, 30, 41])])[0]))
+        loaded.close()
+    cosine = rows[0] @ rows[1] / np.linalg.norm(rows[0]) / np.linalg.norm(rows[1])
+    assert 0.9 < cosine < 1
 
 
 def test_what_loses_more_than_is_allowed_is_not_written(sources: Sources, tmp_path: Path) -> None:

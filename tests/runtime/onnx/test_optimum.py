@@ -25,6 +25,7 @@ from runtime.hardware.plan import Plan
 from runtime.hardware.probe import probe
 from runtime.models.name import is_model_folder
 from runtime.models.onnx_folder import OnnxFolder, read_folder
+from runtime.models.onnx_languages import spoken_by
 from runtime.models.onnx_names import read_names
 from runtime.models.onnx_settings import Languages
 from tests.runtime.onnx.folders import file_of
@@ -193,6 +194,28 @@ def test_a_translator_s_languages_beyond_its_vocabulary_are_known(tmp_path: Path
     assert settings.languages is not None
     assert settings.languages.codes["bg"] == 4 + 7
     assert settings.languages.codes["zu"] == 103
+
+
+@pytest.mark.parametrize(
+    ("model_type", "token", "tokenizer_class", "is_legacy", "source", "target"),
+    [
+        ("mbart", "bg_BG", "MBart50Tokenizer", False, ("source", "text", 2), "forced_bos"),
+        ("mbart", "bg_BG", "MBartTokenizer", False, ("text", 2, "source"), "decoder_start"),
+        ("m2m_100", "bul_Cyrl", "NllbTokenizer", False, ("source", "text", 2), "forced_bos"),
+        ("m2m_100", "bul_Cyrl", "NllbTokenizer", True, ("text", 2, "source"), "forced_bos"),
+        ("m2m_100", "__bg__", "M2M100Tokenizer", False, ("source", "text", 2), "forced_bos"),
+        ("marian", ">>bul<<", "MarianTokenizer", False, ("target", "text", 2), "in_source"),
+        ("t5", "<2bg>", "T5Tokenizer", False, ("target", "text", 2), "in_source"),
+    ],
+)
+def test_each_family_has_its_own_place_for_languages(
+    model_type: str, token: str, tokenizer_class: str, is_legacy: bool, source: tuple[str | int, ...], target: str
+) -> None:
+    tokens = {"</s>": 2, token: 7}
+    found = spoken_by(model_type, tokens, tokenizer_class=tokenizer_class, is_legacy=is_legacy)
+    assert found is not None
+    assert (found.source, found.target, list(found.codes.values())) == (source, target, [7])
+    assert spoken_by(model_type, {"</s>": 2}, tokenizer_class=tokenizer_class, is_legacy=is_legacy) is None
 
 
 @pytest.mark.parametrize("variant", ["model_quantized", "model_int8", "model_fp16", "model_O3"])
