@@ -26,7 +26,8 @@ from converters.onnx.session import as_arrays, as_tensors
 from converters.onnx.tokenizer import carried_tokenizer, write_tokenizer
 from converters.progress import StepProgress
 from converters.source import load_class
-from runtime.backends.onnx.optimum import Graph, open_graphs
+from runtime.backends.onnx.optimum import open_graphs
+from runtime.backends.onnx.session import Graph
 from runtime.config import EngineConfig
 from runtime.errors import ConfigurationInvalid, ConversionRefused, DemoticError
 from runtime.hardware.choice import plan_for_folder

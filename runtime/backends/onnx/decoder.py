@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.backends.base import Chunk, Ids, Logits, RowDecoder, SourceEncoder
+from runtime.backends.onnx.optimum import open_graphs
 from runtime.backends.onnx.rows import LOGITS, Array
-from runtime.backends.onnx.session import OnnxSession
 from runtime.errors import InferenceFailed, ModelLoadFailed
 from runtime.hardware.plan import Plan
 from runtime.models.onnx_folder import OnnxFolder
@@ -44,7 +44,7 @@ class OnnxDecoder:
         """Load the graph as `plan` says. Raises as `OnnxSession` does."""
         settings = folder.settings
         inputs, outputs = settings.inputs["model"], settings.outputs["model"]
-        self._graph = OnnxSession(folder.path / settings.graphs["model"], plan, inputs=inputs, outputs=outputs)
+        self._graph = open_graphs(folder, plan)["model"]
         self._past = [name for name in inputs if name.startswith("past.")]
         self._present = [name for name in outputs if name != LOGITS]
         self._has_positions = _POSITIONS in inputs

@@ -8,26 +8,16 @@ From then on there is no first step: the decoder starts with an empty cache.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from runtime.backends.onnx.session import OnnxSession
+from runtime.backends.onnx.session import Array, Graph, OnnxSession
 from runtime.hardware.plan import Plan
 from runtime.models.onnx_folder import OnnxFolder
 from runtime.models.onnx_names import read_names
 from runtime.models.onnx_settings import Settings
 
-Array = npt.NDArray[Any]
 _BRANCH, _STATES = "use_cache_branch", "encoder_hidden_states"
-
-
-class Graph(Protocol):
-    """One graph, which `OnnxSession` is."""
-
-    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        """Compute these outputs, in their order."""
 
 
 def open_graphs(folder: OnnxFolder, plan: Plan) -> dict[str, Graph]:

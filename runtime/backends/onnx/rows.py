@@ -6,24 +6,17 @@ long; they may look at sources of different lengths, which are padded on the rig
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from runtime.backends.base import Ids, Logits
+from runtime.backends.onnx.session import Graph
 
 Array = npt.NDArray[np.float32]
 LOGITS = "logits"
-
-
-class Graph(Protocol):
-    """One ONNX graph, which `OnnxSession` is."""
-
-    def run(self, outputs: Sequence[str], feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-        """Compute these outputs, in their order."""
 
 
 @dataclass(frozen=True)

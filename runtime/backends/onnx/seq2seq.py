@@ -14,8 +14,9 @@ import numpy as np
 
 from runtime.backends.base import Chunk, Logits, RowDecoder, Source, SourceEncoder
 from runtime.backends.onnx.decoder import no_adapters
+from runtime.backends.onnx.optimum import open_graphs
 from runtime.backends.onnx.rows import LOGITS, DecoderGraph, OnnxRows, joined
-from runtime.backends.onnx.session import OnnxSession, padded
+from runtime.backends.onnx.session import padded
 from runtime.errors import InferenceFailed
 from runtime.hardware.plan import Plan
 from runtime.models.onnx_folder import OnnxFolder
@@ -40,10 +41,7 @@ class OnnxEncoderDecoder:
         start = settings.tokens.decoder_start
         if start is None:
             raise broken(folder.path, "does not say which token answers begin with")
-        graphs = {
-            name: OnnxSession(folder.path / file, plan, inputs=settings.inputs[name], outputs=settings.outputs[name])
-            for name, file in settings.graphs.items()
-        }
+        graphs = open_graphs(folder, plan)
         self._encoder, self._cross = graphs["encoder"], settings.outputs["encoder"]
         past = [name for name in settings.inputs["decoder"] if name.startswith("past.")]
         present = [name for name in settings.outputs["decoder"] if name != LOGITS]

@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,13 @@ _BROKEN = (
 )  # fmt: skip
 _FATAL = 4
 _MAX_LINE = 300
+
+
+class Graph(Protocol):
+    """One graph, which `OnnxSession` is."""
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+        """Compute these outputs, in their order."""
 
 
 class OnnxSession:

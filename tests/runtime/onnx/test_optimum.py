@@ -15,7 +15,8 @@ import pytest
 from converters.onnx.weights import to_int8
 from runtime.backends.base import Passage
 from runtime.backends.load import load_encoder
-from runtime.backends.onnx.optimum import Graph, open_graphs
+from runtime.backends.onnx.optimum import open_graphs
+from runtime.backends.onnx.session import Graph
 from runtime.backends.onnx.tokenizer import load_tokenizer
 from runtime.card import ModelCard
 from runtime.config import EngineConfig
