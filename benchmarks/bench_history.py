@@ -22,6 +22,7 @@ from benchmarks.machine import fingerprint
 from runtime.chat.reasoning import Piece
 from tui.history import conversations, tree
 from tui.history.answers import AnswerWriter
+from tui.history.drafts import Draft, save_draft
 from tui.history.opening import open_history
 from tui.history.records import NewMessage
 from tui.history.search import search
@@ -177,7 +178,7 @@ def _measure_pieces(path: Path) -> dict[str, float]:
 
 
 def _draft(store: Store, number: int, text: str) -> float:
-    return _seconds(lambda: conversations.save_draft(store, number, text))
+    return _seconds(lambda: save_draft(store, number, Draft(text)))
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -13,15 +13,18 @@ from textual.screen import ModalScreen
 from runtime.config import RunConfig
 from runtime.errors import DemoticError
 from tui.actions import all_actions
+from tui.choosing.kept import lasting
 from tui.client import ChatClient
 from tui.commands.palette import HasPalette
 from tui.events import Endpoint
 from tui.front_door import end_all
 from tui.history.resuming import Resume
 from tui.keeper import Keeper
+from tui.keynames import use_keys
 from tui.look import Look
 from tui.screens.conversation import ConversationScreen
 from tui.screens.keys import KeysPanel
+from tui.starting import start_otherwise
 from tui.terminal import Terminal
 from tui.themes import THEMES
 from tui.tools import ChatTools
@@ -37,8 +40,9 @@ class ChatApp(App[None]):
 
     `tools` are those that the model may call. `keeper` is what remembers; without one nothing is kept. `resume` says
     which conversation comes first. `switch` has another model answer, where that can be done, and `add` has the server
-    of the second model have the first one too. `opens_lab`: with the language lab over the conversation. After it has
-    run, `start_fault` tells why there was no endpoint.
+    of the second model have the first one too. `opens_lab`: with the language lab over the conversation. `model_name`
+    is the model that is asked for, by the person where `is_model_given`; `told_of` is one that did not start, of which
+    the person knows. After it has run, `start_fault` tells why there was no endpoint.
     """
 
     CSS_PATH = "app.tcss"
@@ -81,6 +85,7 @@ class ChatApp(App[None]):
         switch: Callable[[str], Awaitable[Endpoint]] | None = None,
         add: Callable[[str, str], Awaitable[Endpoint]] | None = None,
         opens_lab: bool = False,
+        is_model_given: bool = False,
     ) -> None:
         super().__init__()
         look = look or Look()
@@ -89,11 +94,15 @@ class ChatApp(App[None]):
         self.theme = look.theme
         self.keymap = look.keymap
         self.set_keymap(look.keymap)
+        use_keys(all_actions(self.BINDINGS), look.keymap)
         self._switch = switch
         self._add = add
         self.endpoint: Endpoint | None = None
         self.lab: Lab | None = None
         self._opens_lab = opens_lab
+        self.asked = model_name
+        self.is_model_given = is_model_given
+        self.told_of = ""
         self.start_fault: DemoticError | None = None
         self.terminal = terminal or Terminal()
         self._connect = connect
@@ -170,14 +179,33 @@ class ChatApp(App[None]):
         """Whether the chat's own server answers, whose model can be changed."""
         return self._switch is not None
 
-    async def switch_model(self, reference: str) -> None:
-        """Have another model answer; where it does not start, the one before goes on. Messages wait meanwhile."""
-        if self._switch is None:
-            return
+    async def switch_model(self, reference: str) -> bool:
+        """Have another model answer; where it does not start, the one before goes on. Messages wait meanwhile.
+
+        Returns:
+            Whether it answers.
+        """
         try:
-            await self._exchange(self._switch(reference), reference)
+            await self.answer_by(reference, reopens=True)
         except DemoticError as fault:
             await self.conversation.transcript.fail(str(fault))
+            return False
+        return True
+
+    async def answer_by(self, reference: str, *, reopens: bool = False) -> None:
+        """Have another model answer.
+
+        Raises:
+            DemoticError: it does not start; then the one before is started again, and connected to where `reopens`.
+        """
+        if self._switch is None:
+            raise RuntimeError("there is no server whose model can be changed")
+        before, self.asked = self.asked, reference
+        try:
+            await self._exchange(self._switch(reference), reference, reopens=reopens)
+        except DemoticError:
+            self.asked = before
+            raise
 
     async def add_model(self, reference: str) -> None:
         """Have the chat's own server have one more model; it starts anew for that. Messages wait meanwhile.
@@ -187,30 +215,36 @@ class ChatApp(App[None]):
         """
         if self._add is not None:
             name = self.conversation.model_name
-            await self._exchange(self._add(reference, name), name)
+            await self._exchange(self._add(reference, name), name, reopens=True)
 
-    async def _exchange(self, starting: Awaitable[Endpoint], name: str) -> None:
+    async def _exchange(self, starting: Awaitable[Endpoint], name: str, *, reopens: bool) -> None:
         await self.conversation.pause(name)
         await self._close()
         try:
             await self._join(await starting)
         except DemoticError:
-            self._open()
+            if reopens:
+                self._open()
             raise
 
     @work(group="connection")
     async def _open(self) -> None:
         try:
-            await self._join(await self._connect())
+            try:
+                await self._join(await self._connect())
+            except DemoticError as error:
+                if self._switch is None:
+                    raise
+                await start_otherwise(self, error)
         except DemoticError as error:
             self.start_fault = error
             await self.conversation.refuse(error)
 
     async def _join(self, endpoint: Endpoint) -> None:
         self.endpoint, self._client = endpoint, ChatClient(endpoint)
-        model_name = await self._client.model_name()
+        await self._client.model_name()
         await self._tools.open(self.conversation.ask)
-        await self.conversation.begin(self._client, model_name, endpoint.notices)
+        await self.conversation.begin(self._client, lasting(self.asked), endpoint.notices)
         if self._opens_lab:
             self._opens_lab = False
             self.conversation.action_run_command("lab")

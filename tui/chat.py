@@ -27,7 +27,7 @@ from tui.joining import Joined, Server
 from tui.keeper import Keeper
 from tui.piping import piped_in, refuse_bytes
 from tui.screen import Screen
-from tui.switching import SwitchedServer
+from tui.switching import SwitchedServer, prefer_kept
 from tui.tools import ChatTools
 from tui.words import use
 
@@ -111,12 +111,15 @@ async def _open(
     from tui.probe import prepared_terminal
 
     look = Look.configured()
+    if message is None:
+        await prefer_kept(server, keeper, resume)
     with prepared_terminal(screen.bidi) as terminal:
         terminal.apply()
         async with server, ChatTools(settings) as tools:
             app = ChatApp(
                 server.endpoint,
-                model_name=model or "",
+                model_name=model or (server.model if isinstance(server, SwitchedServer) else None) or "",
+                is_model_given=model is not None,
                 message=message,
                 tools=tools,
                 terminal=terminal,

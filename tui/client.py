@@ -63,6 +63,12 @@ class ChatClient:
             self.model, self.served = first.id, first
         return self.model
 
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The name of the model that answers and of its adapter; the second is empty where there is none."""
+        base = self.served.parent if self.served is not None else None
+        return (base, self.model.removeprefix(f"{base}:")) if base else (self.model, "")
+
     async def look(self) -> None:
         """Ask what the endpoint says of the model that answers; not every endpoint says anything."""
         with suppress(AnswerFailed):

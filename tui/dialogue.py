@@ -40,7 +40,9 @@ class Dialogue:
         ending: State = "stopped"
         told, is_too_long = "", False
         try:
-            async with aclosing(self._tools.answer(HttpAnswers(client, self._config), turns)) as events:
+            async with aclosing(
+                self._tools.answer(HttpAnswers(client, self._config, self.talk.choices), turns)
+            ) as events:
                 async for event in events:
                     await kept.take(event)
                     yield event

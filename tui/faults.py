@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tui.events import AnswerFailed
+from tui.keynames import with_keys
 from tui.shapes import Error, Refusal
 from tui.words import _, mark
 
@@ -15,8 +16,8 @@ _MAX_SENTENCE = 500
 
 OVERFLOW = "context_length_exceeded"
 _NEXT_STEPS = {
-    OVERFLOW: mark("Ctrl-N starts a new conversation."),
-    "server_unreachable": mark("Ctrl-Q quits; then start the chat again."),
+    OVERFLOW: mark("{new} starts a new conversation."),
+    "server_unreachable": mark("{quit} quits; then start the chat again."),
 }
 _ANOTHER_STEP = mark("Say it again, or say something else.")
 
@@ -50,4 +51,4 @@ def fault_in(error: Error | str) -> AnswerFailed:
 
 def next_step(fault: AnswerFailed) -> str:
     """What the person can do after an answer that failed."""
-    return _(_NEXT_STEPS.get(fault.code or "", _ANOTHER_STEP))
+    return with_keys(_(_NEXT_STEPS.get(fault.code or "", _ANOTHER_STEP)))

@@ -27,17 +27,20 @@ class Keeper:
         self._opening = opening
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
         self._store: Store | None = None
+        self._fault: HistoryUnusable | None = None
         self._is_closed = False
 
     async def open(self) -> HistoryUnusable | None:
-        """Open the store or, where that fails, one in memory; then the fault is returned."""
+        """Open the store, once, or, where that fails, one in memory; then the fault is returned."""
+        if self._store is not None:
+            return self._fault
         loop = asyncio.get_running_loop()
         try:
             self._store = await loop.run_in_executor(self._thread, self._opening)
         except HistoryUnusable as fault:
             self._store = await loop.run_in_executor(self._thread, in_memory)
-            return fault
-        return None
+            self._fault = fault
+        return self._fault
 
     async def do(
         self,

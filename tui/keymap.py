@@ -30,10 +30,12 @@ PLACES = {
     "conversation/prompt": mark("Where you write"),
     "conversation/turn": mark("On a message"),
     "conversation/card": mark("On the card of a tool's call"),
+    "conversations": mark("In the list of conversations"),
     "lab": mark("In the language lab"),
     "panel": mark("In lists and panels"),
     "panel/download": mark("Before a download"),
     "panel/lock": mark("In the language lock"),
+    "panel/export": mark("Before an export"),
 }
 MODIFIERS = ("alt", "ctrl", "hyper", "meta", "shift", "super")
 _NAMED = (

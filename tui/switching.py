@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from runtime.errors import HistoryUnusable
 from tui.events import Endpoint
+from tui.history.resuming import Resume, resumed
+from tui.joining import Server
+from tui.keeper import Keeper
 from tui.server import PrivateServer
+
+
+async def prefer_kept(server: Server, keeper: Keeper, resume: Resume) -> None:
+    """Have the model of the conversation that is gone on with answer, so that no other one is loaded before it."""
+    if not isinstance(server, SwitchedServer) or server.model is not None:
+        return
+    await keeper.open()
+    with suppress(HistoryUnusable):  # whoever opens the conversation tells
+        found = await keeper.do(resumed, resume)
+        server.prefer(found.model if found is not None else "")
 
 
 class SwitchedServer:
@@ -20,6 +35,17 @@ class SwitchedServer:
         self.on_share: Callable[[float], None] = lambda _share: None
         self._models = models
         self._server = self._of(models)
+
+    def prefer(self, model: str) -> None:
+        """Have `model` answer unless one was named already; to be called before this is entered."""
+        if self.model is None and model:
+            self._models = (model,)
+            self._server = self._of(self._models)
+
+    @property
+    def model(self) -> str | None:
+        """The model that is asked for, the first of several; None is the default one."""
+        return self._models[0] if self._models else None
 
     async def __aenter__(self) -> Self:
         await self._server.__aenter__()

@@ -9,9 +9,11 @@ from functools import partial
 from runtime.chat.template import Message
 from runtime.chat.tools.loop import Event
 from runtime.errors import HistoryUnusable
+from tui.choosing.choices import Choices
 from tui.events import AnswerFinished
 from tui.history import conversations, tree
 from tui.history.answers import AnswerWriter
+from tui.history.drafts import Draft, draft_of, save_draft
 from tui.history.records import Conversation, Entry, Figures, NewMessage, State
 from tui.history.turns import to_messages
 from tui.keeper import Keeper
@@ -23,13 +25,17 @@ MOST_SHOWN = 200
 class Talk:
     """One conversation at a time; it is made when something is typed or said. `last` is the message at its end.
 
-    All methods may raise `HistoryUnusable`.
+    `model` is what answers, by what it can be asked for again, and `choices` how it is asked; both are remembered with
+    the conversation. All methods may raise `HistoryUnusable`.
     """
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
         self.conversation: Conversation | None = None
         self.last: int | None = None
+        self.model = ""
+        self.choices = Choices()
+        self.draft = Draft()
         self._making = asyncio.Lock()
 
     @property
@@ -38,18 +44,27 @@ class Talk:
         return self.conversation.system_prompt if self.conversation is not None else ""
 
     def begin(self) -> None:
-        """A new conversation."""
-        self.conversation, self.last = None, None
+        """A new conversation; the model and the choices stay."""
+        self.conversation, self.last, self.draft = None, None, Draft()
 
     async def open(self, number: int) -> list[Entry]:
-        """Go on with a conversation; its last messages.
+        """Go on with a conversation, in the way that was chosen there; its last messages. The model is not changed yet.
 
         Raises:
             ConversationNotFound: there is none of this number.
         """
         conversation = await self._keeper.do(conversations.get, number)
+        self.draft = await self._keeper.do(draft_of, number)
         self.conversation = conversation
+        self.choices = Choices.from_settings(conversation.settings, conversation.adapter)
         return await self.entries()
+
+    async def choose_for(self, choices: Choices, model: str | None = None) -> None:
+        """Remember how the conversation is answered from now on; `model` None leaves that as it was."""
+        self.choices = choices
+        self.model = self.model if model is None else model
+        if self.conversation is not None:
+            await self._keep_choices(self.conversation, self.conversation.model if model is None else model)
 
     async def entries(self) -> list[Entry]:
         """The last messages of the current branch."""
@@ -85,16 +100,14 @@ class Talk:
         await self._keeper.do(tree.choose, message)
         return await self.entries()
 
-    async def keep_draft(self, text: str) -> bool:
+    async def keep_draft(self, draft: Draft) -> bool:
         """Remember what is typed; whether that could be done now."""
-        if self.conversation is None and not text:
+        if draft == self.draft:
             return True
         conversation = await self._made()
-        if conversation.draft == text:
-            return True
-        is_kept = await self._keeper.do(conversations.save_draft, conversation.id, text)
+        is_kept = await self._keeper.do(save_draft, conversation.id, draft, before=self.draft)
         if is_kept and self.conversation is not None and self.conversation.id == conversation.id:
-            self.conversation = replace(self.conversation, draft=text)
+            self.draft = draft
         return is_kept
 
     async def instruct(self, text: str) -> None:
@@ -104,9 +117,9 @@ class Talk:
         self.conversation = await self._keeper.do(conversations.get, conversation.id)
 
     async def answer(self, said: Entry, model: str) -> KeptAnswer:
-        """What writes the answer to `said` down."""
-        if self.conversation is not None and self.conversation.model != model:
-            await self._keeper.do(conversations.set_model, self.conversation.id, model)
+        """What writes the answer of `model` to `said` down."""
+        if self.conversation is not None:
+            await self._keep_choices(self.conversation, self.model or model)
         return KeptAnswer(self._keeper, AnswerWriter(self._keeper.store, said, model=model))
 
     async def go_on(self, cut: Entry, model: str) -> KeptAnswer:
@@ -118,8 +131,22 @@ class Talk:
         # What is typed and what is said may both be the first.
         async with self._making:
             if self.conversation is None:
-                self.conversation = await self._keeper.do(conversations.create)
+                self.conversation = await self._keeper.do(
+                    conversations.create,
+                    model=self.model,
+                    adapter=self.choices.adapter,
+                    settings=self.choices.to_settings(),
+                )
             return self.conversation
+
+    async def _keep_choices(self, conversation: Conversation, model: str) -> None:
+        adapter, settings = self.choices.adapter, self.choices.to_settings()
+        if (conversation.model, conversation.adapter, conversation.settings) == (model, adapter, settings):
+            return
+        await self._keeper.do(
+            conversations.set_choices, conversation.id, model=model, adapter=adapter, settings=settings
+        )
+        self.conversation = replace(conversation, model=model, adapter=adapter, settings=settings)
 
 
 class KeptAnswer:

@@ -60,4 +60,5 @@ def _offered(offer: Offer) -> dict[str, object]:
         "license": offer.license,
         "size_bytes": offer.file.size,
         "partial_bytes": offer.partial_bytes,
+        "destination": str(offer.destination),
     }

@@ -59,7 +59,7 @@ class Downloads:
         """
         from runtime.models.download import PARTIAL_SUFFIX, download
 
-        target = target_path(self.root, repository.repo, repository.commit, file.path)
+        target = self.target(repository, file)
         try:
             with locked(target.with_name(f".{target.name}.lock")):
                 if here := self._same_bytes(repository, file):
@@ -84,11 +84,15 @@ class Downloads:
             raise storage_fault(fault, target) from fault
         return Downloaded(target, manifest)
 
+    def target(self, repository: Repository, file: RemoteFile) -> Path:
+        """Where a file of the hub goes."""
+        return target_path(self.root, repository.repo, repository.commit, file.path)
+
     def partial_bytes(self, repository: Repository, file: RemoteFile) -> int:
         """How much of a file is here, of a download that was cut."""
         from runtime.models.download import PARTIAL_SUFFIX
 
-        target = target_path(self.root, repository.repo, repository.commit, file.path)
+        target = self.target(repository, file)
         try:
             return target.with_name(target.name + PARTIAL_SUFFIX).stat().st_size
         except OSError:

@@ -56,7 +56,7 @@ class ModelFile:
 class Offer:
     """What the hub has for a reference: the file that `Store.pull` would bring; `size` in bytes.
 
-    `partial_bytes` are here already, of a download that was cut.
+    `destination` is where it goes, and `partial_bytes` are here already, of a download that was cut.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Offer:
     revision: str | None
     entry: CatalogEntry | None
     license: str | None
+    destination: Path
     partial_bytes: int
 
 
@@ -232,6 +233,7 @@ class Store:
             revision=hub_file.revision,
             entry=entry,
             license=entry.license if entry is not None else repository.license,
+            destination=self._downloads.target(repository, file),
             partial_bytes=self._downloads.partial_bytes(repository, file),
         )
 

@@ -142,3 +142,35 @@ async def test_what_cannot_go_along_is_told(chat: ChatApp, tmp_path: Path, conte
         await until(chat, "fake-model · ready")
         await say(pilot, f"/attach {tmp_path}/f")
         await until(chat, told)
+
+
+async def test_the_list_renames_and_exports_as_markdown_and_json(
+    chat: ChatApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with chat.run_test(size=SIZE) as pilot:
+        await until(chat, "fake-model · ready")
+        await say(pilot, "/open")
+        await until(chat, "2  Sky?", "Rename", "Export")
+        await pilot.press("ctrl+r")
+        await until(chat, "Another title", "Sky?", "Enter keeps it · Esc leaves it as it was")
+        await pilot.press("end", *" Blue!", "enter")
+        await until(chat, "2  Sky? Blue!", "Rename")
+        await pilot.press("ctrl+e")
+        await until(chat, "Write the conversation to a file", "chat-2.md", "Tab Markdown or JSON")
+        await pilot.press("enter")
+        await until(chat, "Written to chat-2.md.")
+        await pilot.press("ctrl+e")
+        await until(chat, "Tab Markdown or JSON")
+        await pilot.press("tab")
+        await until(chat, "chat-2.json")
+        await pilot.press("enter")
+        await until_so((tmp_path / "chat-2.json").is_file)
+        (tmp_path / "chat-2.md").unlink()
+        (tmp_path / "chat-2.md").mkdir()
+        await pilot.press("ctrl+e")
+        await until(chat, "Tab Markdown or JSON")
+        await pilot.press("enter")
+        await until(chat, "cannot be written", "2  Sky? Blue!")
+    (written,) = json.loads((tmp_path / "chat-2.json").read_text())["conversations"]
+    assert written["title"] == "Sky? Blue!"

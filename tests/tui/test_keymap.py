@@ -16,9 +16,10 @@ from tui.actions import all_actions
 from tui.app import ChatApp
 from tui.bidi import displayed
 from tui.keymap import PLACES, read_keymap
+from tui.keynames import with_keys
 from tui.look import Look
 from tui.tools import ChatTools
-from tui.words import _, use
+from tui.words import _, use, used
 
 ACTIONS = all_actions(ChatApp.BINDINGS)
 
@@ -183,3 +184,32 @@ async def test_a_letter_that_is_no_key_of_a_card_any_more_is_typed(file: Path, f
             assert app.conversation.prompt.value == "o"
             assert "answered" not in screen(app)
             await pilot.press("escape")
+
+
+async def test_texts_name_the_keys_that_the_file_gives(file: Path, fake: FakeEndpoint) -> None:
+    file.write_text('stop = "f9"\nleave = ["f10", "escape"]\nlock-mode = "ctrl+l"\nnew = "ctrl+o"\n')
+    fake.script = [["Once", WAIT], {"message": "Too long.", "code": "context_length_exceeded"}]
+    app = ChatApp(fake.connect, message="Tell", look=Look.configured())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(app, "Once", "answering … (F9 stops)")
+        await say(pilot, "/lock")
+        await until(app, "Enter choose · Ctrl-L soft or hard · F10 leaves")
+        await pilot.press("f10", "f9")
+        await until(app, "stopped")
+        await say(pilot, "More")
+        await until(app, "Too long. Ctrl-O starts a new conversation.")
+    use("fr")
+    assert with_keys("{stop}, {leave}, {nothing}") == "F9, F10, {nothing}"
+    ChatApp(fake.connect)
+    assert with_keys("{stop}, {send}") == "Échap, Entrée", "as they are where the file says nothing"
+
+
+async def test_the_interface_s_language_is_chosen_from_a_list(file: Path, fake: FakeEndpoint) -> None:
+    app = ChatApp(fake.connect)
+    async with app.run_test(size=(80, 30)) as pilot:
+        await until(app, "ready")
+        await say(pilot, "/language")
+        await until(app, "Show the chat in a language", "English · in use", "Dutch · Nederlands", "Swahili")
+        await pilot.press(*"dutch", "enter")
+        await until(app, "klaar")
+        assert used() == "nl"

@@ -18,6 +18,7 @@ from tests.tui.endpoint import WAIT, FakeEndpoint, running_endpoint
 from tests.tui.test_app import SIZE, say, screen, until
 from tui.app import ChatApp
 from tui.history import conversations, tree
+from tui.history.drafts import Draft, save_draft
 from tui.history.opening import open_history
 from tui.history.records import Conversation, Entry, NewMessage
 from tui.history.store import Store
@@ -173,7 +174,7 @@ async def test_a_file_that_cannot_be_used_is_told_and_the_chat_goes_on_without(
 async def test_a_draft_of_a_chat_that_still_runs_is_left_alone(chat: Callable[..., ChatApp], path: Path) -> None:
     with open_history(path) as store:
         other = conversations.create(store)
-        conversations.save_draft(store, other.id, "mine")
+        save_draft(store, other.id, Draft("mine"))
         with store.writing() as connection:
             connection.execute("UPDATE conversations SET draft_writer = ?", (f"{os.getppid()}@{time.time():.2f}",))
     async with (app := chat()).run_test(size=SIZE):

@@ -36,20 +36,20 @@ class Shown(App[None]):
 
 
 async def line(width: int, code: str = "en", /, **values: Any) -> str:
-    """What is shown in `width` columns, padding and all."""
+    """What is shown in `width` columns, padding and all: a row or two."""
     use(code)
     if "adapter" in values:
         forms = figure_forms([ENDED], 0)
         values = {"figures": forms[0], "forms": forms, **values}
     app = Shown()
-    async with app.run_test(size=(width, 3)) as pilot:
+    async with app.run_test(size=(width, 4)) as pilot:
         status = app.query_one(StatusLine)
         for name, value in values.items():
             setattr(status, name, value)
         await pilot.pause()
         rows = [strip.text.rstrip() for strip in app.screen._compositor.render_strips()]
-        assert not any(rows[1:]), "it takes one line"
-        return rows[0]
+        assert not any(rows[2:]), "it takes two rows at most"
+        return "\n".join(filter(None, rows))
 
 
 FULL: dict[str, Any] = {
@@ -78,21 +78,41 @@ async def test_it_is_whole_in_140_columns_in_every_language(code: str) -> None:
 
 @pytest.mark.parametrize("code", LANGUAGES)
 @pytest.mark.parametrize("state", ["ready", "answering", "asking"])
-async def test_it_fits_80_columns_in_every_language(code: str, state: str) -> None:
-    shown = await line(80, code, **FULL | {"state": state})
-    assert cell_len(shown) <= 80
-    assert "qwen3-0.6b" in shown
-    assert state != "ready" or "12%" in shown
+async def test_it_is_whole_in_80_columns_in_two_rows_in_every_language(code: str, state: str) -> None:
+    shown = await line(80, code, **FULL | {"state": state, "model_name": "smollm2-135m-instruct"})
+    first, second = shown.split("\n")
+    assert max(cell_len(first), cell_len(second)) <= 80
+    for part in ("smollm2-135m-instruct", "recepti", "cuda", "bul_Cyrl"):
+        assert part in first
+    for part in ("19.8", "56.1", "0.42", "▰▱▱▱", "12%", "13.7"):
+        assert part in second
 
 
-async def test_the_least_important_goes_first() -> None:
-    kept = ["0.42 s", "pages", "cuda", "characters/s", "bul_Cyrl", "▱", "recepti", "tokens/s", "12%"]
-    gone: list[str] = []
-    for width in range(160, 20, -2):
-        shown = await line(width, **FULL)
-        gone += [part for part in kept if part not in shown and part not in gone]
-        assert "ready" in shown
-    assert gone == kept
+async def test_the_least_important_goes_first_in_each_row() -> None:
+    for kept in (["cuda", "bul_Cyrl", "recepti"], ["pages", "▱", "0.42 s", "characters/s", "tokens/s", "12%"]):
+        gone: list[str] = []
+        for width in range(138, 14, -2):
+            shown = await line(width, **FULL)
+            gone += [part for part in kept if part not in shown and part not in gone]
+            assert "ready" in shown
+        assert gone == kept
+
+
+async def test_a_second_row_stays_until_there_is_room_or_another_conversation() -> None:
+    app = Shown()
+    async with app.run_test(size=(80, 4)) as pilot:
+        status = app.query_one(StatusLine)
+        status.model_name, status.state = "m", "ready"
+        forms = figure_forms([ENDED], 0)
+        heights = []
+        for seen, figures in ((Seen(), ""), (SEEN, forms[0]), (SEEN, "")):
+            status.seen, status.forms, status.figures = seen, forms, figures
+            await pilot.pause()
+            heights.append(status.size.height)
+        status.figures = ""
+        status.forget()
+        await pilot.pause()
+        assert [*heights, status.size.height] == [1, 2, 2, 1]
 
 
 async def test_what_an_endpoint_does_not_tell_is_left_out() -> None:

@@ -38,14 +38,14 @@ class Choices(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{name}:{self.adapter}" if self.adapter else name
 
     def to_settings(self) -> dict[str, Any]:
-        """As a conversation's settings are remembered: JSON values."""
-        settings: dict[str, Any] = msgspec.to_builtins(self)
+        """As a conversation's settings are remembered: JSON values, without the adapter, which is beside them."""
+        settings: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(self, adapter=""))
         return settings
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Choices:
+    def from_settings(cls, settings: Mapping[str, Any], adapter: str = "") -> Choices:
         """What was remembered; values that a later or an earlier chat wrote, and this one cannot read, are left out."""
         try:
-            return msgspec.convert(dict(settings), cls)
+            return msgspec.convert({**settings, "adapter": adapter}, cls)
         except msgspec.ValidationError:
-            return cls()
+            return cls(adapter)

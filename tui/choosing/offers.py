@@ -37,7 +37,9 @@ class Fit(msgspec.Struct, frozen=True):
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """A model that may be chosen; `here`: on this machine. Only a preview tells `partial_bytes`, of a cut download."""
+    """A model that may be chosen; `here`: on this machine. Only a preview tells `destination`, and
+    `partial_bytes` of a cut download.
+    """
 
     name: str
     title: str = ""
@@ -51,6 +53,7 @@ class Offer(msgspec.Struct, frozen=True):
     notes: str | None = None
     fit: Fit = Fit(None)
     partial_bytes: int = 0
+    destination: str | None = None
     here: bool = False
 
     @property
@@ -59,7 +62,12 @@ class Offer(msgspec.Struct, frozen=True):
         return self.task in {None, "chat", "completion"}
 
 
+class _Shown(msgspec.Struct):
+    here: bool
+
+
 class _Listed(msgspec.Struct):
+    default: str
     models: list[Offer]
     available: list[Offer]
 
@@ -87,6 +95,23 @@ async def listed() -> list[Offer]:
     return [offer for offer in every if offer.can_talk]
 
 
+async def default_name() -> str:
+    """The model that answers where none is named.
+
+    Raises:
+        DemoticError: it cannot be told.
+    """
+    return _read(await output_of("list", "--json"), _Listed).default
+
+
+async def is_here(name: str) -> bool:
+    """Whether a model is on this machine; the hub is not asked."""
+    try:
+        return _read(await output_of("show", "--json", "--", name), _Shown).here
+    except DemoticError:
+        return False
+
+
 async def previewed(reference: str) -> Offer:
     """What is known of a model before it is downloaded: its file on the hub, licence and size.
 
@@ -94,6 +119,16 @@ async def previewed(reference: str) -> Offer:
         DemoticError: there is none, or the hub cannot be asked.
     """
     return _read(await output_of("pull", "--preview", "--json", "--", reference), Offer)
+
+
+async def missing(name: str) -> Offer | None:
+    """What would be downloaded for a model; None where it is on this machine.
+
+    Raises:
+        DemoticError: it is not here, and cannot be downloaded.
+    """
+    offer = await previewed(name)
+    return None if offer.here else offer
 
 
 async def pulled(reference: str, on_step: Callable[[Step], None]) -> Offer:

@@ -13,7 +13,7 @@ from tui.choosing.locks import AUTO, MODES, OFF_WORD, lock_of, read_lock
 from tui.choosing.sampling import RESET, SETTINGS, Sampling, read_sampling, told
 from tui.commands.command import Command
 from tui.commands.finding import client_of, find_adapter, find_model, find_served
-from tui.commands.known import ADAPTERS, MODELS, base_of
+from tui.commands.known import ADAPTERS, MODELS
 from tui.preferences import remember
 from tui.screens.lock import LockPicker
 from tui.screens.sampling import SamplingPanel
@@ -29,21 +29,21 @@ async def _model(screen: ConversationScreen, name: str) -> None:
     if screen.app.can_switch:
         chosen = await find_model(screen.app, name, current=screen.model_name)
     else:
-        chosen = await find_served(screen.app, name, current=base_of(screen, client_of(screen.app)))
-    if chosen:
-        screen.choices = msgspec.structs.replace(screen.choices, adapter="")
-        if screen.app.can_switch:
-            await screen.app.switch_model(chosen)
-        else:
-            _ask_for(screen, chosen)
+        chosen = await find_served(screen.app, name, current=screen.model_name)
+    if not chosen:
+        return
+    if not screen.app.can_switch:
+        screen.app.is_model_given = False
+        await _ask_for(screen, chosen, "")
+    elif await screen.app.switch_model(chosen):
+        screen.app.is_model_given = False
+        await screen.choose(msgspec.structs.replace(screen.choices, adapter=""), screen.talk.model)
 
 
 async def _adapter(screen: ConversationScreen, name: str) -> None:
-    base = base_of(screen, client_of(screen.app))
-    chosen = await find_adapter(screen.app, base, name, current=screen.choices.adapter)
+    chosen = await find_adapter(screen.app, screen.model_name, name, current=screen.choices.adapter)
     if chosen is not None:
-        screen.choices = msgspec.structs.replace(screen.choices, adapter=chosen)
-        _ask_for(screen, screen.choices.model(base))
+        await _ask_for(screen, screen.model_name, chosen)
 
 
 async def _lock(screen: ConversationScreen, argument: str) -> None:
@@ -55,7 +55,7 @@ async def _lock(screen: ConversationScreen, argument: str) -> None:
         if chosen is None:
             return
         lock = lock_of(chosen, picker.mode)
-    screen.choices = msgspec.structs.replace(screen.choices, lock=lock)
+    await screen.choose(msgspec.structs.replace(screen.choices, lock=lock))
     await screen.transcript.tell(_told(lock))
 
 
@@ -65,7 +65,7 @@ async def _sampling(screen: ConversationScreen, argument: str) -> None:
     else:
         sampling = await screen.app.push_screen_wait(SamplingPanel(screen.choices.sampling))
     if sampling is not None:
-        screen.choices = msgspec.structs.replace(screen.choices, sampling=sampling)
+        await screen.choose(msgspec.structs.replace(screen.choices, sampling=sampling))
         await screen.transcript.tell(_("Sampling: {settings}.").format(settings=told(sampling)))
 
 
@@ -80,10 +80,11 @@ async def _keys(screen: ConversationScreen, _argument: str) -> None:
     screen.app.action_show_keys()
 
 
-def _ask_for(screen: ConversationScreen, name: str) -> None:
-    """From the next message on, this model of the server answers, or this adapter of one."""
-    client_of(screen.app).model = name
-    screen.model_name = name
+async def _ask_for(screen: ConversationScreen, model: str, adapter: str) -> None:
+    """From the next message on, this model of the server answers, with this adapter of it or none."""
+    choices = msgspec.structs.replace(screen.choices, adapter=adapter)
+    await screen.ask_for(client_of(screen.app), model, choices)
+    await screen.choose(screen.choices, screen.talk.model)
 
 
 def _told(lock: Lock | None) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tui.commands.command import Command
 from tui.commands.host import Host
+from tui.screens.interface import InterfacePicker
 from tui.words import LANGUAGES, _, checked, mark
 
 if TYPE_CHECKING:
@@ -38,11 +39,17 @@ async def _start_anew(host: Host, _argument: str) -> None:
     await host.start_anew()
 
 
-async def _show_in(host: Host, code: str) -> None:
+async def _show_in(screen: ConversationScreen, code: str) -> None:
+    chosen = checked(code) if code else await screen.app.push_screen_wait(InterfacePicker())
+    if chosen is not None:
+        screen.show_in(chosen)
+
+
+async def _show_plainly_in(chat: PlainChat, code: str) -> None:
     if code:
-        host.show_in(checked(code))
+        chat.show_in(checked(code))
         return
-    await host.tell(" · ".join(f"{code}: {name}" for code, name in LANGUAGES.items()))
+    await chat.tell(" · ".join(f"{code}: {name}" for code, name in LANGUAGES.items()))
 
 
 async def _quit(host: Host, _argument: str) -> None:
@@ -57,7 +64,7 @@ GENERAL = (
         _show_in,
         argument=mark("CODE"),
         complete=lambda _screen: tuple(LANGUAGES),
-        plain=_show_in,
+        plain=_show_plainly_in,
     ),
     Command("quit", mark("leave the chat"), _quit, plain=_quit),
 )

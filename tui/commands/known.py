@@ -62,13 +62,8 @@ async def adapters_of(client: ChatClient, base: str) -> list[str]:
     return adapters
 
 
-def base_of(screen: ConversationScreen, client: ChatClient) -> str:
-    """The model that answers, without its adapter."""
-    return client.model.removesuffix(f":{screen.choices.adapter}") if screen.choices.adapter else client.model
-
-
 async def _find_adapters(screen: ConversationScreen, client: ChatClient) -> Sequence[str]:
-    return [NO_ADAPTER, *await adapters_of(client, base_of(screen, client))]
+    return [NO_ADAPTER, *await adapters_of(client, screen.model_name)]
 
 
 NO_ADAPTER = "none"

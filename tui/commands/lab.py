@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui.commands.command import Command
-from tui.commands.finding import client_of
-from tui.commands.known import base_of
 from tui.words import _, mark
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ async def _open(screen: ConversationScreen, _argument: str) -> None:
     screen.require_ready()
     app = screen.app
     if app.lab is None:
-        app.lab = Lab.beside(base_of(screen, client_of(app)), screen.choices)
+        app.lab = Lab.beside(screen.model_name, screen.choices)
     await app.push_screen(LabScreen(app.lab))
 
 

@@ -6,12 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.errors import HistoryUnusable, InvalidRequest
-from runtime.models.files import write_atomically
+from runtime.errors import InvalidRequest
 from tui.attaching import read_attachment
 from tui.commands.command import Command
+from tui.exporting import export_to
 from tui.history import conversations
-from tui.history.export import Format, export
 from tui.history.records import Conversation
 from tui.screens.conversations import ConversationsScreen
 from tui.words import _, mark
@@ -65,20 +64,13 @@ async def _export(screen: ConversationScreen, argument: str) -> None:
     number = _current(screen).id
     if not argument:
         raise InvalidRequest(_("There is no file behind it."), remedy="/export chat.md")
-    path = Path(argument).expanduser()
-    form: Format = "json" if path.suffix.lower() == ".json" else "md"
-    text = await screen.keeper.do(export, [number], form)
-    try:
-        await asyncio.to_thread(write_atomically, path, text)
-    except OSError as fault:
-        reason = fault.strerror or str(fault)
-        raise HistoryUnusable(_("{path} cannot be written: {reason}.").format(path=path, reason=reason)) from fault
+    path = await export_to(screen.keeper, number, argument)
     await screen.tell(_("Written to {path}.").format(path=path))
 
 
 async def _attach(screen: ConversationScreen, argument: str) -> None:
-    attachment = await asyncio.to_thread(read_attachment, Path(argument).expanduser()) if argument else None
-    screen.prompt.attach(attachment)
+    more = [await asyncio.to_thread(read_attachment, Path(argument).expanduser())] if argument else []
+    screen.prompt.attach(*(screen.prompt.attached if more else ()), *more)
 
 
 async def _instruct(screen: ConversationScreen, text: str) -> None:

@@ -47,9 +47,10 @@ async def say_instead(screen: ConversationScreen, edited: Entry, text: str) -> N
     try:
         screen.require_ready()
     except InvalidRequest:
-        screen.prompt.value = text
+        screen.prompt.value, screen.prompt.unsaid = text, ""
         raise
     await screen.talk.say_after(edited.parent, text)
+    screen.prompt.unsaid = ""
     (*_others, said) = await screen.show(await screen.talk.entries())
     screen.answer(said)
 

@@ -7,20 +7,22 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from runtime.errors import ConversationNotFound, HistoryBusy
+from runtime.errors import ConversationNotFound
 from tui.history.folding import fold
 from tui.history.records import Conversation, storable, to_conversation, to_json
 from tui.history.store import Store
-from tui.history.writers import own_writer
 
 _SELECT = """
-SELECT conversations.*, (SELECT COUNT(*) FROM messages WHERE conversation = conversations.id) AS num_messages
+SELECT conversations.*,
+    (SELECT COUNT(*) FROM messages WHERE conversation = conversations.id) AS num_messages,
+    (SELECT COUNT(*) FROM attached WHERE conversation = conversations.id) AS num_attached
 FROM conversations
 """
 _OLD = """
 SELECT id FROM conversations
 WHERE deleted < ? OR (
     updated < ? AND draft = '' AND NOT EXISTS (SELECT 1 FROM messages WHERE conversation = conversations.id)
+    AND NOT EXISTS (SELECT 1 FROM attached WHERE conversation = conversations.id)
 )
 """
 _DAY_SECONDS = 24 * 60 * 60.0
@@ -34,7 +36,7 @@ def create(
     system_prompt: str = "",
     settings: Mapping[str, Any] | None = None,
 ) -> Conversation:
-    """A new conversation, with nothing said; it is listed when something is said or typed."""
+    """A new conversation, with nothing said; it is listed when something is said, typed or attached."""
     with store.writing() as connection:
         now = time.time()
         made = connection.execute(
@@ -59,7 +61,7 @@ def listed(store: Store, *, is_deleted: bool = False) -> list[Conversation]:
     """All conversations, or all that are deleted and can be brought back: pinned ones first, then the latest."""
     with store.reading() as connection:
         rows = connection.execute(
-            f"{_SELECT} WHERE (deleted IS NOT NULL) = ? AND (draft <> '' OR num_messages > 0) "
+            f"{_SELECT} WHERE (deleted IS NOT NULL) = ? AND (draft <> '' OR num_messages > 0 OR num_attached > 0) "
             "ORDER BY pinned DESC, updated DESC, id DESC",
             (is_deleted,),
         )
@@ -82,28 +84,9 @@ def set_system_prompt(store: Store, number: int, text: str) -> None:
     _change(store, number, system_prompt=storable(text))
 
 
-def set_model(store: Store, number: int, model: str, adapter: str = "") -> None:
-    """Which model and adapter answer from here on."""
-    _change(store, number, model=model, adapter=adapter)
-
-
-def set_settings(store: Store, number: int, settings: Mapping[str, Any]) -> None:
-    """Settings of the conversation, such as sampling and the language lock: JSON values by name."""
-    _change(store, number, settings=to_json(settings))
-
-
-def save_draft(store: Store, number: int, text: str) -> bool:
-    """Remember what is typed and not sent yet; cheap enough for every key.
-
-    Returns:
-        Whether it was saved: not where another chat is writing, which is not waited for. Save it again with the next
-        key, or a moment later.
-    """
-    try:
-        _change(store, number, is_brief=True, draft=storable(text), draft_writer=own_writer(), updated=time.time())
-    except HistoryBusy:
-        return False
-    return True
+def set_choices(store: Store, number: int, *, model: str, adapter: str, settings: Mapping[str, Any]) -> None:
+    """Which model and adapter answer from here on, and how; `settings` are JSON values by name."""
+    _change(store, number, model=model, adapter=adapter, settings=to_json(settings))
 
 
 def delete(store: Store, number: int) -> None:
@@ -141,10 +124,10 @@ def _get(connection: sqlite3.Connection, number: int) -> Conversation:
     return to_conversation(row)
 
 
-def _change(store: Store, number: int, *, is_brief: bool = False, **values: object) -> None:
+def _change(store: Store, number: int, **values: object) -> None:
     """Set columns of a conversation, whose names are ours."""
     settings = ", ".join(f"{name} = ?" for name in values)
-    with store.writing(is_brief=is_brief) as connection:
+    with store.writing() as connection:
         done = connection.execute(
             f"UPDATE conversations SET {settings} WHERE id = ?",  # noqa: S608  # see above
             (*values.values(), number),

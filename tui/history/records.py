@@ -22,7 +22,8 @@ class Conversation:
     """A conversation without its messages; times in seconds since 1970.
 
     `title` is empty until something was said. `deleted` is when it was deleted, and None where it was not. `settings`
-    are JSON values, such as of sampling and of the language lock. `draft` was typed and not sent.
+    are JSON values, such as of sampling and of the language lock. `draft` was typed and not sent; `draft_edits` is the
+    message that it is to replace, and `num_attached` files go along with it.
     """
 
     id: int
@@ -37,6 +38,13 @@ class Conversation:
     settings: dict[str, Any]
     draft: str
     num_messages: int
+    draft_edits: int | None = None
+    num_attached: int = 0
+
+    @property
+    def is_being_written(self) -> bool:
+        """Whether something was begun and not sent."""
+        return bool(self.draft) or self.draft_edits is not None or self.num_attached > 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,8 @@ def to_conversation(row: sqlite3.Row) -> Conversation:
         settings=msgspec.json.decode(row["settings"], type=dict[str, Any]),
         draft=row["draft"],
         num_messages=row["num_messages"],
+        draft_edits=row["draft_edits"],
+        num_attached=row["num_attached"],
     )
 
 

@@ -37,7 +37,7 @@ def left_open(store: Store) -> Conversation | None:
     found = latest(store)
     if found is None:
         return None
-    if found.draft:
+    if found.is_being_written:
         with store.reading() as connection:
             (writer,) = connection.execute(
                 "SELECT draft_writer FROM conversations WHERE id = ?", (found.id,)

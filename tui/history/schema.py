@@ -86,7 +86,20 @@ _FIRST = (
 )
 # Which chat typed the draft: another one leaves it alone while that runs.
 _SECOND = ("ALTER TABLE conversations ADD COLUMN draft_writer TEXT",)
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
+# Which message the draft is to replace, and the files that go along with it.
+_THIRD = (
+    "ALTER TABLE conversations ADD COLUMN draft_edits INTEGER",
+    """
+    CREATE TABLE attached (
+        conversation INTEGER NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (conversation, number)
+    ) WITHOUT ROWID
+    """,
+)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:

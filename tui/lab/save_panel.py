@@ -20,7 +20,7 @@ class SavePanel(Panel[tuple[Path, Path]]):
     """Writes the card and gives the paths of its two files. A second Enter writes over what is there."""
 
     title_text = mark("Save the card as Markdown and JSON")
-    hint_text = mark("Enter writes · Esc leaves")
+    hint_text = mark("Enter writes · {leave} leaves")
 
     def __init__(self, card: Card, path: Path) -> None:
         super().__init__()

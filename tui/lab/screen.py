@@ -17,6 +17,7 @@ from runtime.errors import DemoticError, InvalidRequest
 from tui.commands import registry
 from tui.commands.palette import Palette
 from tui.events import Endpoint
+from tui.keynames import with_keys
 from tui.lab import commands
 from tui.lab.bar import Bar
 from tui.lab.board import Board
@@ -185,7 +186,7 @@ class LabScreen(Screen[None]):
     def require_idle(self) -> None:
         """Raise `InvalidRequest` where an answer is coming."""
         if self.lab.is_running:
-            raise InvalidRequest(_("The columns are answering."), remedy=_("Esc stops an answer."))
+            raise InvalidRequest(_("The columns are answering."), remedy=with_keys(_("{lab-stop} stops an answer.")))
 
     def endpoint(self) -> Endpoint:
         """What answers.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tui.choosing.choices import Mode
 from tui.choosing.languages import named
 from tui.choosing.locks import AUTO
+from tui.keynames import with_keys
 from tui.lab.column import Column
 from tui.lab.figures import Figures, InLanguage
 from tui.lab.trial import State, Trial
@@ -13,7 +14,7 @@ from tui.words import _, mark, plural
 _STATES: dict[State, str] = {
     "waiting": mark("waits for its turn"),
     "loading": mark("loading …"),
-    "answering": mark("answering … (Esc stops)"),
+    "answering": mark("answering … ({lab-stop} stops)"),
     "complete": "",
     "stopped": mark("stopped"),
     "failed": mark("failed"),
@@ -45,7 +46,7 @@ def adapter_line(column: Column) -> str:
 
 def result_lines(trial: Trial) -> list[str]:
     """How an answer stands: what it does or, once it has ended, what it took and how it kept to its language."""
-    state = _(_STATES[trial.state]) if _STATES[trial.state] else ""
+    state = with_keys(_(_STATES[trial.state])) if _STATES[trial.state] else ""
     lines = [state] if state else []
     if trial.figures is not None:
         lines += _figure_lines(trial.figures, trial.reason)

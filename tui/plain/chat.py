@@ -22,6 +22,7 @@ from tui.history.resuming import Resume, resumed
 from tui.joining import Server
 from tui.keeper import Keeper
 from tui.plain.lines import Lines
+from tui.plain.starting import endpoint_of, reference_of, take_up
 from tui.shown import shown
 from tui.talk import Talk
 from tui.tools import ChatTools
@@ -62,13 +63,17 @@ class PlainChat:
         """
         if self._is_asking:
             self._say(_("loading …"))
-        endpoint = await self._server.endpoint()
+        read = self._lines.read if self._is_asking else None
+        endpoint = await endpoint_of(self._server, self._say, read)
         for notice in endpoint.notices:
             self._say(notice)
         await self._tools.open(self._ask if self._is_asking else None)
         async with ChatClient(endpoint) as self._client:
-            name = await self._client.model_name()
-            await self._open()
+            await self._client.model_name()
+            await self._client.look()
+            name, _adapter = self._client.parts
+            self.dialogue.talk.model = reference_of(self._server) or name
+            await self._open(self._client)
             if self._is_asking:
                 self._say(_("{model} is ready. /help tells all commands; Ctrl-D quits.").format(model=name))
             if message is not None:
@@ -111,7 +116,7 @@ class PlainChat:
         """Read no further."""
         self._is_leaving = True
 
-    async def _open(self) -> None:
+    async def _open(self, client: ChatClient) -> None:
         """Open what is remembered, and go on with what the person left in the midst of something or asked for."""
         fault = await self._keeper.open()
         if fault is not None:
@@ -120,6 +125,7 @@ class PlainChat:
         if found is not None:
             await self.dialogue.talk.open(found.id)
             self._say(_("Going on with: {title}").format(title=found.title))
+            await take_up(self._server, self.dialogue.talk, client, self._say)
 
     async def _read(self) -> str | None:
         """What is to be said or done: a line or, where it ends with a backslash, several; None at the end of input."""

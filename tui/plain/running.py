@@ -12,6 +12,7 @@ from tui.joining import Server
 from tui.keeper import Keeper
 from tui.plain.chat import PlainChat
 from tui.plain.lines import Lines
+from tui.switching import prefer_kept
 from tui.tools import ChatTools
 
 # As shells tell the end by Ctrl-C.
@@ -29,6 +30,7 @@ async def run_plain(
     is_asking = sys.stdin is not None and sys.stdin.isatty()
     if resume == "left" and (message is not None or not is_asking):
         resume = "new"  # a script begins where it says so
+    await prefer_kept(server, keeper, resume)
     async with server, ChatTools(settings) as tools:
         chat = PlainChat(server, tools, Lines(), keeper, resume=resume, is_asking=is_asking)
         running = asyncio.create_task(chat.run(message))

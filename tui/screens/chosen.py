@@ -1,35 +1,40 @@
-"""What a conversation's screen knows of choices: what was chosen, and where commands and keys are asked for."""
+"""What a conversation's screen knows of choices: what was chosen, and that it is remembered and shown."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import msgspec
 from textual.reactive import reactive
-from textual.screen import Screen
 
 from tui.choosing.choices import Choices
-from tui.widgets.completions import Completions
-from tui.widgets.status import StatusLine
-
-if TYPE_CHECKING:
-    from tui.app import ChatApp
+from tui.client import ChatClient
+from tui.screens.reading import ReadingScreen
+from tui.talk import Talk
 
 
-class ChosenScreen(Screen[None]):
-    """`choices` count from the next message on."""
+class ChosenScreen(ReadingScreen):
+    """`choices` count from the next message on; they are those of `talk`."""
 
-    app: ChatApp
     choices: reactive[Choices] = reactive(Choices())
+    model_name = reactive("")
+    talk: Talk
 
     def watch_choices(self, choices: Choices) -> None:
-        """Show what answers are locked to."""
+        """Show the adapter, and what answers are locked to."""
         if self.is_mounted:
-            self.query_one(StatusLine).locked_to = "" if choices.lock is None else choices.lock.language
+            self.status.adapter = choices.adapter
+            self.status.locked_to = "" if choices.lock is None else choices.lock.language
 
-    def on_prompt_asked(self) -> None:
-        """Show the keys."""
-        self.app.action_show_keys()
+    async def choose(self, choices: Choices, model: str | None = None) -> None:
+        """Ask in this way from now on, and remember it with the conversation; `model` is one that was chosen."""
+        self.choices = choices
+        await self.talk.choose_for(choices, model)
 
-    def offer_completions(self) -> None:
-        """Offer what the line could become, from what is known now."""
-        self.query_one(Completions).look_again()
+    async def ask_for(self, client: ChatClient, model: str, choices: Choices) -> None:
+        """From the next message on, `model` of the server answers, with the adapter of `choices`."""
+        client.model = choices.model(model)
+        await client.look()
+        model, adapter = client.parts
+        self.talk.model = self.model_name = model
+        self.talk.choices = self.choices = msgspec.structs.replace(choices, adapter=adapter)
+        if self.is_attached:  # the chat may have been left meanwhile
+            self.status.know(client.served)

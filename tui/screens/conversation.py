@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import ClassVar
 
+import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -28,16 +29,19 @@ from tui.answers import HttpAnswers
 from tui.client import ChatClient
 from tui.commands import registry
 from tui.commands.turns import fulfil, say_instead
-from tui.drafts import Drafts
+from tui.drafts import Drafts, draft_in
 from tui.events import AnswerFailed
 from tui.faults import OVERFLOW, next_step
+from tui.history.drafts import Draft
 from tui.history.records import Entry
 from tui.history.records import State as Ending
 from tui.history.resuming import Resume, resumed
 from tui.keeper import Keeper
+from tui.keynames import with_keys
 from tui.reply import Reply
 from tui.screens.asking import answer_on
 from tui.screens.chosen import ChosenScreen
+from tui.screens.taking_up import take_up
 from tui.seen import language_said
 from tui.talk import KeptAnswer, Talk
 from tui.tools import ChatTools
@@ -55,7 +59,10 @@ _ANSWER = "answer"
 
 
 class ConversationScreen(ChosenScreen):
-    """What was said, and where the next message is written; `message` is said first."""
+    """What was said, and where the next message is written; `message` is said first.
+
+    `is_open` is set once what is remembered is on the screen.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", mark("Stop"), priority=True, id="stop", tooltip=mark("stop the answer")),
@@ -66,7 +73,6 @@ class ConversationScreen(ChosenScreen):
         Binding("pagedown", "scroll_down", show=False, priority=True, id="page-down", tooltip=mark("one page down")),
     ]
 
-    model_name = reactive("")
     state: reactive[State] = reactive[State]("loading")
     figures = reactive("")
 
@@ -90,8 +96,10 @@ class ConversationScreen(ChosenScreen):
         self._client: ChatClient | None = None
         self._reply: Reply | None = None
         self._waiting: deque[Said] = deque()
+        self._answered: Said | None = None
         self._edited: Turn | None = None
-        self._is_open = asyncio.Event()
+        self._is_taken_up = True
+        self.is_open = asyncio.Event()
         self._drafts = Drafts(self.talk, self._draft)
         self.set_reactive(ConversationScreen.model_name, model_name)
 
@@ -106,16 +114,6 @@ class ConversationScreen(ChosenScreen):
         )
         yield Keys()
 
-    @property
-    def transcript(self) -> Transcript:
-        """What was said, and what is told."""
-        return self.query_one(Transcript)
-
-    @property
-    def prompt(self) -> Prompt:
-        """Where the next message is written."""
-        return self.query_one(Prompt)
-
     async def on_mount(self) -> None:
         """Open what is remembered, and say the first message."""
         self.prompt.focus()
@@ -123,31 +121,45 @@ class ConversationScreen(ChosenScreen):
         if self._first_message:
             await self.say(self._first_message)
 
-    async def begin(self, client: ChatClient, model_name: str, notices: Sequence[str]) -> None:
-        """From now on `client` answers."""
+    async def begin(self, client: ChatClient, reference: str, notices: Sequence[str]) -> None:
+        """From now on `client` answers; `reference` is by what else than its name its model can be asked for again."""
         if client.served is None:
             await client.look()
-        self.query_one(StatusLine).know(client.served)
+        await self.is_open.wait()
+        if not self.is_attached:
+            return  # the chat was left meanwhile
         self._client = client
-        self.model_name = model_name
+        self.model_name, adapter = client.parts
+        self.status.know(client.served)
+        self.talk.model = reference or self.model_name
+        if adapter:
+            self.talk.choices = self.choices = msgspec.structs.replace(self.choices, adapter=adapter)
         for notice in notices:
             await self.transcript.tell(notice)
         if self._tools.names:
             await self.transcript.tell(_("Tools: {names}.").format(names=", ".join(self._tools.names)))
+        if not self._is_taken_up and await self._take_up(client):
+            return
         self.state = "ready"
         self._answer_next()
 
     async def pause(self, model_name: str) -> None:
         """Another model is going to answer: stop the answer; messages wait until `begin`."""
         self._client = None
-        await self.stop_answering()
+        await self.stop_answering(forgets=False)
         self.model_name, self.state = model_name, "loading"
 
     async def refuse(self, fault: DemoticError) -> None:
         """Nothing will answer here."""
         self.state = "failed"
         self.prompt.close()
-        await self.transcript.fail(str(fault) + " " + _("Ctrl-Q quits."))
+        await self.is_open.wait()
+        await self.transcript.fail(str(fault) + " " + with_keys(_("{quit} quits.")))
+
+    async def go_without(self) -> None:
+        """Nothing answers yet, and the person may choose what does."""
+        self.state = "failed"
+        await self.transcript.fail(with_keys(_("Nothing was downloaded. /model chooses another model; {quit} quits.")))
 
     async def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
         """Say what was written, or do what it commands."""
@@ -159,6 +171,7 @@ class ConversationScreen(ChosenScreen):
             else:
                 await self.say(text)
             return
+        self.prompt.unsaid = ""
         name, argument = called
         command = registry.COMMANDS.get(name)
         if command is not None:
@@ -171,6 +184,10 @@ class ConversationScreen(ChosenScreen):
         """Have the draft remembered."""
         if event.text_area is self.prompt:
             self._drafts.change()
+
+    def on_prompt_attached(self) -> None:
+        """Have what goes along remembered."""
+        self._drafts.change()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """An answer has ended, in whatever way: the next message may be answered."""
@@ -202,42 +219,14 @@ class ConversationScreen(ChosenScreen):
         else:
             self.workers.cancel_group(self, _ANSWER)
 
-    def action_select(self, step: int) -> None:
-        """Select the message before or after the one that is selected; after the last one is the prompt."""
-        selected = self.focused if isinstance(self.focused, Turn) else None
-        turn = self.transcript.beside(selected, step) if selected is not None or step < 0 else None
-        if turn is not None:
-            turn.select()
-        elif step > 0:
-            self.prompt.focus()
-
-    def show_share(self, share: float) -> None:
-        """Show how much of the model is loaded."""
-        if self.is_attached:
-            self.query_one(StatusLine).share = share
-
-    async def tell(self, text: str) -> None:
-        """Show a notice."""
-        await self.transcript.tell(text)
-
-    def show_in(self, language: str) -> None:
-        """Show the interface in another language."""
-        self.app.show_in(language)
-
-    async def quit(self) -> None:
-        """Leave the chat."""
-        await self.app.action_quit()
-
     async def start_anew(self) -> None:
         """Begin a new conversation; what is typed goes along."""
         await self.stop_answering()
-        typed = self.prompt.value
-        if self.talk.conversation is not None:
-            await self.talk.keep_draft("")
-        self.talk.begin()
-        await self.show(())
-        if typed:
-            self._drafts.change()
+        async with self._drafts.lock:
+            await self.talk.keep_draft(Draft())
+            self.talk.begin()
+            await self.show(())
+        self._drafts.change()
 
     async def open(self, number: int) -> None:
         """Go on with a conversation.
@@ -246,15 +235,21 @@ class ConversationScreen(ChosenScreen):
             ConversationNotFound: there is none of this number.
         """
         await self.stop_answering()
-        if self.talk.conversation is None or self.talk.conversation.id != number:
-            await self.talk.keep_draft(self._draft())
-        await self.show(await self.talk.open(number))
-        if self.talk.conversation is not None:
-            self.prompt.value = self.talk.conversation.draft
+        async with self._drafts.lock:
+            if self.talk.conversation is None or self.talk.conversation.id != number:
+                await self.talk.keep_draft(self._draft())
+            await self.show(await self.talk.open(number))
+            self._write_on()
+        self.choices = self.talk.choices
+        self._is_taken_up = False
+        if self._client is not None:
+            await self._take_up(self._client)
 
-    async def stop_answering(self) -> None:
-        """Stop the answer, and forget what waits."""
-        self._waiting.clear()
+    async def stop_answering(self, *, forgets: bool = True) -> None:
+        """Stop the answer, and forget what waits, unless that is to be answered later."""
+        if forgets:
+            self._waiting.clear()
+            self._answered = None
         for worker in self.workers.cancel_group(self, _ANSWER):
             with suppress(WorkerCancelled):
                 await worker.wait()
@@ -262,14 +257,14 @@ class ConversationScreen(ChosenScreen):
     async def show(self, entries: Sequence[Entry]) -> list[Said]:
         """Show these messages and no others; what the person said of them."""
         self.figures = ""
-        self.query_one(StatusLine).forget()
+        self.status.forget()
         self.edit(None)
         return await self.transcript.show(entries)
 
     def require_ready(self) -> None:
         """Raise `InvalidRequest` where an answer is coming or cannot come yet."""
         if self.state != "ready":
-            raise InvalidRequest(_("The model is not free."), remedy=_("Esc stops an answer."))
+            raise InvalidRequest(_("The model is not free."), remedy=with_keys(_("{stop} stops an answer.")))
 
     def edit(self, turn: Turn | None) -> None:
         """Have what is sent next stand in the place of a message, or of none."""
@@ -283,23 +278,16 @@ class ConversationScreen(ChosenScreen):
         """Do what a command does."""
         self._do(partial(registry.COMMANDS[name].action, self, ""))
 
-    def action_scroll_up(self) -> None:
-        """Scroll the conversation one page up."""
-        self.transcript.scroll_page_up()
-
-    def action_scroll_down(self) -> None:
-        """Scroll the conversation one page down."""
-        self.transcript.scroll_page_down()
-
     def answer(self, said: Said, cut: Entry | None = None) -> None:
         """Have a message answered that is remembered already, or an answer to it go on that was cut."""
         if self._client is not None:
-            self.state = "answering"
+            self.state, self._answered = "answering", said
             self._answer(self._client, said, cut)
 
     async def say(self, text: str) -> None:
         """Say something; it is answered when the model is free."""
         self._waiting.append(await self.transcript.say(text))
+        self.prompt.unsaid = ""
         self._answer_next()
 
     @work(group="open")
@@ -313,30 +301,41 @@ class ConversationScreen(ChosenScreen):
             if found is not None:
                 typed = self.prompt.value
                 await self.transcript.show(await self.talk.open(found.id))
-                self.prompt.value = found.draft + typed
+                self._write_on(typed)
+                self.choices, self._is_taken_up = self.talk.choices, False
         except DemoticError as error:
             await self.transcript.fail(str(error))
-        self._is_open.set()
+        self.is_open.set()
         self._answer_next()
         await self._drafts.keep()
 
-    def _draft(self) -> str:
-        """What is typed, and what waits for an answer: that is not in the conversation yet."""
-        waiting = [said.text for said in self._waiting if said.entry is None]
-        typed = self.prompt.value
-        is_command = registry.called(typed) is not None
-        return "\n\n".join(waiting if is_command or not typed else [*waiting, typed])
+    async def _take_up(self, client: ChatClient) -> bool:
+        self._is_taken_up = True
+        return await take_up(self, client)
+
+    def _draft(self) -> Draft:
+        if not self.query(Prompt):  # the chat is being left
+            return self.talk.draft
+        return draft_in(self.prompt, [self._answered, *self._waiting], self._edited)
+
+    def _write_on(self, typed: str = "") -> None:
+        """Put into the prompt what was left in it, before what is `typed` by now."""
+        draft = self.talk.draft
+        self.prompt.attach(*draft.attached)
+        self.prompt.value = draft.text + typed
+        turn = self.transcript.turn_of(draft.edits) if draft.edits is not None else None
+        self.edit(turn)
 
     @work(group="command")
     async def _do(self, action: Callable[[], Awaitable[None]]) -> None:
-        await self._is_open.wait()
+        await self.is_open.wait()
         try:
             await action()
         except DemoticError as fault:
             await self.transcript.fail(str(fault))
 
     def _answer_next(self) -> None:
-        if self._client is not None and self.state == "ready" and self._waiting and self._is_open.is_set():
+        if self._client is not None and self.state == "ready" and self._waiting and self.is_open.is_set():
             self.answer(self._waiting.popleft())
         self._drafts.change()
 
@@ -385,7 +384,8 @@ class ConversationScreen(ChosenScreen):
     async def _note(self, reply: Reply, said: str) -> None:
         """Show what an answer took; the language may have to be found first."""
         language = await language_said(said, reply.turns)
-        self.query_one(StatusLine).note(reply.turns, reply.num_calls, language)
+        with suppress(NoMatches):  # the chat was left meanwhile
+            self.status.note(reply.turns, reply.num_calls, language)
 
     async def ask(self, tool: OfferedTool, call: ToolCall) -> Verdict:
         """Have the person decide on a call, whose card is the last one."""

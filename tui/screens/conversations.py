@@ -1,20 +1,24 @@
-"""All conversations: a list with a search box, to open one, pin it, delete it and bring it back."""
+"""All conversations: a list with a search box, to open one, rename, export, pin, delete it and bring it back."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import TextArea
 
+from runtime.errors import DemoticError
+from tui.exporting import export_to
 from tui.history import conversations
 from tui.history.search import search
 from tui.history.store import Store
 from tui.keeper import Keeper
 from tui.laid import Laid
+from tui.screens.line import ExportPanel, TitlePanel
 from tui.shown import shown
 from tui.widgets.editor import Editor
 from tui.widgets.keys import Keys
@@ -28,7 +32,7 @@ def found(store: Store, query: str) -> list[Row]:
     """Number, title and what was found: all conversations, or those with all words of `query`, each once."""
     if not query.strip():
         listed = conversations.listed(store)
-        return [(each.id, ("* " if each.is_pinned else "") + (each.title or each.draft), "") for each in listed]
+        return [(each.id, ("* " if each.is_pinned else "") + (each.title or each.draft or "+"), "") for each in listed]
     rows: dict[int, Row] = {}
     for hit in search(store, query):
         rows.setdefault(hit.conversation, (hit.conversation, hit.title, hit.snippet))
@@ -40,10 +44,12 @@ class ConversationsScreen(ModalScreen[int | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", mark("Open"), priority=True),
-        Binding("ctrl+t", "pin", mark("Pin"), priority=True),
-        Binding("ctrl+d", "delete", mark("Delete"), priority=True),
-        Binding("ctrl+z", "undo", mark("Undo"), priority=True),
-        Binding("escape", "dismiss(None)", mark("Back"), priority=True),
+        Binding("ctrl+r", "rename", mark("Rename"), priority=True, id="rename"),
+        Binding("ctrl+e", "export", mark("Export"), priority=True, id="export", tooltip=mark("write to a file")),
+        Binding("ctrl+t", "pin", mark("Pin"), priority=True, id="pin", tooltip=mark("keep at the top, or no more")),
+        Binding("ctrl+d", "delete", mark("Delete"), priority=True, id="delete"),
+        Binding("ctrl+z", "undo", mark("Undo"), priority=True, id="undo", tooltip=mark("bring back what was deleted")),
+        Binding("escape", "dismiss(None)", mark("Back"), priority=True, id="leave"),
         Binding("up", "move(-1)", show=False, priority=True),
         Binding("down", "move(1)", show=False, priority=True),
     ]
@@ -60,6 +66,7 @@ class ConversationsScreen(ModalScreen[int | None]):
         """Search box, list, keys."""
         yield Editor(id="search")
         yield Laid(markup=False, id="list")
+        yield Laid(markup=False, id="told")
         yield Keys()
 
     async def on_mount(self) -> None:
@@ -85,6 +92,31 @@ class ConversationsScreen(ModalScreen[int | None]):
         if self._rows:
             self.dismiss(self._rows[self._at][0])
 
+    @work(group="panel", exclusive=True)
+    async def action_rename(self) -> None:
+        """Give the chosen one another title."""
+        if self._rows:
+            chosen = await self._keeper.do(conversations.get, self._rows[self._at][0])
+            title = await self.app.push_screen_wait(TitlePanel(chosen.title))
+            if title is not None:
+                await self._keeper.do(conversations.rename, chosen.id, title)
+                await self._look()
+
+    @work(group="panel", exclusive=True)
+    async def action_export(self) -> None:
+        """Write the chosen one to a file."""
+        if self._rows:
+            number = self._rows[self._at][0]
+            name = await self.app.push_screen_wait(ExportPanel(f"chat-{number}.md"))
+            if name is None:
+                return
+            try:
+                path = await export_to(self._keeper, number, name)
+            except DemoticError as fault:
+                self._tell(str(fault))
+            else:
+                self._tell(_("Written to {path}.").format(path=path))
+
     async def action_pin(self) -> None:
         """Keep the chosen one at the top, or no more."""
         if self._rows:
@@ -104,6 +136,10 @@ class ConversationsScreen(ModalScreen[int | None]):
         if self._deleted:
             await self._keeper.do(conversations.restore, self._deleted.pop())
             await self._look()
+
+    def _tell(self, text: str) -> None:
+        """Say what came of an export."""
+        self.query_one("#told", Laid).update(shown(text))
 
     async def _look(self) -> None:
         self._rows = await self._keeper.do(found, self.query_one(Editor).value)

@@ -1,4 +1,4 @@
-"""A model that is not here: its licence and size, whether it is wanted, and how far its download is."""
+"""A model that is not here: what it is, whether it is wanted, and how far its download is."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from textual.widgets import ProgressBar
 from textual.worker import Worker
 
 from runtime.errors import DemoticError
-from tui.choosing.languages import names_of
+from tui.choosing.facts import facts_of
 from tui.choosing.offers import Offer, Step, pulled, sized
 from tui.laid import Laid
 from tui.screens.panel import Panel
 from tui.shown import shown
 from tui.words import _, mark
-
-_MOST_LANGUAGES = 8
 
 
 class DownloadPanel(Panel[Offer]):
@@ -39,7 +37,7 @@ class DownloadPanel(Panel[Offer]):
         Binding("enter", "download", show=False, priority=True, id="download", tooltip=mark("download the model")),
     ]
     title_text = mark("Download {name}?")
-    hint_text = mark("Enter downloads · Esc cancels; what came so far is kept")
+    hint_text = mark("{download} downloads · {leave} cancels; what came so far is kept")
 
     def __init__(self, offer: Offer, reference: str) -> None:
         super().__init__()
@@ -66,7 +64,7 @@ class DownloadPanel(Panel[Offer]):
     def show_words(self) -> None:
         """Tell what is known of it."""
         super().show_words()
-        self.query_one(".facts", Laid).update("\n".join(shown(line) for line in self._facts()))
+        self.query_one(".facts", Laid).update("\n".join(shown(line) for line in facts_of(self._offer)))
 
     def action_download(self) -> None:
         """Begin, or begin again after a fault."""
@@ -94,24 +92,3 @@ class DownloadPanel(Panel[Offer]):
         self.query_one(ProgressBar).update(total=step.total_bytes, progress=step.num_bytes)
         share = _("{done} of {total}").format(done=sized(step.num_bytes), total=sized(step.total_bytes))
         self.query_one(".step", Laid).update(share if step.total_bytes is not None else sized(step.num_bytes))
-
-    def _facts(self) -> list[str]:
-        offer = self._offer
-        licence = offer.license or _("not known: read it at its source before you use the model")
-        where = f" ({offer.license_url})" if offer.license_url else ""
-        lines = [
-            _("Licence: {licence}").format(licence=licence + where),
-            _("Size: {size}").format(size=sized(offer.size_bytes) or _("not known")),
-            _("From: {source}").format(source=offer.source),
-        ]
-        if offer.partial_bytes:
-            lines.append(_("Here already: {size}").format(size=sized(offer.partial_bytes)))
-        if offer.languages:
-            spoken = names_of(offer.languages, _MOST_LANGUAGES)
-            lines.append(_("Languages: {languages}").format(languages=spoken))
-        if offer.fit.label:
-            reason = f": {offer.fit.reason}" if offer.fit.reason else ""
-            lines.append(_("This machine: {fit}").format(fit=offer.fit.label) + reason)
-        if offer.gated:
-            lines.append(_("The hub wants its licence accepted first, with an account."))
-        return [*lines, offer.notes] if offer.notes else lines

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
 from tui.keymap import FILE, PLACES, Action, keys_of
+from tui.keynames import readable, with_keys
 from tui.laid import Laid
 from tui.screens.panel import Panel
 from tui.words import _, mark
@@ -27,7 +28,7 @@ class KeysPanel(Panel[None]):
     }
     """
     title_text = mark("Keys")
-    hint_text = mark("↑ ↓ scroll · Esc leaves · {file} in the configuration folder changes them")
+    hint_text = mark("↑ ↓ scroll · {leave} leaves · {file} in the configuration folder changes them")
 
     def __init__(self, actions: Iterable[Action], keymap: Mapping[str, str]) -> None:
         super().__init__()
@@ -47,7 +48,7 @@ class KeysPanel(Panel[None]):
     def show_words(self) -> None:
         """Show the keys with what they do."""
         super().show_words()
-        self.query_one(".hint", Laid).update(_(self.hint_text).format(file=FILE))
+        self.query_one(".hint", Laid).update(with_keys(_(self.hint_text)).format(file=FILE))
         lines: list[str] = []
         for place, actions in groupby(self._actions, key=lambda action: action.place):
             lines += ["", _(PLACES[place])] if lines else [_(PLACES[place])]
@@ -55,10 +56,3 @@ class KeysPanel(Panel[None]):
                 keys = ", ".join(readable(key) for key in keys_of(action, self._keymap))
                 lines.append(f"{keys}: {_(action.help)}")
         self.query_one(".keys", Laid).update("\n".join(lines))
-
-
-def readable(key: str) -> str:
-    """A key as people write it: Ctrl-N, F2, PageUp."""
-    names = {"pageup": "PageUp", "pagedown": "PageDown", "question_mark": "?", "escape": "Esc"}
-    parts = key.split("+")
-    return "-".join(names.get(part, part.capitalize()) for part in parts)

@@ -24,7 +24,7 @@ class LockPicker(LanguagePicker):
         Binding("tab", "next_mode", show=False, priority=True, id="lock-mode", tooltip=mark("soft or hard lock")),
     ]
     title_text = mark("Keep answers in the script of a language")
-    hint_text = mark("Type to search · ↑ ↓ Enter choose · Tab soft or hard · Esc leaves")
+    hint_text = mark("Type to search · ↑ ↓ Enter choose · {lock-mode} soft or hard · {leave} leaves")
     first = ((OFF, mark("off")), (AUTO, mark("the language of the message")))
 
     def __init__(self, lock: Lock | None) -> None:

@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
+from tui.keynames import with_keys
 from tui.laid import Laid
 from tui.shown import shown
 from tui.words import _, mark
@@ -17,7 +18,10 @@ Result = TypeVar("Result")
 
 
 class Panel(ModalScreen[Result | None]):
-    """`title` and `hint` are English texts, marked for the catalogues. Leaving it without a choice gives None."""
+    """`title_text` and `hint_text` are English texts, marked for the catalogues; the second may name actions with keys.
+
+    Leaving it without a choice gives None.
+    """
 
     DEFAULT_CSS = """
     Panel {
@@ -73,7 +77,7 @@ class Panel(ModalScreen[Result | None]):
     def show_words(self) -> None:
         """Show the texts in the language that is used."""
         self.query_one(".title", Laid).update(shown(self.heading))
-        self.query_one(".hint", Laid).update(_(self.hint_text))
+        self.query_one(".hint", Laid).update(with_keys(_(self.hint_text)))
 
     @property
     def heading(self) -> str:

@@ -52,7 +52,7 @@ class Picker(Panel[Value], Generic[Value]):
         Binding("pageup", "move(-5)", show=False, priority=True),
         Binding("pagedown", "move(5)", show=False, priority=True),
     ]
-    hint_text = mark("Type to search · ↑ ↓ Enter choose · Esc leaves")
+    hint_text = mark("Type to search · ↑ ↓ Enter choose · {leave} leaves")
     search_hint: ClassVar[str] = mark("Search")
 
     def __init__(self, begun: str = "") -> None:

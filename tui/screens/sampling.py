@@ -63,7 +63,7 @@ class SamplingPanel(Panel[Sampling]):
         Binding("down,tab", "app.focus_next", show=False, priority=True),
     ]
     title_text = mark("Sampling")
-    hint_text = mark("↑ ↓ another field · empty: the default · Enter keeps all · Esc leaves all as it was")
+    hint_text = mark("↑ ↓ another field · empty: the default · Enter keeps all · {leave} leaves all as it was")
 
     def __init__(self, sampling: Sampling) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from textual.widgets import DataTable, Sparkline
 
 from tui.bidi import displayed
 from tui.history.records import Figures
+from tui.keynames import with_keys
 from tui.laid import Laid
 from tui.stats import HEADS, rows
 from tui.terminal import terminal_of
@@ -41,7 +42,7 @@ class StatsScreen(ModalScreen[None]):
         margin: 1 0;
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", show=False, priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", show=False, priority=True, id="leave")]
 
     def __init__(self, answers: Sequence[Figures]) -> None:
         super().__init__()
@@ -67,7 +68,7 @@ class StatsScreen(ModalScreen[None]):
         table.add_columns(*(displayed(_(head)) if lays_out else _(head) for head in HEADS))
         table.add_rows(rows(self._answers))
         table.move_cursor(row=len(self._answers) - 1)
-        self.query_one("#keys", Laid).update(_("Up and down choose an answer · Esc goes back"))
+        self.query_one("#keys", Laid).update(with_keys(_("Up and down choose an answer · {leave} goes back")))
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Plot the selected answer."""

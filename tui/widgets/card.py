@@ -18,6 +18,7 @@ from runtime.chat.tools.loop import CallEnded
 from runtime.chat.tools.showing import described_change, printable
 from runtime.text.stream import shortened
 from tui.keymap import action_of
+from tui.keynames import all_keys, with_keys
 from tui.laid import ISOLATE, Laid
 from tui.words import _, mark
 
@@ -158,7 +159,8 @@ class CallCard(Laid):
         lines += self._text(self._result, "→ ")
         if self._is_long:
             words = _("the whole") if self._is_folded else _("less")
-            lines.append(_link("toggle_fold", f"{'Enter' if self.has_focus else 'Tab, Enter'}: {words}"))
+            before = "" if self.has_focus else _("Tab") + ", "
+            lines.append(_link("toggle_fold", with_keys(f"{before}{{fold}}: {words}")))
         if self.state == "asking":
             lines.append(self._question())
         self.can_focus = self._is_long or self.state == "asking"
@@ -170,9 +172,9 @@ class CallCard(Laid):
 
     def _question(self) -> Content:
         keys = [
-            _link("decide('once')", "o/1 " + _("once")),
-            _link("decide('always')", "a/2 " + _("always for this tool")),
-            _link("decide('deny')", "d/3 " + _("deny")),
+            _link("decide('once')", all_keys("once") + " " + _("once")),
+            _link("decide('always')", all_keys("always") + " " + _("always for this tool")),
+            _link("decide('deny')", all_keys("deny") + " " + _("deny")),
         ]
         note = _("It says that it only reads.") + "\n" if self._is_read_only else ""
         return Content.assemble(note, "" if self.has_focus else _("Tab, then:") + " ", Content(" · ").join(keys))

@@ -26,7 +26,8 @@ class Prompt(Editor):
     """Enter sends what stands here; Shift+Enter and Ctrl+J begin a line. The arrow keys bring back what was said.
 
     Terminals without kitty's keyboard protocol send the same for Shift+Enter as for Enter; Ctrl+J works everywhere.
-    While `completions` offers something, the arrow keys choose, and Tab and Enter take it.
+    While `completions` offers something, the arrow keys choose, and Tab and Enter take it. `attached` are the files
+    that go along with what is sent next, and `unsaid` is what was sent, until whoever takes it empties that.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,6 +43,9 @@ class Prompt(Editor):
             super().__init__()
             self.text = text
 
+    class Attached(Message):
+        """Other files than before go along with what is sent next."""
+
     class Asked(Message):
         """A question mark was typed into an empty prompt: somebody wants to know the keys."""
 
@@ -52,13 +56,17 @@ class Prompt(Editor):
         # What is shown of it; at its end it is the draft, which waits while the person looks back.
         self._at = 0
         self._draft = ""
-        self._attached: list[Attachment] = []
+        self.attached: tuple[Attachment, ...] = ()
+        self.unsaid = ""
 
-    def attach(self, attachment: Attachment | None) -> None:
-        """Have a file go along with the next message; None takes all off."""
-        self._attached = [] if attachment is None else [*self._attached, attachment]
-        names = " · ".join(f"+ {shown(each.name)}" for each in self._attached)
+    def attach(self, *attachments: Attachment) -> None:
+        """Have these files, and no others, go along with the next message."""
+        if attachments == self.attached:
+            return
+        self.attached = attachments
+        names = " · ".join(f"+ {shown(each.name)}" for each in self.attached)
         self.border_title = Content(displayed(names) if terminal_of(self).lays_out else names)
+        self.post_message(self.Attached())
 
     def on_mount(self) -> None:
         """Invite."""
@@ -120,9 +128,11 @@ class Prompt(Editor):
             if self._said[-1:] != [text]:
                 self._said.append(text)
             self._at = len(self._said)
-            if self._attached and not text.startswith("/"):
-                text = "\n\n".join([*(each.fenced for each in self._attached), text])
-                self.attach(None)
+            if self.attached and not text.startswith("/"):
+                text = "\n\n".join([*(each.fenced for each in self.attached), text])
+                self.unsaid = text
+                self.attach()
+            self.unsaid = text
             self.post_message(self.Submitted(text))
 
     def action_new_line(self) -> None:

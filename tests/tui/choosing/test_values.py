@@ -64,8 +64,8 @@ def test_only_what_was_chosen_is_sent() -> None:
 def test_choices_come_back_from_a_conversation_s_settings() -> None:
     chosen = Choices("mk", Lock("auto"), Sampling(top_k=40))
     settings = chosen.to_settings()
-    assert settings == {"adapter": "mk", "lock": {"language": "auto", "mode": "soft"}, "sampling": {"top_k": 40}}
-    assert Choices.from_settings(settings) == chosen
+    assert settings == {"lock": {"language": "auto", "mode": "soft"}, "sampling": {"top_k": 40}}
+    assert Choices.from_settings(settings, "mk") == chosen
     assert Choices.from_settings({}) == Choices()
     assert Choices.from_settings({"lock": {"language": 5}, "from": "another chat"}) == Choices()
 

@@ -249,6 +249,7 @@ from pathlib import Path
 from runtime.chat.reasoning import Piece
 from tui.history import conversations, tree
 from tui.history.answers import AnswerWriter
+from tui.history.drafts import Draft, save_draft
 from tui.history.opening import open_history
 from tui.history.records import NewMessage
 store = open_history(Path(sys.argv[1]))
@@ -258,7 +259,7 @@ number = 0
 while True:
     writer.take(Piece("reasoning" if number < 5 else "content", f"{number} "))
     print(number, flush=True)
-    conversations.save_draft(store, talk.id, f"typed {number}")
+    save_draft(store, talk.id, Draft(f"typed {number}"))
     number += 1
 """
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import ConversationNotFound
 from tui.history import conversations, tree
+from tui.history.drafts import Draft, save_draft
 from tui.history.opening import open_history
 from tui.history.records import Conversation, Entry, NewMessage
 from tui.history.store import Store
@@ -33,8 +34,7 @@ def test_a_conversation_keeps_what_it_was_made_with(store: Store) -> None:
     assert (made.model, made.adapter, made.system_prompt, made.settings) == ("m", "legal", "Кратко.", settings)
     assert (made.title, made.is_pinned, made.deleted, made.draft, made.num_messages) == ("", False, None, "", 0)
     conversations.set_system_prompt(store, made.id, "Дълго.")
-    conversations.set_model(store, made.id, "n")
-    conversations.set_settings(store, made.id, {"seed": 7})
+    conversations.set_choices(store, made.id, model="n", adapter="", settings={"seed": 7})
     now = conversations.get(store, made.id)
     assert (now.model, now.adapter, now.system_prompt, now.settings) == ("n", "", "Дълго.", {"seed": 7})
 
@@ -94,7 +94,7 @@ def test_pinned_ones_come_first_and_then_the_latest(store: Store) -> None:
 def test_one_that_was_only_begun_is_not_listed_until_something_is_typed(store: Store) -> None:
     talk = conversations.create(store)
     assert conversations.listed(store) == []
-    assert conversations.save_draft(store, talk.id, "Здрав")
+    assert save_draft(store, talk.id, Draft("Здрав"))
     assert [each.draft for each in conversations.listed(store)] == ["Здрав"]
 
 
@@ -103,9 +103,9 @@ def test_a_draft_is_not_waited_for_where_another_chat_writes(store: Store, path:
     with open_history(path) as other:
         with other.writing():
             started = time.perf_counter()
-            assert not conversations.save_draft(store, talk.id, "Zd")
+            assert not save_draft(store, talk.id, Draft("Zd"))
             assert time.perf_counter() - started < 5
-        assert conversations.save_draft(store, talk.id, "Zdr")
+        assert save_draft(store, talk.id, Draft("Zdr"))
         assert conversations.get(other, talk.id).draft == "Zdr"
 
 
@@ -151,7 +151,7 @@ def test_a_long_conversation_can_be_forgotten(store: Store) -> None:
 
 def test_one_that_was_begun_and_left_without_a_word_is_forgotten_after_a_day(store: Store) -> None:
     talks = [conversations.create(store) for _ in range(3)]
-    conversations.save_draft(store, talks[1].id, "typed")
+    save_draft(store, talks[1].id, Draft("typed"))
     with store.writing() as connection:
         connection.execute("UPDATE conversations SET updated = ? WHERE id < ?", (time.time() - 2 * DAY, talks[2].id))
     assert conversations.purge(store) == 1

@@ -14,6 +14,7 @@ import pytest
 from runtime.config import HistoryConfig, data_dir
 from runtime.errors import HistoryBusy, HistoryUnusable
 from tui.history import conversations, tree
+from tui.history.drafts import Draft, save_draft
 from tui.history.opening import open_history
 from tui.history.records import NewMessage
 from tui.history.schema import MIGRATIONS, migrate
@@ -164,6 +165,7 @@ import sys
 from pathlib import Path
 from tui.history import conversations, tree
 from tui.history.opening import open_history
+from tui.history.drafts import Draft, save_draft
 from tui.history.records import NewMessage
 with open_history(Path(sys.argv[1])) as store:
     talk = conversations.create(store, model=sys.argv[2])
@@ -192,7 +194,7 @@ def test_two_chats_make_and_use_the_same_file_at_once(path: Path) -> None:
 
 def test_one_chat_reads_while_another_writes(store: Store, path: Path) -> None:
     talk = conversations.create(store, model="before")
-    conversations.save_draft(store, talk.id, "typed")
+    save_draft(store, talk.id, Draft("typed"))
     with open_history(path) as other, store.writing() as connection:
         connection.execute("UPDATE conversations SET model = 'after'")
         assert conversations.get(other, talk.id).model == "before"
