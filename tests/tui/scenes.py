@@ -132,8 +132,9 @@ def conversation(code: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
         screen.figures = figure_forms([FIGURES], 0)[0]
         screen.prompt.value = talked.draft
         await settled(pilot)
-        screen.transcript.scroll_end(animate=False)
-        await settled(pilot)
+        for _try in range(3):  # a machine that is busy may lay it out after a pause that seemed quiet
+            screen.transcript.scroll_end(animate=False, immediate=True)
+            await settled(pilot)
 
     return show
 
