@@ -58,7 +58,8 @@ async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> 
             raise InvalidRequest(f"{model.name} does not translate.", remedy="Leave out 'source' and 'target'.")
         template = model.card.template
         language = await user_language(body, said) if tools.told else None
-        prompt = ChatPrompt.render(template, turns, body.template_variables(template), tools, language)
+        variables = body.template_variables(template)
+        prompt = ChatPrompt.render(template, turns, variables, tools, language, opening=body.opening)
         name = routed.model or model.name
         shape = ChatShape(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), name, prompt, said)
         request = prompt.to_request(

@@ -64,7 +64,8 @@ async def count_chat_tokens(body: ChatCompletionRequest, http: Request, response
     async with pool.hold(routed.model, body.adapter) as (model, _):
         template = model.card.template
         language = await user_language(body, last_said(turns)) if tools else None
-        prompt = template.render(turns, variables=body.template_variables(template), tools=tools, language=language)
+        variables = body.template_variables(template)
+        prompt = template.render(turns, opening=body.opening, variables=variables, tools=tools, language=language)
         tokens = await tokens_of(model.client, Tokenize(uuid.uuid4().hex, prompt, parse_special=True))
         response.headers.update(body.response_headers)
         return TokenCount(prompt_tokens=len(tokens), context_length=model.client.context_length)

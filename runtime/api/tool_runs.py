@@ -120,7 +120,8 @@ class _Answers:
             self.context_length = model.client.context_length
             template = model.card.template
             variables = body.template_variables(template)
-            prompt = ChatPrompt.render(template, messages, variables, tools, self.language)
+            opening = body.opening if self.num_turns == 1 else "answer"
+            prompt = ChatPrompt.render(template, messages, variables, tools, self.language, opening=opening)
             request = prompt.to_request(
                 f"{self.id}-{self.num_turns}",
                 body.sampling(),

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from runtime.chat.answer import AnswerReader
 from runtime.chat.reasoning import Piece, ReasoningSplit, marks_of, span_of
-from runtime.chat.template import ChatTemplate, Message
+from runtime.chat.template import ChatTemplate, Message, Opening
 from runtime.chat.tools.constraint import constraint_of
 from runtime.chat.tools.dialects.base import Dialect
 from runtime.chat.tools.dialects.registry import FALLBACK
@@ -46,9 +46,11 @@ class ChatPrompt:
         variables: Mapping[str, Any] | None = None,
         tools: ToolUse = NO_TOOLS,
         language: str | None = None,
+        *,
+        opening: Opening = "answer",
     ) -> ChatPrompt:
         """The prompt of `messages`; `language` is the user's, where it is known. Raises as `ChatTemplate.render`."""
-        text = template.render(messages, variables=variables, tools=tools.told, language=language)
+        text = template.render(messages, opening=opening, variables=variables, tools=tools.told, language=language)
         stop = template.stop + (template.dialect.stops if tools.allowed else ())
         return cls(text, stop, marks_of(template.source), tools, template.dialect)
 

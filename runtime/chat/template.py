@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from jinja2 import TemplateError
 
@@ -48,6 +48,10 @@ PLAIN_TASK = """\
 """
 PLAIN_STOP = ("\nUser:",)
 ROLES = ("system", "user", "assistant", "tool")
+# What a prompt ends with: the beginning of an answer, the last message, or an answer that is left open to go on.
+Opening = Literal["answer", "none", "last"]
+# Stands behind the text of an answer that is left open; what a template writes after it is cut off.
+_OPEN_END = "demotic-open-end"
 _PROBE = Tool("demotic-tool", "", {"type": "object", "properties": {}})
 
 
@@ -92,18 +96,19 @@ class ChatTemplate:
         self,
         messages: Sequence[Message],
         *,
-        add_generation_prompt: bool = True,
+        opening: Opening = "answer",
         variables: Mapping[str, Any] | None = None,
         tools: Sequence[Tool] = (),
         language: str | None = None,
     ) -> str:
-        """The prompt for `messages`; `variables` are what else the template is told.
+        """The prompt for `messages`, which ends with `opening`; `variables` are what else the template is told.
 
         `tools` are those that the model may call, and `language` is that in which it is told of them where its template
         has no words for that.
 
         Raises:
-            InvalidRequest: no message, an unknown role, or an order of roles that the template refuses.
+            InvalidRequest: no message, an unknown role, an order of roles that the template refuses, or no answer at
+                the end that could go on.
             ModelFileInvalid: the template itself is at fault: it does not parse, reaches outside, or never ends.
         """
         if not messages:
@@ -113,13 +118,16 @@ class ChatTemplate:
                 raise InvalidRequest(
                     f"'{message.role}' is not a role.", remedy=f"Roles are {', '.join(ROLES)}.", param="messages"
                 )
+        if opening == "last":
+            marked = _with_open_end(messages)
+            whole = self.render(marked, opening="none", variables=variables, tools=tools, language=language)
+            prompt, mark, _end = whole.rpartition(_OPEN_END)
+            if not mark:
+                raise InvalidRequest("The model's chat template leaves the last answer out.", param="messages")
+            return prompt
         if tools and self._with_tools is not None:
             return self._with_tools.render(
-                messages,
-                add_generation_prompt=add_generation_prompt,
-                variables=variables,
-                tools=tools,
-                language=language,
+                messages, opening=opening, variables=variables, tools=tools, language=language
             )
         has_tools = tools or any(message.role == "tool" or message.tool_calls for message in messages)
         heading = ""
@@ -131,7 +139,7 @@ class ChatTemplate:
             messages = messages if self._takes_several_calls else one_call_a_turn(messages)
         if messages[0].role == "system" and len(messages) > 1 and not self._takes_system:
             messages = _fold_system(messages, heading)
-        return self._render(messages, add_generation_prompt=add_generation_prompt, more=variables, tools=tools)
+        return self._render(messages, add_generation_prompt=opening == "answer", more=variables, tools=tools)
 
     @cached_property
     def dialect(self) -> Dialect:
@@ -259,6 +267,22 @@ def _refuse(message: object) -> NoReturn:
 
 def _now(pattern: str) -> str:
     return datetime.datetime.now().astimezone().strftime(pattern[:64])
+
+
+def _with_open_end(messages: Sequence[Message]) -> list[Message]:
+    """The messages, the last of which, an answer, ends with `_OPEN_END`: a template that trims texts trims none of it.
+
+    Raises:
+        InvalidRequest: the last one is no answer in words.
+    """
+    *before, last = messages
+    if last.role != "assistant" or last.tool_calls:
+        raise InvalidRequest(
+            "Only an answer in words can go on, and the last message is none.",
+            remedy="Leave the field out, or end with a message of the assistant.",
+            param="continue_final_message",
+        )
+    return [*before, replace(last, content=last.content + _OPEN_END)]
 
 
 def _fold_system(messages: Sequence[Message], heading: str) -> list[Message]:

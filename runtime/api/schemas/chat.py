@@ -11,7 +11,7 @@ from runtime.api.conversation import Effort, effort_variables, name_results
 from runtime.api.schemas.common import FinishReasonBody, GenerationRequest, UsageBody, refusal
 from runtime.api.schemas.logprobs import MAX_TOP, ChatLogprobs
 from runtime.api.schemas.tools import NORMALIZE, ToolCallBody, ToolCallDelta, ToolChoice, ToolDefinition, to_use
-from runtime.chat.template import ChatTemplate, Message
+from runtime.chat.template import ChatTemplate, Message, Opening
 from runtime.chat.tools.call import Tool
 from runtime.chat.tools.use import ToolUse
 
@@ -87,6 +87,12 @@ class ChatCompletionRequest(GenerationRequest):
     chat_template_kwargs: dict[str, Any] | None = Field(
         None, description="More variables for the model's chat template, such as `enable_thinking`."
     )
+    continue_final_message: bool | None = Field(
+        None, description="The last message, an answer, goes on; the new text alone is given."
+    )
+    add_generation_prompt: bool | None = Field(
+        None, description="`false`: no answer is begun behind the last message; so too where that goes on."
+    )
 
     source: str | None = Field(None, description="Of a translator: the language of what the user said last.")
     target: str | None = Field(None, description="Of a translator: the language to translate it to.")
@@ -96,6 +102,19 @@ class ChatCompletionRequest(GenerationRequest):
         if self.top_logprobs and not self.logprobs:
             raise refusal("top_logprobs", "needs 'logprobs': true")
         return self
+
+    @model_validator(mode="after")
+    def _refuse_both_openings(self) -> ChatCompletionRequest:
+        if self.continue_final_message and self.add_generation_prompt:
+            raise refusal("add_generation_prompt", "does not go with 'continue_final_message': true")
+        return self
+
+    @property
+    def opening(self) -> Opening:
+        """What the prompt ends with."""
+        if self.continue_final_message:
+            return "last"
+        return "none" if self.add_generation_prompt is False else "answer"
 
     def conversation(self) -> list[Message]:
         """The turns as the chat layer knows them. Raises as `name_results` does."""

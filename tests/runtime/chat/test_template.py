@@ -7,6 +7,7 @@ import time
 import pytest
 
 from runtime.chat.template import ChatTemplate, Message
+from runtime.chat.tools.call import ToolCall
 from runtime.config import ChatTemplateConfig
 from runtime.errors import InvalidRequest, ModelFileInvalid
 
@@ -139,3 +140,37 @@ def test_a_template_that_does_not_parse_or_is_huge_is_an_error() -> None:
     for source in ("{% for %}", "x" * 1_000_000):
         with pytest.raises(ModelFileInvalid):
             ChatTemplate(source).render([USER])
+
+
+def test_the_last_answer_is_left_open_where_it_goes_on() -> None:
+    cut = Message("assistant", "Бяло, зелено и ")
+    assert ChatTemplate(CHATML).render([SYSTEM, USER, cut], opening="last") == (
+        "<|im_start|>system\nБъди кратък.<|im_end|>\n<|im_start|>user\nЗдравей!<|im_end|>\n"
+        "<|im_start|>assistant\nБяло, зелено и "
+    )
+    # It trims what is said, and refuses the system message.
+    assert ChatTemplate(GEMMA2, bos_token="<bos>").render([SYSTEM, USER, cut], opening="last") == (
+        "<bos><start_of_turn>user\nБъди кратък.\n\nЗдравей!<end_of_turn>\n<start_of_turn>model\nБяло, зелено и "
+    )
+    assert ChatTemplate(None).render([USER, cut], opening="last") == "User: Здравей!\nAssistant: Бяло, зелено и "
+
+
+def test_an_answer_that_is_said_twice_goes_on_at_its_end() -> None:
+    prompt = ChatTemplate(CHATML).render([USER, ANSWER, USER, ANSWER], opening="last")
+    assert prompt.count("Привет.") == 2
+    assert prompt.endswith("<|im_start|>assistant\nПривет.")
+
+
+def test_nothing_is_opened_where_that_is_not_wanted() -> None:
+    assert ChatTemplate(CHATML).render([USER], opening="none") == "<|im_start|>user\nЗдравей!<|im_end|>\n"
+
+
+def test_only_an_answer_in_words_that_the_template_shows_can_go_on() -> None:
+    called = Message("assistant", "", (ToolCall("1", "look", "{}"),))
+    for last in (USER, called):
+        with pytest.raises(InvalidRequest, match="Only an answer in words can go on") as refused:
+            ChatTemplate(CHATML).render([USER, last], opening="last")
+        assert refused.value.param == "continue_final_message"
+    deaf = "{% for message in messages if message.role == 'user' %}{{ message.content }}{% endfor %}"
+    with pytest.raises(InvalidRequest, match="leaves the last answer out"):
+        ChatTemplate(deaf).render([USER, ANSWER], opening="last")
