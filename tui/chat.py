@@ -1,4 +1,8 @@
-"""`demotic chat`: the terminal application or, without a terminal, one answer on standard output."""
+"""`demotic chat`: the terminal application, the chat line by line or, without a terminal, one answer.
+
+What each of them needs is imported when it is known which one it is: the application asks the terminal first, and the
+terminal answers while the rest is imported.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,20 @@ import asyncio
 import os
 import re
 import sys
-from contextlib import aclosing
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from runtime.chat.reasoning import Piece
-from runtime.chat.template import Message
-from runtime.chat.tools.approval import UNAPPROVED
-from runtime.chat.tools.loop import CallAsked, CallEnded
-from runtime.chat.tools.settings import ToolSettings
-from runtime.chat.tools.showing import lines_of
-from runtime.config import RunConfig
 from runtime.errors import InvalidRequest
-from tui.answers import HttpAnswers
-from tui.client import ChatClient
-from tui.events import AnswerFinished, figures
-from tui.history.opening import open_history
-from tui.history.resuming import Resume
-from tui.joining import Joined, Server
-from tui.keeper import Keeper
 from tui.piping import piped_in, refuse_bytes
+from tui.probe import asking
 from tui.screen import Screen
-from tui.switching import SwitchedServer, prefer_kept
-from tui.tools import ChatTools
 from tui.words import use
+
+if TYPE_CHECKING:
+    from runtime.chat.tools.settings import ToolSettings
+    from tui.history.resuming import Resume
+    from tui.joining import Joined, Server
+    from tui.keeper import Keeper
 
 _MODEL = re.compile(r"[\w.:/@+~-]+", re.ASCII)
 
@@ -60,20 +54,42 @@ def chat(
     if message is None and model is not None and not _looks_like_model(model):
         model, message = None, model
     message = message if message and message.strip() else None
-    server: Server = SwitchedServer(model) if join is None else join.of(model)
     has_terminal = _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
     screen = screen or Screen.chosen()
-    keeper = Keeper(open_history) if is_kept else Keeper()
     if plain or (has_terminal and os.environ.get("TERM") == "dumb"):
         from tui.plain.running import run_plain
 
         use(screen.language)
-        return asyncio.run(run_plain(server, message and _checked(message), settings, keeper, resume))
+        message = message and _checked(message)
+        return asyncio.run(run_plain(_server(model, join), message, settings, _keeper(is_kept), resume))
     if has_terminal:
         use(screen.language)
-        asyncio.run(_open(model, message and _checked(message), settings, screen, server, keeper, resume, lab=lab))
+        message = message and _checked(message)
+        with asking(screen.bidi) as learn:
+            from tui.on_screen import open_chat
+
+            asyncio.run(
+                open_chat(model, message, settings, learn, _server(model, join), _keeper(is_kept), resume, lab=lab)
+            )
         return 0
-    return asyncio.run(_answer_once(_checked(message or piped_in()), settings, server))
+    from tui.once import answer_once
+
+    return asyncio.run(answer_once(_checked(message or piped_in()), settings, _server(model, join)))
+
+
+def _server(model: str | None, join: Joined | None) -> Server:
+    if join is not None:
+        return join.of(model)
+    from tui.switching import SwitchedServer
+
+    return SwitchedServer(model)
+
+
+def _keeper(is_kept: bool) -> Keeper:
+    from tui.history.opening import open_history
+    from tui.keeper import Keeper
+
+    return Keeper(open_history) if is_kept else Keeper()
 
 
 def _looks_like_model(text: str) -> bool:
@@ -93,79 +109,3 @@ def _checked(message: str) -> str:
         )
     refuse_bytes(message)
     return message
-
-
-async def _open(
-    model: str | None,
-    message: str | None,
-    settings: ToolSettings | None,
-    screen: Screen,
-    server: Server,
-    keeper: Keeper,
-    resume: Resume,
-    *,
-    lab: bool,
-) -> None:
-    from tui.app import ChatApp
-    from tui.look import Look
-    from tui.probe import prepared_terminal
-
-    look = Look.configured()
-    if message is None:
-        await prefer_kept(server, keeper, resume)
-    with prepared_terminal(screen.bidi) as terminal:
-        terminal.apply()
-        async with server, ChatTools(settings) as tools:
-            app = ChatApp(
-                server.endpoint,
-                model_name=model or (server.model if isinstance(server, SwitchedServer) else None) or "",
-                is_model_given=model is not None,
-                message=message,
-                tools=tools,
-                terminal=terminal,
-                keeper=keeper,
-                resume=resume,
-                look=look,
-                switch=server.switch if isinstance(server, SwitchedServer) else None,
-                add=server.add if isinstance(server, SwitchedServer) else None,
-                opens_lab=lab,
-            )
-            server.on_share = app.conversation.show_share
-            await app.run_async()
-    if app.start_fault is not None:
-        # It was shown, but the application has taken its screen along, and the sentence says what to type next.
-        raise app.start_fault
-    if app.return_code:
-        sys.exit(app.return_code)
-
-
-async def _answer_once(message: str, settings: ToolSettings | None, server: Server) -> int:
-    async with server, ChatTools(settings) as tools:
-        endpoint = await server.endpoint()
-        for notice in endpoint.notices:
-            _tell(notice)
-        await tools.open()
-        turns: list[AnswerFinished] = []
-        num_calls = 0
-        async with ChatClient(endpoint) as client:
-            await client.model_name()
-            answer = tools.answer(HttpAnswers(client, RunConfig()), [Message("user", message)])
-            async with aclosing(answer) as events:
-                async for event in events:
-                    match event:
-                        case Piece(kind="content", text=text):
-                            sys.stdout.write(text)
-                            sys.stdout.flush()
-                        case AnswerFinished():
-                            turns.append(event)
-                        case CallAsked() | CallEnded():
-                            num_calls += isinstance(event, CallAsked)
-                            for line in lines_of(event):
-                                _tell(line)
-        print(flush=True)  # noqa: T201
-        _tell(f"[{figures(turns, num_calls)}]")
-        return UNAPPROVED if tools.num_unasked else 0
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201

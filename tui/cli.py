@@ -123,8 +123,6 @@ def _chat(
 ) -> None:
     from runtime.errors import InvalidRequest
     from tui.chat import chat
-    from tui.history.resuming import Resume
-    from tui.joining import joined
     from tui.screen import Screen
 
     if lab and plain:
@@ -133,13 +131,22 @@ def _chat(
         raise InvalidRequest(
             "--continue goes on with what --no-history does not read.", remedy="Leave one of them out."
         )
-    join = None if url is None else joined(url, api_key=api_key or "", insecure=insecure)
+    join = None
+    if url is not None:
+        from tui.joining import joined
+
+        join = joined(url, api_key=api_key or "", insecure=insecure)
     settings = None
     if wants_tools(tools, tools_file, says_more=bool(approve)):
         from runtime.chat.tools.settings import ToolSettings
 
         settings = ToolSettings.read(tools_file).approving(tuple(approve or ()))
     screen = Screen.chosen(language=interface_language, bidi=bidi)
-    resume: Resume = "last" if continues else "left"
-    status = chat(model, message, settings, screen, join, plain=plain, is_kept=not no_history, resume=resume, lab=lab)
+    status = chat(
+        *(model, message, settings, screen, join),
+        plain=plain,
+        is_kept=not no_history,
+        resume="last" if continues else "left",
+        lab=lab,
+    )
     raise typer.Exit(status)

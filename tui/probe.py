@@ -3,6 +3,8 @@
 Reordering: BDSM, mode 8 of ECMA-48 and of "BiDi in terminal emulators" (terminal-wg.pages.freedesktop.org/bidi). A
 terminal that has it is told to leave the order to the chat, and to go back to its own when the chat ends. One that has
 not, but reorders, is known by its environment variables. Cells: a sample is written and the cursor's column asked.
+
+This file imports little: it asks before all else, and the chat is imported while the terminal replies.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ import re
 import select
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from tui.terminal import Terminal
+if TYPE_CHECKING:
+    from tui.terminal import Terminal
 
 Setting = Literal["auto", "on", "off"]
 SETTINGS: tuple[Setting, ...] = ("auto", "on", "off")
@@ -38,24 +41,35 @@ _VTE_WITH_BDSM = 5800
 
 
 @contextmanager
-def prepared_terminal(setting: Setting) -> Iterator[Terminal]:
-    """The terminal of this process, made ready for right-to-left text as `setting` says, until the context ends.
+def asking(setting: Setting) -> Iterator[Callable[[], Terminal]]:
+    """Ask the terminal of this process; what is given waits for its replies and tells what it is, to be called once.
 
-    auto: the terminal's own order is switched off where it can be, and trusted where it cannot. on: the chat lays out
-    in any case. off: it never does, and the terminal is left as it is.
+    It is made ready for right-to-left text as `setting` says, until the context ends. auto: the terminal's own order is
+    switched off where it can be, and trusted where it cannot. on: the chat lays out in any case. off: it never does,
+    and the terminal is left as it is.
     """
     modes = "" if setting == "off" else f"{_ASK_MODE}{_EXPLICIT}{_ASK_MODE}"
-    told = _ask(f"{modes}{_questions()}{_ASK_LAST}") if _is_there() else ""
-    lays_out = setting == "on" or (setting == "auto" and not reorders(told, os.environ))
-    try:
-        yield terminal_from(told, lays_out=lays_out)
-    finally:
-        if setting != "off" and _was_switched(told, os.environ):
-            _write(_IMPLICIT)
+    told = ""
+
+    def learn() -> Terminal:
+        nonlocal told
+        told = replies()
+        lays_out = setting == "on" or (setting == "auto" and not reorders(told, os.environ))
+        return terminal_from(told, lays_out=lays_out)
+
+    with _asked(f"{modes}{_questions()}{_ASK_LAST}") as replies:
+        try:
+            yield learn
+        finally:
+            told = told or replies()  # what nobody reads here would be typed into the shell
+            if setting != "off" and _was_switched(told, os.environ):
+                _write(_IMPLICIT)
 
 
 def terminal_from(told: str, *, lays_out: bool) -> Terminal:
     """The terminal that gave these replies; what it does not tell is as in terminals of the newer kind."""
+    from tui.terminal import Terminal
+
     columns = [int(found) for found in _COLUMN.findall(told)]
     if len(columns) != len(_SAMPLES):
         return Terminal(lays_out=lays_out)
@@ -112,21 +126,33 @@ def _write(text: str) -> None:
     os.write(sys.stdout.fileno(), text.encode())
 
 
-def _ask(question: str) -> str:
-    """What the terminal replies within `_SECONDS`; every terminal answers the last question, which says what it is."""
+@contextmanager
+def _asked(question: str) -> Iterator[Callable[[], str]]:
+    """Ask the terminal, if there is one; what is given waits for what it replies within `_SECONDS` from now on.
+
+    Every terminal answers the last question, which says what it is. Until then nothing that comes is shown.
+    """
+    if not _is_there():
+        yield lambda: ""
+        return
     import termios
     import tty
 
     source = sys.stdin.fileno()
     before = termios.tcgetattr(source)
-    told = b""
+
+    def replies() -> str:
+        told = b""
+        while (left := until - time.monotonic()) > 0 and not _LAST_REPLY.search(told.decode(errors="replace")):
+            if select.select([source], [], [], left)[0]:
+                told += os.read(source, 4096)
+        termios.tcsetattr(source, termios.TCSANOW, before)
+        return told.decode(errors="replace")
+
     try:
         tty.setcbreak(source, termios.TCSANOW)
         _write(question)
         until = time.monotonic() + _SECONDS
-        while (left := until - time.monotonic()) > 0 and not _LAST_REPLY.search(told.decode(errors="replace")):
-            if select.select([source], [], [], left)[0]:
-                told += os.read(source, 4096)
+        yield replies
     finally:
         termios.tcsetattr(source, termios.TCSANOW, before)
-    return told.decode(errors="replace")

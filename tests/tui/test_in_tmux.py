@@ -17,11 +17,12 @@ PROGRAM = """
 import sys
 from tests.tui.endpoint import running_endpoint
 from tui.app import ChatApp
-from tui.probe import prepared_terminal
+from tui.probe import asking
 from tui.words import use
 
 use(sys.argv[1])
-with running_endpoint() as fake, prepared_terminal("auto") as terminal:
+with running_endpoint() as fake, asking("auto") as learn:
+    terminal = learn()
     terminal.apply()
     fake.script = [["نعم، `x = 1` في Python (3.11).\\n\\n- واحد ", "👨\u200d👩\u200d👧 ❤️ ثم"]]
     ChatApp(fake.connect, message="هل هذا صحيح؟", terminal=terminal).run()

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 import tui.chat
+import tui.switching
 from runtime.chat.reasoning import Piece
 from runtime.chat.template import Message
 from runtime.chat.tools.use import ToolUse
@@ -184,7 +185,7 @@ def test_what_no_header_can_hold_is_no_key(key: str) -> None:
 def test_the_command_sends_the_key_and_starts_no_server(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(tui.chat, "SwitchedServer")
+    monkeypatch.delattr(tui.switching, "SwitchedServer")
     with foreign.running(replace(LLAMA_SERVER, seen=[])) as running:
         import typer
 

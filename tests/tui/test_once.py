@@ -10,6 +10,7 @@ from typing import Self
 import pytest
 
 import tui.chat
+import tui.switching
 from runtime.errors import ConfigurationInvalid, InvalidRequest
 from tests.tui.endpoint import Call, FakeEndpoint, running_endpoint
 from tests.tui.test_tools import SENT, settings, told
@@ -38,7 +39,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEndpoint]:
             async def endpoint(self) -> Endpoint:
                 return await running.connect()
 
-        monkeypatch.setattr(tui.chat, "SwitchedServer", Running)
+        monkeypatch.setattr(tui.switching, "SwitchedServer", Running)
         yield running
 
 

@@ -73,8 +73,8 @@ class FakeTerminal:
         self.mode = "1"
         self.written = ""
         code = (
-            "from tui.probe import prepared_terminal\n"
-            f"with prepared_terminal({setting!r}) as terminal: print('GOT', terminal, 'READY', flush=True), input()"
+            "from tui.probe import asking\n"
+            f"with asking({setting!r}) as learn: print('GOT', learn(), 'READY', flush=True), input()"
         )
         main, other = pty.openpty()
         process = subprocess.Popen(
