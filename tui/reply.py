@@ -8,8 +8,9 @@ from runtime.chat.reasoning import Piece
 from runtime.chat.tools.loop import CallAsked, CallEnded, Event
 from tui.events import AnswerFinished, figures
 from tui.history.records import Entry
+from tui.widgets.answer import Answer
 from tui.widgets.card import CallCard
-from tui.widgets.message import Answer, Reasoning, Said
+from tui.widgets.message import Reasoning, Said
 from tui.widgets.transcript import Transcript
 
 

@@ -16,7 +16,7 @@ from tests.tui.endpoint import CUT, WAIT, FakeEndpoint, running_endpoint
 from tui.app import ChatApp
 from tui.events import Endpoint
 from tui.server import PrivateServer
-from tui.widgets.message import Answer
+from tui.widgets.answer import Answer
 from tui.widgets.prompt import Prompt
 
 SIZE = (100, 30)

@@ -11,7 +11,8 @@ from textual.widgets import Static
 
 from tui.bidi import displayed
 from tui.terminal import Terminal
-from tui.widgets.message import Answer, Said
+from tui.widgets.answer import Answer
+from tui.widgets.message import Said
 
 WIDTH = 40
 TABLE = "| اسم | عدد |\n|---|---|\n| تفاح | 12 |\n| برتقال | 3 |\n"

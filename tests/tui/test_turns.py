@@ -9,7 +9,8 @@ import pytest
 from tests.tui.endpoint import WAIT, FakeEndpoint, Thought, running_endpoint
 from tests.tui.test_app import SIZE, say, until, until_so
 from tui.app import ChatApp
-from tui.widgets.message import Answer, Reasoning
+from tui.widgets.answer import Answer
+from tui.widgets.message import Reasoning
 from tui.widgets.prompt import Prompt
 
 

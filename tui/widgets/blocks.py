@@ -28,6 +28,7 @@ from tui.bidi import direction_of, displayed
 from tui.laid import Paragraph
 from tui.mirrored import MirroredGrid, MirroredHorizontal
 from tui.terminal import terminal_of
+from tui.widgets.growing import grow_list
 
 # Textual takes a widget's styles from its first base that is a widget, so what is mixed in must be none.
 if TYPE_CHECKING:
@@ -128,6 +129,11 @@ class _LaidList(_Mixin):
         is_rtl = terminal_of(self).lays_out and direction_of(_text_of(self._blocks)) == "rtl"
         for row in super().compose():
             yield _turned(row) if is_rtl and isinstance(row, Horizontal) else row
+
+    async def _update_from_block(self, block: MarkdownBlock) -> None:
+        rows = [row for row in block.compose() if isinstance(row, Horizontal)]
+        self._copy_context(block)
+        await grow_list(self, rows)
 
 
 class _LaidBulletList(_LaidList, MarkdownBulletList):

@@ -8,8 +8,9 @@ from textual.widget import Widget
 
 from runtime.chat.tools.loop import CallAsked, CallEnded
 from tui.history.records import Entry
+from tui.widgets.answer import Answer
 from tui.widgets.card import CallCard
-from tui.widgets.message import Answer, Fault, Notice, Place, Reasoning, Said
+from tui.widgets.message import Fault, Notice, Place, Reasoning, Said
 from tui.widgets.turn import Turn
 from tui.words import _
 

@@ -10,10 +10,11 @@ from textual.widget import Widget
 from tui.history.records import Entry
 from tui.widgets.entries import widgets_of
 from tui.widgets.message import Fault, Notice, Place, Said
+from tui.widgets.placed import Placing
 from tui.widgets.turn import Turn
 
 
-class Transcript(VerticalScroll, can_focus=False):
+class Transcript(Placing, VerticalScroll, can_focus=False):
     """Holds the entries; an answer stands below its question, above what waits to be said."""
 
     def on_mount(self) -> None:
