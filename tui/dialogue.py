@@ -1,4 +1,4 @@
-"""A conversation without a screen: what is said is remembered, answered, and the answer written down."""
+"""A conversation that is answered: what was said is sent, and the answer written down while it comes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from runtime.errors import HistoryUnusable
 from tui.answers import HttpAnswers
 from tui.client import ChatClient
 from tui.events import AnswerFailed, AnswerFinished
-from tui.faults import OVERFLOW
-from tui.history.records import State
+from tui.faults import OVERFLOW, next_step
+from tui.history.records import Entry, State
 from tui.talk import Talk
 from tui.tools import ChatTools
 
@@ -27,31 +27,34 @@ class Dialogue:
         self._tools = tools
         self._config = config or RunConfig()
 
-    async def answer(self, client: ChatClient, text: str) -> AsyncGenerator[Event[AnswerFinished]]:
-        """What `ChatTools.answer` tells of the answer to `text`. What came of one that is closed or fails is kept.
+    async def answer(
+        self, client: ChatClient, said: Entry, cut: Entry | None = None
+    ) -> AsyncGenerator[Event[AnswerFinished]]:
+        """What `ChatTools.answer` tells of the answer to `said`, or of how one to it goes on that was `cut`.
+
+        What came of one that is closed or fails is kept.
 
         Raises:
-            AnswerFailed: it broke off. Where the conversation does not fit, it goes on from before `text`.
-            HistoryUnusable: what was said cannot be remembered.
+            AnswerFailed: it broke off. Where the conversation does not fit, it goes on from before `said`.
+            HistoryUnusable: what was said cannot be read.
         """
-        said = await self.talk.say(text)
-        turns = await self.talk.turns_to(said)
-        kept = await self.talk.answer(said, client.model)
+        talk, self.fault = self.talk, None
+        turns = await talk.turns_to(cut or said)
+        kept = await (talk.go_on(cut, client.model) if cut else talk.answer(said, client.model))
+        answers = HttpAnswers(client, self._config, talk.choices, goes_on=cut is not None)
         ending: State = "stopped"
         told, is_too_long = "", False
         try:
-            async with aclosing(
-                self._tools.answer(HttpAnswers(client, self._config, self.talk.choices), turns)
-            ) as events:
+            async with aclosing(self._tools.answer(answers, turns)) as events:
                 async for event in events:
                     await kept.take(event)
                     yield event
             ending = "complete"
         except AnswerFailed as fault:
-            ending, told, is_too_long = "failed", str(fault), fault.code == OVERFLOW
+            ending, told, is_too_long = "failed", f"{fault} {next_step(fault)}", fault.code == OVERFLOW
             raise
         finally:
             # An answer that is stopped is written down to its end.
             await asyncio.shield(kept.finish(ending, told))
-            self.talk.last = said.parent if is_too_long else kept.last
+            talk.last = said.parent if is_too_long else kept.last
             self.fault = kept.fault

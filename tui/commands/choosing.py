@@ -13,60 +13,77 @@ from tui.choosing.locks import AUTO, MODES, OFF_WORD, lock_of, read_lock
 from tui.choosing.sampling import RESET, SETTINGS, Sampling, read_sampling, told
 from tui.commands.command import Command
 from tui.commands.finding import client_of, find_adapter, find_model, find_served
+from tui.commands.host import Host
 from tui.commands.known import ADAPTERS, MODELS
 from tui.preferences import remember
 from tui.screens.lock import LockPicker
 from tui.screens.sampling import SamplingPanel
+from tui.screens.settings import SettingPicker
 from tui.screens.themes import ThemePicker
 from tui.themes import THEMES, checked_theme
 from tui.words import _, mark
 
 if TYPE_CHECKING:
+    from tui.plain.chat import PlainChat
     from tui.screens.conversation import ConversationScreen
 
 
-async def _model(screen: ConversationScreen, name: str) -> None:
-    if screen.app.can_switch:
-        chosen = await find_model(screen.app, name, current=screen.model_name)
-    else:
-        chosen = await find_served(screen.app, name, current=screen.model_name)
+async def _model(host: Host, name: str) -> None:
+    find = find_model if host.can_switch else find_served
+    chosen = await find(host, name, current=host.model_name)
     if not chosen:
         return
-    if not screen.app.can_switch:
-        screen.app.is_model_given = False
-        await _ask_for(screen, chosen, "")
-    elif await screen.app.switch_model(chosen):
-        screen.app.is_model_given = False
-        await screen.choose(msgspec.structs.replace(screen.choices, adapter=""), screen.talk.model)
+    if not host.can_switch:
+        host.forget_given()
+        await _ask_for(host, chosen, "")
+    elif await host.switch_model(chosen):
+        host.forget_given()
+        await host.choose(msgspec.structs.replace(host.choices, adapter=""), host.talk.model)
 
 
-async def _adapter(screen: ConversationScreen, name: str) -> None:
-    chosen = await find_adapter(screen.app, screen.model_name, name, current=screen.choices.adapter)
+async def _adapter(host: Host, name: str) -> None:
+    chosen = await find_adapter(host, host.model_name, name, current=host.choices.adapter)
     if chosen is not None:
-        await _ask_for(screen, screen.model_name, chosen)
+        await _ask_for(host, host.model_name, chosen)
 
 
-async def _lock(screen: ConversationScreen, argument: str) -> None:
+async def _lock(host: Host, argument: str) -> None:
     if argument:
-        lock = read_lock(argument, screen.choices.lock)
+        lock = read_lock(argument, host.choices.lock)
     else:
-        picker = LockPicker(screen.choices.lock)
-        chosen = await screen.app.push_screen_wait(picker)
+        picker = LockPicker(host.choices.lock)
+        chosen = await host.pick(picker)
         if chosen is None:
             return
         lock = lock_of(chosen, picker.mode)
-    await screen.choose(msgspec.structs.replace(screen.choices, lock=lock))
-    await screen.transcript.tell(_told(lock))
+    await host.choose(msgspec.structs.replace(host.choices, lock=lock))
+    await host.tell(_told(lock))
 
 
 async def _sampling(screen: ConversationScreen, argument: str) -> None:
     if argument:
-        sampling: Sampling | None = read_sampling(argument, screen.choices.sampling)
-    else:
-        sampling = await screen.app.push_screen_wait(SamplingPanel(screen.choices.sampling))
+        await _sample(screen, read_sampling(argument, screen.choices.sampling))
+        return
+    sampling = await screen.app.push_screen_wait(SamplingPanel(screen.choices.sampling))
     if sampling is not None:
-        await screen.choose(msgspec.structs.replace(screen.choices, sampling=sampling))
-        await screen.transcript.tell(_("Sampling: {settings}.").format(settings=told(sampling)))
+        await _sample(screen, sampling)
+
+
+async def _sampling_plainly(chat: PlainChat, argument: str) -> None:
+    if not argument:
+        setting = await chat.pick(SettingPicker(chat.choices.sampling))
+        if setting is None:
+            return
+        value = await chat.ask(f"{setting.name} ({setting.range}):")
+        if value is None:
+            return
+        argument = f"{setting.name} {value}"
+    await _sample(chat, read_sampling(argument, chat.choices.sampling))
+
+
+async def _sample(host: Host, sampling: Sampling) -> None:
+    await host.choose(msgspec.structs.replace(host.choices, sampling=sampling))
+    await host.tell(_("Sampling: {settings}.").format(settings=told(sampling)))
 
 
 async def _theme(screen: ConversationScreen, name: str) -> None:
@@ -80,11 +97,10 @@ async def _keys(screen: ConversationScreen, _argument: str) -> None:
     screen.app.action_show_keys()
 
 
-async def _ask_for(screen: ConversationScreen, model: str, adapter: str) -> None:
+async def _ask_for(host: Host, model: str, adapter: str) -> None:
     """From the next message on, this model of the server answers, with this adapter of it or none."""
-    choices = msgspec.structs.replace(screen.choices, adapter=adapter)
-    await screen.ask_for(client_of(screen.app), model, choices)
-    await screen.choose(screen.choices, screen.talk.model)
+    await host.ask_for(client_of(host), model, msgspec.structs.replace(host.choices, adapter=adapter))
+    await host.choose(host.choices, host.talk.model)
 
 
 def _told(lock: Lock | None) -> str:
@@ -105,16 +121,33 @@ def _settings(_screen: ConversationScreen) -> Sequence[str]:
 
 
 CHOOSING = (
-    Command("model", mark("choose the model that answers"), _model, argument=mark("MODEL"), complete=MODELS),
-    Command("adapter", mark("choose an adapter of the model"), _adapter, argument=mark("ADAPTER"), complete=ADAPTERS),
+    Command(
+        "model", mark("choose the model that answers"), _model, argument=mark("MODEL"), plain=_model, complete=MODELS
+    ),
+    Command(
+        "adapter",
+        mark("choose an adapter of the model"),
+        _adapter,
+        argument=mark("ADAPTER"),
+        plain=_adapter,
+        complete=ADAPTERS,
+    ),
     Command(
         "lock",
         mark("keep answers in the script of a language"),
         _lock,
         argument=mark("LANGUAGE"),
+        plain=_lock,
         complete=_languages,
     ),
-    Command("sampling", mark("set temperature and the like"), _sampling, argument=mark("NAME"), complete=_settings),
+    Command(
+        "sampling",
+        mark("set temperature and the like"),
+        _sampling,
+        argument=mark("NAME"),
+        plain=_sampling_plainly,
+        complete=_settings,
+    ),
     Command(
         "theme",
         mark("choose how the chat looks"),

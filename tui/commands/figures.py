@@ -24,7 +24,7 @@ async def _show(screen: ConversationScreen, _argument: str) -> None:
 
 
 async def _tell(chat: PlainChat, _argument: str) -> None:
-    await chat.tell(told(await chat.dialogue.talk.figures()))
+    await chat.tell(told(await chat.talk.figures()))
 
 
 FIGURES = (Command("stats", mark("show what each answer took"), _show, plain=_tell),)

@@ -39,17 +39,13 @@ async def _start_anew(host: Host, _argument: str) -> None:
     await host.start_anew()
 
 
-async def _show_in(screen: ConversationScreen, code: str) -> None:
-    chosen = checked(code) if code else await screen.app.push_screen_wait(InterfacePicker())
-    if chosen is not None:
-        screen.show_in(chosen)
-
-
-async def _show_plainly_in(chat: PlainChat, code: str) -> None:
+async def _show_in(host: Host, code: str) -> None:
     if code:
-        chat.show_in(checked(code))
+        host.show_in(checked(code))
         return
-    await chat.tell(" · ".join(f"{code}: {name}" for code, name in LANGUAGES.items()))
+    chosen = await host.pick(InterfacePicker())
+    if chosen is not None:
+        host.show_in(chosen)
 
 
 async def _quit(host: Host, _argument: str) -> None:
@@ -64,7 +60,7 @@ GENERAL = (
         _show_in,
         argument=mark("CODE"),
         complete=lambda _screen: tuple(LANGUAGES),
-        plain=_show_plainly_in,
+        plain=_show_in,
     ),
     Command("quit", mark("leave the chat"), _quit, plain=_quit),
 )

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 from runtime.errors import InvalidRequest
 from tui.attaching import read_attachment
 from tui.commands.command import Command
+from tui.commands.host import Host
 from tui.exporting import export_to
 from tui.history import conversations
 from tui.history.records import Conversation
-from tui.screens.conversations import ConversationsScreen
+from tui.screens.conversations import ConversationsScreen, found
+from tui.screens.talks import TalkPicker
 from tui.words import _, mark
 
 if TYPE_CHECKING:
+    from tui.plain.chat import PlainChat
     from tui.screens.conversation import ConversationScreen
 
 
@@ -32,40 +35,53 @@ async def _choose(screen: ConversationScreen, query: str) -> None:
         await screen.open(number)
 
 
-async def _rename(screen: ConversationScreen, title: str) -> None:
+async def _open_plainly(chat: PlainChat, argument: str) -> None:
+    if argument.isdecimal():
+        await chat.open(int(argument))
+        return
+    await _choose_plainly(chat, argument)
+
+
+async def _choose_plainly(chat: PlainChat, query: str) -> None:
+    number = await chat.pick(TalkPicker(await chat.keeper.do(found, query)))
+    if number is not None:
+        await chat.open(number)
+
+
+async def _rename(host: Host, title: str) -> None:
     if not title.strip():
         raise InvalidRequest(_("There is no title behind it."), remedy="/rename …")
-    number = _current(screen).id
-    await screen.keeper.do(conversations.rename, number, title)
-    await screen.tell(_("Renamed."))
+    number = _current(host).id
+    await host.keeper.do(conversations.rename, number, title)
+    await host.tell(_("Renamed."))
 
 
-async def _pin(screen: ConversationScreen, _argument: str) -> None:
-    found = await screen.keeper.do(conversations.get, _current(screen).id)
-    await screen.keeper.do(conversations.pin, found.id, is_pinned=not found.is_pinned)
-    await screen.tell(_("No more at the top of the list.") if found.is_pinned else _("At the top of the list."))
+async def _pin(host: Host, _argument: str) -> None:
+    talk = await host.keeper.do(conversations.get, _current(host).id)
+    await host.keeper.do(conversations.pin, talk.id, is_pinned=not talk.is_pinned)
+    await host.tell(_("No more at the top of the list.") if talk.is_pinned else _("At the top of the list."))
 
 
-async def _delete(screen: ConversationScreen, _argument: str) -> None:
-    number = _current(screen).id
-    await screen.start_anew()
-    await screen.keeper.do(conversations.delete, number)
-    await screen.tell(_("Deleted. /restore {number} brings it back.").format(number=number))
+async def _delete(host: Host, _argument: str) -> None:
+    number = _current(host).id
+    await host.start_anew()
+    await host.keeper.do(conversations.delete, number)
+    await host.tell(_("Deleted. /restore {number} brings it back.").format(number=number))
 
 
-async def _restore(screen: ConversationScreen, argument: str) -> None:
+async def _restore(host: Host, argument: str) -> None:
     if not argument.isdecimal():
         raise InvalidRequest(_("There is no number behind it."), remedy="/restore …")
-    await screen.keeper.do(conversations.restore, int(argument))
-    await screen.open(int(argument))
+    await host.keeper.do(conversations.restore, int(argument))
+    await host.open(int(argument))
 
 
-async def _export(screen: ConversationScreen, argument: str) -> None:
-    number = _current(screen).id
+async def _export(host: Host, argument: str) -> None:
+    number = _current(host).id
     if not argument:
         raise InvalidRequest(_("There is no file behind it."), remedy="/export chat.md")
-    path = await export_to(screen.keeper, number, argument)
-    await screen.tell(_("Written to {path}.").format(path=path))
+    path = await export_to(host.keeper, number, argument)
+    await host.tell(_("Written to {path}.").format(path=path))
 
 
 async def _attach(screen: ConversationScreen, argument: str) -> None:
@@ -73,26 +89,45 @@ async def _attach(screen: ConversationScreen, argument: str) -> None:
     screen.prompt.attach(*(screen.prompt.attached if more else ()), *more)
 
 
-async def _instruct(screen: ConversationScreen, text: str) -> None:
+async def _attach_plainly(chat: PlainChat, argument: str) -> None:
+    more = [await asyncio.to_thread(read_attachment, Path(argument).expanduser())] if argument else []
+    chat.attached = (*chat.attached, *more) if more else ()
+
+
+async def _instruct(host: Host, text: str) -> None:
     if text:
-        await screen.talk.instruct("" if text == "off" else text)
-    await screen.tell(screen.talk.system_prompt or _("There is no system prompt."))
+        await host.talk.instruct("" if text == "off" else text)
+    await host.tell(host.talk.system_prompt or _("There is no system prompt."))
 
 
-def _current(screen: ConversationScreen) -> Conversation:
-    if screen.talk.conversation is None:
+def _current(host: Host) -> Conversation:
+    if host.talk.conversation is None:
         raise InvalidRequest(_("Nothing was said yet."))
-    return screen.talk.conversation
+    return host.talk.conversation
 
 
 REMEMBERING = (
-    Command("open", mark("open an earlier conversation"), _open),
-    Command("search", mark("search all conversations"), _choose, argument=mark("TEXT")),
-    Command("rename", mark("give the conversation another title"), _rename, argument=mark("TITLE")),
-    Command("pin", mark("keep the conversation at the top of the list, or no more"), _pin),
-    Command("delete", mark("delete the conversation"), _delete),
-    Command("restore", mark("bring a deleted conversation back"), _restore, argument=mark("NUMBER")),
-    Command("export", mark("write the conversation as Markdown or JSON"), _export, argument=mark("FILE")),
-    Command("attach", mark("send a text file along; without one, none"), _attach, argument=mark("FILE")),
-    Command("system", mark("what the model is told first; `off` for nothing"), _instruct, argument=mark("TEXT")),
+    Command("open", mark("open an earlier conversation"), _open, plain=_open_plainly),
+    Command("search", mark("search all conversations"), _choose, argument=mark("TEXT"), plain=_choose_plainly),
+    Command("rename", mark("give the conversation another title"), _rename, argument=mark("TITLE"), plain=_rename),
+    Command("pin", mark("keep the conversation at the top of the list, or no more"), _pin, plain=_pin),
+    Command("delete", mark("delete the conversation"), _delete, plain=_delete),
+    Command("restore", mark("bring a deleted conversation back"), _restore, argument=mark("NUMBER"), plain=_restore),
+    Command(
+        "export", mark("write the conversation as Markdown or JSON"), _export, argument=mark("FILE"), plain=_export
+    ),
+    Command(
+        "attach",
+        mark("send a text file along; without one, none"),
+        _attach,
+        argument=mark("FILE"),
+        plain=_attach_plainly,
+    ),
+    Command(
+        "system",
+        mark("what the model is told first; `off` for nothing"),
+        _instruct,
+        argument=mark("TEXT"),
+        plain=_instruct,
+    ),
 )

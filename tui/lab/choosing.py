@@ -9,7 +9,7 @@ import msgspec
 
 from runtime.errors import InvalidRequest
 from tui.choosing.locks import lock_of
-from tui.commands.finding import client_of, find_adapter, find_model, find_served
+from tui.commands.finding import ScreenChooser, client_of, find_adapter, find_model, find_served
 from tui.lab.column import NONE, Choice, Column
 from tui.screens.languages import LanguagePicker
 from tui.screens.lock import LockPicker
@@ -37,10 +37,11 @@ async def choose(
     Raises:
         DemoticError: there is no such model, adapter or language, or the model does not start.
     """
+    chooser = ScreenChooser(app)
     match choice:
         case "model":
             find = find_model if app.can_switch else find_served
-            found = await find(app, typed, current=column.model)
+            found = await find(chooser, typed, current=column.model)
             if not found:
                 return None
             tell(_("loading …"))
@@ -48,7 +49,7 @@ async def choose(
             tell(_("{model} is ready.").format(model=name))
             return column.changed("model", name)
         case "adapter":
-            adapter = await find_adapter(app, column.model, typed, current=column.adapter)
+            adapter = await find_adapter(chooser, column.model, typed, current=column.adapter)
             return None if adapter is None else column.changed("adapter", adapter or NONE)
         case "language" if typed:
             return column.changed("language", typed)
@@ -71,11 +72,11 @@ async def served(app: ChatApp, reference: str) -> str:
     Raises:
         DemoticError: it does not start, or another one has its name.
     """
-    before = {model.id for model in await client_of(app).models()}
+    before = {model.id for model in await client_of(ScreenChooser(app)).models()}
     if reference in before or not app.can_switch:
         return reference
     await app.add_model(reference)
-    new = [model.id for model in await client_of(app).models() if model.id not in before]
+    new = [model.id for model in await client_of(ScreenChooser(app)).models() if model.id not in before]
     if not new:
         raise InvalidRequest(_("Another model here has the name of {model} already.").format(model=reference))
     return new[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import aclosing
 
 from runtime.chat.reasoning import Piece
@@ -13,20 +12,20 @@ from runtime.chat.tools.loop import CallAsked, CallEnded
 from runtime.chat.tools.showing import described, lines_of
 from runtime.chat.tools.sources.base import OfferedTool
 from runtime.errors import DemoticError, HistoryUnusable
-from tui.client import ChatClient
 from tui.commands import registry
 from tui.dialogue import Dialogue
 from tui.events import AnswerFailed
 from tui.faults import OVERFLOW
+from tui.history.records import Entry
 from tui.history.resuming import Resume, resumed
 from tui.joining import Server
 from tui.keeper import Keeper
+from tui.plain.hosting import PlainHost
 from tui.plain.lines import Lines
-from tui.plain.starting import endpoint_of, reference_of, take_up
+from tui.plain.starting import endpoint_of
 from tui.shown import shown
-from tui.talk import Talk
 from tui.tools import ChatTools
-from tui.words import _, mark, use
+from tui.words import _, mark
 
 _NEXT_STEPS = {OVERFLOW: mark("/new begins a new conversation.")}
 _VERDICTS: dict[str, Verdict] = {"o": "once", "1": "once", "a": "always", "2": "always", "d": "deny", "3": "deny"}
@@ -34,7 +33,7 @@ _VERDICTS: dict[str, Verdict] = {"o": "once", "1": "once", "a": "always", "2": "
 FAILED = 1
 
 
-class PlainChat:
+class PlainChat(PlainHost):
     """One chat, to be run once. What is said and what lists tell is standard output, all else standard error.
 
     `is_asking`: somebody is at a terminal, who is shown where to write and asked about tools.
@@ -43,16 +42,12 @@ class PlainChat:
     def __init__(
         self, server: Server, tools: ChatTools, lines: Lines, keeper: Keeper, *, resume: Resume, is_asking: bool
     ) -> None:
-        self._server = server
+        super().__init__(server, lines, keeper, is_asking=is_asking)
         self._tools = tools
-        self._lines = lines
-        self._is_asking = is_asking
-        self._keeper = keeper
         self._resume: Resume = resume
-        self.dialogue = Dialogue(tools, Talk(keeper))
-        self._client: ChatClient | None = None
+        self._dialogue = Dialogue(tools, self.talk)
         self._answering: asyncio.Task[None] | None = None
-        self._is_leaving = self._is_stopped = False
+        self._is_stopped = False
         self._status = 0
 
     async def run(self, message: str | None) -> int:
@@ -68,24 +63,24 @@ class PlainChat:
         for notice in endpoint.notices:
             self._say(notice)
         await self._tools.open(self._ask if self._is_asking else None)
-        async with ChatClient(endpoint) as self._client:
-            await self._client.model_name()
-            await self._client.look()
-            name, _adapter = self._client.parts
-            self.dialogue.talk.model = reference_of(self._server) or name
-            await self._open(self._client)
+        try:
+            await self.join(endpoint)
+            await self._open()
             if self._is_asking:
-                self._say(_("{model} is ready. /help tells all commands; Ctrl-D quits.").format(model=name))
+                told = _("{model} is ready. /help tells all commands; Ctrl-D quits.")
+                self._say(told.format(model=self.model_name))
             if message is not None:
-                await self._answer(message)
-            while not self._is_leaving and (text := await self._read()) is not None:
+                await self._say_to_model(message)
+            while not self._is_leaving and (text := await self.read()) is not None:
                 await self._take(text)
+        finally:
+            await self.leave()
         return self._status or (UNAPPROVED if self._tools.num_unasked else 0)
 
     @property
     def has_begun(self) -> bool:
         """Whether there is something that answers."""
-        return self._client is not None
+        return self.client is not None
 
     def interrupt(self) -> bool:
         """Stop the answer that is coming; False where none is."""
@@ -100,34 +95,25 @@ class PlainChat:
         self._say("\n" + _("Ctrl-D quits."))
         self._show_prompt()
 
-    async def tell(self, text: str) -> None:
-        """Print what a command tells."""
-        print(shown(text), flush=True)  # noqa: T201
+    async def answer(self, said: Entry, cut: Entry | None = None) -> None:
+        """Have a message answered that is remembered, or an answer to it go on that was cut, and print what comes."""
+        self._is_stopped = False
+        self._answering = asyncio.create_task(self._stream(said, cut))
+        try:
+            await self._answering
+        except asyncio.CancelledError:
+            if not self._is_stopped:
+                raise
+            self._say("\n" + _("stopped"))
+        except AnswerFailed as fault:
+            step = _NEXT_STEPS.get(fault.code or "")
+            self._fail(f"\n{fault} {_(step) if step else ''}".rstrip())
+        except HistoryUnusable as fault:
+            self._fail(str(fault))
+        finally:
+            self._answering = None
 
-    async def start_anew(self) -> None:
-        """Begin a new conversation."""
-        self.dialogue.talk.begin()
-
-    def show_in(self, language: str) -> None:
-        """Use another language from now on."""
-        use(language)
-
-    async def quit(self) -> None:
-        """Read no further."""
-        self._is_leaving = True
-
-    async def _open(self, client: ChatClient) -> None:
-        """Open what is remembered, and go on with what the person left in the midst of something or asked for."""
-        fault = await self._keeper.open()
-        if fault is not None:
-            self._say(f"{fault} " + _("This conversation is not kept."))
-        found = await self._keeper.do(resumed, self._resume)
-        if found is not None:
-            await self.dialogue.talk.open(found.id)
-            self._say(_("Going on with: {title}").format(title=found.title))
-            await take_up(self._server, self.dialogue.talk, client, self._say)
-
-    async def _read(self) -> str | None:
+    async def read(self) -> str | None:
         """What is to be said or done: a line or, where it ends with a backslash, several; None at the end of input."""
         told: list[str] = []
         self._show_prompt()
@@ -144,12 +130,21 @@ class PlainChat:
             told.append(text[:-1])
         return "\n".join(told) or None
 
+    async def _open(self) -> None:
+        """Open what is remembered, and go on with what the person left in the midst of something or asked for."""
+        fault = await self.keeper.open()
+        if fault is not None:
+            self._say(f"{fault} " + _("This conversation is not kept."))
+        found = await self.keeper.do(resumed, self._resume)
+        if found is not None:
+            await self.open(found.id)
+
     async def _take(self, text: str) -> None:
         if not text.strip():
             return
         called = registry.called(text)
         if called is None:
-            await self._answer(registry.said(text))
+            await self._say_to_model(registry.said(text))
             return
         name, argument = called
         command = registry.COMMANDS.get(name)
@@ -163,27 +158,19 @@ class PlainChat:
             except DemoticError as fault:
                 self._fail(str(fault))
 
-    async def _answer(self, text: str) -> None:
-        self._is_stopped = False
-        self._answering = asyncio.create_task(self._stream(text))
+    async def _say_to_model(self, text: str) -> None:
+        attached, self.attached = self.attached, ()
         try:
-            await self._answering
-        except asyncio.CancelledError:
-            if not self._is_stopped:
-                raise
-            self._say("\n" + _("stopped"))
-        except AnswerFailed as fault:
-            step = _NEXT_STEPS.get(fault.code or "")
-            self._fail(f"\n{fault} {_(step) if step else ''}".rstrip())
+            said = await self.talk.say("\n\n".join([*(each.fenced for each in attached), text]))
         except HistoryUnusable as fault:
             self._fail(str(fault))
-        finally:
-            self._answering = None
+            return
+        await self.answer(said)
 
-    async def _stream(self, text: str) -> None:
-        if self._client is None:
+    async def _stream(self, said: Entry, cut: Entry | None) -> None:
+        if self.client is None:
             raise RuntimeError("nobody answers yet")
-        async with aclosing(self.dialogue.answer(self._client, text)) as events:
+        async with aclosing(self._dialogue.answer(self.client, said, cut)) as events:
             async for event in events:
                 match event:
                     case Piece(kind="content", text=piece):
@@ -192,8 +179,8 @@ class PlainChat:
                         for line in lines_of(event):
                             self._say(line)
         self._write("\n")
-        if self.dialogue.fault is not None:
-            self._fail(str(self.dialogue.fault))
+        if self._dialogue.fault is not None:
+            self._fail(str(self._dialogue.fault))
 
     async def _ask(self, tool: OfferedTool, call: ToolCall) -> Verdict:
         hint = " " + _("It says that it only reads.") if tool.is_read_only else ""
@@ -212,13 +199,6 @@ class PlainChat:
 
     def _fail(self, text: str) -> None:
         """Tell what went wrong; those who cannot be told see it by the exit status."""
-        self._say(text)
+        super()._fail(text)
         if not self._is_asking:
             self._status = FAILED
-
-    def _write(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
-    def _say(self, text: str) -> None:
-        print(shown(text), file=sys.stderr, flush=True)  # noqa: T201

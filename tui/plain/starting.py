@@ -43,7 +43,7 @@ async def endpoint_of(server: Server, say: Say, read: Read | None) -> Endpoint:
         offer = await missing(wanted)
         if offer is None:
             raise
-    brought = await _offered(offer, wanted, say, read)
+    brought = await offered(offer, wanted, say, read)
     return await server.switch(brought.name)
 
 
@@ -67,8 +67,12 @@ async def take_up(server: Server, talk: Talk, client: ChatClient, say: Say) -> N
         client.model = found.choices.model(found.model)
 
 
-async def _offered(offer: Offer, reference: str, say: Say, read: Read) -> Offer:
-    """Ask whether a model is to be downloaded, and do so; nothing is fetched before the person says yes."""
+async def offered(offer: Offer, reference: str, say: Say, read: Read) -> Offer:
+    """Ask whether a model is to be downloaded, and do so; nothing is fetched before the person says yes.
+
+    Raises:
+        DemoticError: the person says no, or the model cannot be had.
+    """
     say(_("Download {name}?").format(name=offer.name))
     for line in facts_of(offer):
         say(line)

@@ -6,7 +6,9 @@ import msgspec
 from textual.reactive import reactive
 
 from tui.choosing.choices import Choices
+from tui.choosing.offers import Offer
 from tui.client import ChatClient
+from tui.screens.download import DownloadPanel
 from tui.screens.reading import ReadingScreen
 from tui.talk import Talk
 
@@ -17,6 +19,28 @@ class ChosenScreen(ReadingScreen):
     choices: reactive[Choices] = reactive(Choices())
     model_name = reactive("")
     talk: Talk
+
+    @property
+    def client(self) -> ChatClient | None:
+        """What asks the model, once it is there."""
+        return self.app.client
+
+    @property
+    def can_switch(self) -> bool:
+        """Whether the chat's own server answers, whose model can be changed."""
+        return self.app.can_switch
+
+    async def download(self, offer: Offer, reference: str) -> Offer | None:
+        """Offer a model that is not on this machine."""
+        return await self.app.push_screen_wait(DownloadPanel(offer, reference))
+
+    async def switch_model(self, reference: str) -> bool:
+        """Have another model of the own server answer."""
+        return await self.app.switch_model(reference)
+
+    def forget_given(self) -> None:
+        """The model of the command line does not count any more."""
+        self.app.is_model_given = False
 
     def watch_choices(self, choices: Choices) -> None:
         """Show the adapter, and what answers are locked to."""

@@ -25,16 +25,15 @@ from runtime.chat.tools.call import ToolCall
 from runtime.chat.tools.sources.base import OfferedTool
 from runtime.config import RunConfig
 from runtime.errors import DemoticError, HistoryUnusable, InvalidRequest
-from tui.answers import HttpAnswers
 from tui.client import ChatClient
 from tui.commands import registry
 from tui.commands.turns import fulfil, say_instead
+from tui.dialogue import Dialogue
 from tui.drafts import Drafts, draft_in
 from tui.events import AnswerFailed
-from tui.faults import OVERFLOW, next_step
+from tui.faults import next_step
 from tui.history.drafts import Draft
 from tui.history.records import Entry
-from tui.history.records import State as Ending
 from tui.history.resuming import Resume, resumed
 from tui.keeper import Keeper
 from tui.keynames import with_keys
@@ -43,7 +42,7 @@ from tui.screens.asking import answer_on
 from tui.screens.chosen import ChosenScreen
 from tui.screens.taking_up import take_up
 from tui.seen import language_said
-from tui.talk import KeptAnswer, Talk
+from tui.talk import Talk
 from tui.tools import ChatTools
 from tui.widgets.card import CallCard
 from tui.widgets.completions import Completions
@@ -90,7 +89,7 @@ class ConversationScreen(ChosenScreen):
         self.keeper = keeper
         self.talk = Talk(keeper)
         self._tools = tools
-        self._config = config
+        self._dialogue = Dialogue(tools, self.talk, config)
         self._first_message = message
         self._resume: Resume = resume
         self._client: ChatClient | None = None
@@ -343,42 +342,31 @@ class ConversationScreen(ChosenScreen):
     async def _answer(self, client: ChatClient, said: Said, cut: Entry | None = None) -> None:
         self.figures = ""
         self._reply = reply = Reply(self.transcript, said)
-        ending: Ending = "complete"
-        told, is_too_long = "", False
-        kept: KeptAnswer | None = None
         try:
             entry = said.entry = said.entry or await self.talk.say(said.text)
             self._drafts.change()
-            turns = await self.talk.turns_to(cut or entry)
-            kept = await (self.talk.go_on(cut, client.model) if cut else self.talk.answer(entry, client.model))
             if cut is not None:
                 await reply.show(Piece("content", cut.text))
-            answers = HttpAnswers(client, self._config, self.choices, goes_on=cut is not None)
-            async with aclosing(self._tools.answer(answers, turns)) as events:
+            async with aclosing(self._dialogue.answer(client, entry, cut)) as events:
                 async for event in events:
-                    await kept.take(event)
                     await reply.show(event)
             self.figures = reply.figures
             self._note(reply, said.text)
         except AnswerFailed as fault:
-            ending, told = "failed", f"{fault} {next_step(fault)}"
-            await self.transcript.fail(told)
-            is_too_long = fault.code == OVERFLOW
+            await self.transcript.fail(f"{fault} {next_step(fault)}")
         except HistoryUnusable as fault:
             await self.transcript.fail(str(fault))
         except asyncio.CancelledError:
-            ending, self.figures = "stopped", _("stopped")
+            self.figures = _("stopped")
             raise
         finally:
-            if kept is not None:
-                await kept.finish(ending, told)
             with suppress(MountError, NoMatches, HistoryUnusable):  # the chat was left meanwhile
                 await reply.finish()
+                last = self.talk.last
                 await reply.know(await self.talk.entries())
-                if is_too_long and said.entry is not None:
-                    self.talk.last = said.entry.parent  # so that the conversation can go on from before it
-                if kept is not None and kept.fault is not None:
-                    await self.transcript.fail(str(kept.fault))
+                self.talk.last = last  # before what was too long, where it was
+                if self._dialogue.fault is not None:
+                    await self.transcript.fail(str(self._dialogue.fault))
 
     @work(group="note")
     async def _note(self, reply: Reply, said: str) -> None:

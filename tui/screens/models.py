@@ -36,6 +36,10 @@ class ModelPicker(Picker[Offer]):
         super().on_mount()
         self._look()
 
+    async def load(self) -> None:
+        """See `Picker.load`."""
+        self._offers = await listed()
+
     def rows(self) -> Iterable[Row[Offer]]:
         """Models of this machine first."""
         return [self._row(offer) for offer in self._offers]
@@ -57,7 +61,7 @@ class ModelPicker(Picker[Offer]):
     async def _look(self) -> None:
         self.wait_for(_("Looking for models …"))
         try:
-            self._offers = await listed()
+            await self.load()
         except DemoticError as fault:
             self.refuse(str(fault))
             return

@@ -72,6 +72,9 @@ class Picker(Panel[Value], Generic[Value]):
         self.query_one(OptionList).can_focus = False
         self.show_rows()
 
+    async def load(self) -> None:
+        """Find what there is to choose, where that takes a while. Raises `DemoticError` where it cannot be found."""
+
     def rows(self) -> Iterable[Row[Value]]:
         """All that there is to choose."""
         return ()
@@ -87,14 +90,17 @@ class Picker(Panel[Value], Generic[Value]):
 
     def show_rows(self) -> None:
         """Show the rows that are searched for."""
-        typed = self.query_one(Field).value
-        words = fold(typed).split()
-        found = [row for row in self.rows() if all(word in (row.searched or fold(row.text)) for word in words)]
-        self.found = [*found, *self.made_of(typed.strip())]
+        self.found = self.searched(self.query_one(Field).value)
         options = self.query_one(OptionList)
         options.clear_options()
         options.add_options([Option(self._content(row)) for row in self.found])
         options.highlighted = 0 if self.found else None
+
+    def searched(self, typed: str) -> list[Row[Value]]:
+        """The rows that have all words of what is typed, and what else that could mean."""
+        words = fold(typed).split()
+        found = [row for row in self.rows() if all(word in (row.searched or fold(row.text)) for word in words)]
+        return [*found, *self.made_of(typed.strip())]
 
     def show_words(self) -> None:
         """Show the rows in the language that is used, too."""

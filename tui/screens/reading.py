@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from textual.screen import Screen
 
+from tui.screens.picker import Picker
 from tui.widgets.completions import Completions
 from tui.widgets.prompt import Prompt
 from tui.widgets.status import StatusLine
@@ -14,6 +15,8 @@ from tui.widgets.turn import Turn
 
 if TYPE_CHECKING:
     from tui.app import ChatApp
+
+Value = TypeVar("Value")
 
 
 class ReadingScreen(Screen[None]):
@@ -35,6 +38,10 @@ class ReadingScreen(Screen[None]):
     def status(self) -> StatusLine:
         """What is seen of the model and of its last answer."""
         return self.query_one(StatusLine)
+
+    async def pick(self, picker: Picker[Value]) -> Value | None:
+        """Have the person choose."""
+        return await self.app.push_screen_wait(picker)
 
     async def tell(self, text: str) -> None:
         """Show a notice."""
