@@ -29,6 +29,7 @@ from tui.client import ChatClient
 from tui.events import Endpoint
 from tui.history.opening import open_history
 from tui.keeper import Keeper
+from tui.on_screen import collect_rarely
 from tui.shapes import Choice, Chunk, Delta, Usage
 from tui.widgets.answer import Answer
 
@@ -150,6 +151,7 @@ def test_a_long_answer(benchmark: BenchmarkFixture, tmp_path: Path, capsys: pyte
 async def measure(folder: Path, num_tokens: int = NUM_TOKENS) -> dict[str, Any]:
     """One answer, in ten windows of as many tokens each."""
     fed = Fed()
+    collect_rarely()
     await stream(ChatApp(_never, keeper=Keeper(lambda: open_history(folder / "chat.sqlite3"))), fed, num_tokens)
     size = num_tokens // NUM_WINDOWS
     windows = [fed.window(start, start + size) for start in range(0, num_tokens, size)]

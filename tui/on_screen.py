@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
     from tui.joining import Server
     from tui.keeper import Keeper
     from tui.terminal import Terminal
+
+# Objects made, passes over the young, and passes over those before Python looks through all: 10 is usual for the last.
+_THRESHOLDS = (700, 10, 1000)
+
+
+def collect_rarely() -> None:
+    """Have Python seldom look through all objects: a long conversation has millions, which stay, and each pass stops it.
+
+    What is no longer used goes nevertheless, but for a few that refer to each other and are old.
+    """
+    gc.set_threshold(*_THRESHOLDS)
 
 
 async def open_chat(
@@ -33,6 +45,7 @@ async def open_chat(
     Raises:
         DemoticError: nothing answered there.
     """
+    collect_rarely()
     if message is None:
         await prefer_kept(server, keeper, resume)
     async with server, ChatTools(settings) as tools:
