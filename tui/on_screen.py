@@ -22,7 +22,7 @@ _THRESHOLDS = (700, 10, 1000)
 
 
 def collect_rarely() -> None:
-    """Have Python seldom look through all objects: a long conversation has millions, which stay, and each pass stops it.
+    """Have Python seldom look through all objects: a long conversation has millions, which stay, and a pass takes time.
 
     What is no longer used goes nevertheless, but for a few that refer to each other and are old.
     """

@@ -142,7 +142,8 @@ async def pulled(reference: str, on_step: Callable[[Step], None]) -> Offer:
         with suppress(msgspec.DecodeError):  # a warning
             on_step(msgspec.json.decode(line, type=_Told).progress)
 
-    return _read(await output_of("pull", "--json", "--json-progress", "--", reference, on_line=on_line), Offer)
+    brought = _read(await output_of("pull", "--json", "--json-progress", "--", reference, on_line=on_line), Offer)
+    return msgspec.structs.replace(brought, here=True)
 
 
 def _read(printed: bytes, kind: type[Kind]) -> Kind:
