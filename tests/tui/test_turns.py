@@ -156,3 +156,25 @@ async def test_reasoning_is_folded_and_there_for_those_who_open_it(fake: FakeEnd
         await say(pilot, "4 + 4?")
         await until(app, "Eight.")
     assert fake.messages(1) == ["2 + 2?", "Four.", "4 + 4?"]
+
+
+async def test_messages_and_branches_are_chosen_from_lists_too(fake: FakeEndpoint) -> None:
+    fake.script = [["Blue."], ["Green."]]
+    app = ChatApp(fake.connect)
+    async with app.run_test(size=SIZE) as pilot:
+        await say(pilot, "The sky?")
+        await until(app, "Blue.", "ready ·")
+        await say(pilot, "/branches")
+        await until(app, "There are no branches. /again and /edit begin one.")
+        await say(pilot, "/edit")
+        await until(app, "Which message is to be said in another way?")
+        await pilot.press("enter")
+        prompt = app.conversation.prompt
+        await until_so(lambda: prompt.value == "The sky?")
+        prompt.value = "The grass?"
+        await pilot.press("enter")
+        await until(app, "Green.", "‹2/2›", "ready ·")
+        await say(pilot, "/branches")
+        await until(app, "1/2 The sky?", "2/2 The grass? · in use")
+        await pilot.press("enter")
+        await until(app, "The sky?", "‹1/2›", "Blue.")
