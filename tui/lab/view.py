@@ -14,7 +14,8 @@ from tui.lab.told import adapter_line, language_line, lock_line, result_lines
 from tui.lab.trial import Trial
 from tui.laid import Laid
 from tui.shown import shown
-from tui.widgets.message import Answer, Fault, Reasoning
+from tui.widgets.answer import Answer
+from tui.widgets.message import Fault, Reasoning
 
 
 class ColumnView(Vertical):
