@@ -62,13 +62,13 @@ async def test_all_that_was_chosen_comes_back_with_the_conversation_that_is_cont
             await say(pilot, command)
         await until(app, "gemma · mk · ready", "bul_Cyrl (locked)", "temperature 0.3", "Кратко.")
         await say(pilot, "Hi")
-        await until(app, "One.", "ready ·")
+        await until(app, "One.", "ready")
         await say(pilot, "/lock soft")  # chosen after the last answer, and remembered all the same
         await until(app, "others become unlikely")
     async with (app := chat(resume="last")).run_test(size=SIZE) as pilot:
         await until(app, "One.", "gemma · mk · ready", "bul_Cyrl (locked)")
         await say(pilot, "Again")
-        await until(app, "Two.", "ready ·")
+        await until(app, "Two.", "ready")
     with open_history(path) as store:
         (kept,) = conversations.listed(store)
     assert (kept.model, kept.adapter) == ("gemma", "mk")
@@ -91,11 +91,11 @@ async def test_each_conversation_has_its_own(fake: FakeEndpoint, chat: Callable[
         await say(pilot, f"/open {one}")
         await until(app, "foreign · ready", "first")
         await pilot.press("enter")
-        await until(app, "One.", "ready ·")
+        await until(app, "One.", "ready")
         await say(pilot, f"/open {other}")
         await until(app, "gemma · law · ready", "second")
         await pilot.press("enter")
-        await until(app, "Two.", "ready ·")
+        await until(app, "Two.", "ready")
     assert [(request["model"], request.get("seed")) for request in fake.requests] == [
         ("foreign", 7),
         ("gemma:law", None),
@@ -112,7 +112,7 @@ async def test_what_the_server_no_longer_has_is_told_with_a_next_step(
         await say(pilot, f"/open {gone}")
         await until(app, "The server no longer has qwen, which answered here; gemma answers now. /model chooses")
         await pilot.press("enter")
-        await until(app, "One.", "ready ·")
+        await until(app, "One.", "ready")
         await say(pilot, f"/open {without}")
         await until(app, "gemma has no adapter x any more, and answers without it. /adapter chooses another.")
         assert "x · ready" not in screen(app)
@@ -130,7 +130,7 @@ async def test_a_model_of_the_command_line_stays_and_the_other_one_is_told_of(fa
         await until(app, "gemma · mk · ready", "bul_Cyrl (locked)", "first")
         await until(app, "foreign answered here before. /model foreign has it answer again.")
         await say(pilot, "")
-        await until(app, "One.", "ready ·")
+        await until(app, "One.", "ready")
         await say(pilot, "/model foreign")
         await until(app, "foreign · ready")
     assert fake.requests[0]["model"] == "gemma:mk"
@@ -180,7 +180,7 @@ async def test_the_chat_s_own_server_is_exchanged_for_the_conversation_s_model(
         assert await app.switch_model("mine.gguf")
         await until(app, "mine · ready")
         await say(pilot, "Hi")
-        await until(app, "One.", "ready ·")
+        await until(app, "One.", "ready")
     with open_history(path) as store:
         kept = conversations.listed(store)[0]
     assert kept.model == str(file), "the file is found from any folder"

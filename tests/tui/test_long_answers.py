@@ -35,7 +35,7 @@ async def test_what_is_finished_of_an_answer_stays_as_it_is(fake: FakeEndpoint) 
         await until(app, "• tw")
         before = list(app.query_one(Answer).query(MarkdownBlock))
         fake.go_on.set()
-        await until(app, "• two", "• three", "Last.", "ready ·")
+        await until(app, "• two", "• three", "Last.", "ready")
         after = list(app.query_one(Answer).query(MarkdownBlock))
     assert after[: len(before)] == before
 
@@ -48,7 +48,7 @@ async def test_an_ordered_list_widens_all_its_numbers_with_the_tenth(fake: FakeE
         await say(pilot, "Tell")
         await until(app, " 9. line")
         fake.go_on.set()
-        await until(app, " 10. line", "  9. line", "below", "ready ·")
+        await until(app, " 10. line", "  9. line", "below", "ready")
         bullets = [bullet.symbol for bullet in app.query(MarkdownBullet)]
     assert bullets == [*(f"  {number}. " for number in range(1, 10)), " 10. ", bullets[-1]]
 
@@ -62,10 +62,10 @@ async def test_a_text_is_shown_the_same_whether_it_comes_whole_or_in_pieces(fake
     app = ChatApp(fake.connect)
     async with app.run_test(size=(100, 60)) as pilot:
         await say(pilot, "Whole")
-        await until(app, "End", "ready ·")
+        await until(app, "End", "ready")
         await say(pilot, "/new")
         await say(pilot, "Parts")
-        await until(app, "Parts", "End", "ready ·")
+        await until(app, "Parts", "End", "ready")
         parts = _kinds(app)
         pieces = _below(app, "Parts")
         fake.script = [[mixed]]
@@ -90,7 +90,7 @@ async def test_what_is_far_is_not_laid_out_and_comes_when_it_is_scrolled_to(fake
     app = ChatApp(fake.connect)
     async with app.run_test(size=SIZE) as pilot:
         await say(pilot, "Tell")
-        assert "Part 3 " not in await until(app, "The end.", "ready ·")
+        assert "Part 3 " not in await until(app, "The end.", "ready")
         blocks = set(app.query_one(Answer).query(MarkdownBlock))
         assert len(blocks) > 250
         assert len(blocks & laid_out(app)) < 60
@@ -108,7 +108,7 @@ async def test_all_of_a_long_answer_is_copied_also_what_is_far(fake: FakeEndpoin
     app = ChatApp(fake.connect)
     async with app.run_test(size=SIZE) as pilot:
         await say(pilot, "Tell")
-        await until(app, "x = 40", "ready ·")
+        await until(app, "x = 40", "ready")
         app.query_one(Answer).text_select_all()
         copied = app.screen.get_selected_text()
     assert copied is not None

@@ -59,7 +59,7 @@ async def test_what_is_said_and_answered_is_remembered(
         await say(pilot, "What colour has the sky?")
         await until(app, "Blue.", "ready")
         await say(pilot, "Why?")
-        await until(app, "Of the air.", "ready ·")
+        await until(app, "Of the air.", "ready")
     conversation, entries = remembered(path)
     assert (conversation.title, conversation.model, conversation.draft) == (
         "What colour has the sky?",
@@ -81,7 +81,7 @@ async def test_a_chat_that_ended_well_begins_anew_and_continues_when_that_is_ask
 ) -> None:
     fake.script = [["Blue."], ["Of the air."]]
     async with (app := chat(message="What colour?")).run_test(size=SIZE):
-        await until(app, "Blue.", "ready ·")
+        await until(app, "Blue.", "ready")
     async with (app := chat()).run_test(size=SIZE):
         assert "Blue." not in await until(app, "fake-model · ready")
     async with (app := chat(resume="last")).run_test(size=SIZE) as pilot:
@@ -122,7 +122,7 @@ async def test_messages_that_wait_are_remembered_as_typed(
         app.query_one(Prompt).insert_text_at_cursor("third")
         await until_remembered(path, lambda found: found.draft == "Second\n\nthird")
         fake.go_on.set()
-        await until(app, "Two", "ready ·")
+        await until(app, "Two", "ready")
         await until_remembered(path, lambda found: found.draft == "third")
 
 
@@ -152,7 +152,7 @@ async def test_a_private_chat_leaves_nothing(
     app = ChatApp(fake.connect, keeper=Keeper())
     async with app.run_test(size=SIZE) as pilot:
         await say(pilot, "What colour?")
-        await until(app, "Blue.", "ready ·")
+        await until(app, "Blue.", "ready")
         await say(pilot, "Why?")
         await until(app, "Because.")
     assert fake.messages(1) == ["What colour?", "Blue.", "Why?"]
@@ -167,7 +167,7 @@ async def test_a_file_that_cannot_be_used_is_told_and_the_chat_goes_on_without(
     async with (app := chat()).run_test(size=SIZE) as pilot:
         await until(app, "is damaged", "This conversation is not kept.")
         await say(pilot, "What colour?")
-        await until(app, "Blue.", "ready ·")
+        await until(app, "Blue.", "ready")
     assert path.read_bytes().startswith(b"no database")
 
 

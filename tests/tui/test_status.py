@@ -89,13 +89,14 @@ async def test_it_is_whole_in_80_columns_in_two_rows_in_every_language(code: str
 
 
 async def test_the_least_important_goes_first_in_each_row() -> None:
-    for kept in (["cuda", "bul_Cyrl", "recepti"], ["pages", "▱", "0.42 s", "characters/s", "tokens/s", "12%"]):
+    for kept in (["cuda", "bul_Cyrl", "recepti"], ["pages", "▱", "0.42 s", "characters/s", "tokens/s"]):
         gone: list[str] = []
         for width in range(138, 14, -2):
             shown = await line(width, **FULL)
             gone += [part for part in kept if part not in shown and part not in gone]
             assert "ready" in shown
         assert gone == kept
+        assert "12%" in shown
 
 
 async def test_a_second_row_stays_until_there_is_room_or_another_conversation() -> None:

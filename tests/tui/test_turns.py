@@ -25,9 +25,9 @@ async def test_another_answer_is_a_branch_and_both_are_kept(fake: FakeEndpoint) 
     app = ChatApp(fake.connect)
     async with app.run_test(size=SIZE) as pilot:
         await say(pilot, "What colour?")
-        await until(app, "Blue.", "ready ·")
+        await until(app, "Blue.", "ready")
         await say(pilot, "/again")
-        assert "Blue." not in await until(app, "Grey.", "‹2/2›", "ready ·")
+        assert "Blue." not in await until(app, "Grey.", "‹2/2›", "ready")
         await pilot.press("alt+up", "left")
         assert "Grey." not in await until(app, "Blue.", "‹1/2›")
         await until_so(lambda: isinstance(app.focused, Answer))
@@ -35,7 +35,7 @@ async def test_another_answer_is_a_branch_and_both_are_kept(fake: FakeEndpoint) 
         assert "Blue." not in await until(app, "Grey.", "‹2/2›")
         await pilot.press("escape")
         await say(pilot, "Why?")
-        await until(app, "Because.", "ready ·")
+        await until(app, "Because.", "ready")
     assert fake.messages(1) == ["What colour?"]
     assert fake.messages(2) == ["What colour?", "Grey.", "Why?"]
 
@@ -45,15 +45,15 @@ async def test_an_earlier_message_is_edited_and_its_old_branch_stays(fake: FakeE
     app = ChatApp(fake.connect)
     async with app.run_test(size=SIZE) as pilot:
         await say(pilot, "The sky?")
-        await until(app, "Blue.", "ready ·")
+        await until(app, "Blue.", "ready")
         await say(pilot, "Why?")
-        await until(app, "Air.", "ready ·")
+        await until(app, "Air.", "ready")
         await pilot.press("alt+up", "alt+up", "alt+up", "alt+up", "e")
         prompt = app.query_one(Prompt)
         await until_so(lambda: prompt.value == "The sky?")
         prompt.value = "The grass?"
         await pilot.press("enter")
-        shown = await until(app, "The grass?", "‹2/2›", "Green.", "ready ·")
+        shown = await until(app, "The grass?", "‹2/2›", "Green.", "ready")
         assert "The sky?" not in shown
         assert "Air." not in shown
         await pilot.press("alt+up", "alt+up", "left")
@@ -66,13 +66,13 @@ async def test_escape_leaves_a_message_as_it_is(fake: FakeEndpoint) -> None:
     app = ChatApp(fake.connect)
     async with app.run_test(size=SIZE) as pilot:
         await say(pilot, "The sky?")
-        await until(app, "Blue.", "ready ·")
+        await until(app, "Blue.", "ready")
         await pilot.press("alt+up", "alt+up", "e")
         await until_so(lambda: app.query_one(Prompt).value == "The sky?")
         await pilot.press("escape")
         assert app.query_one(Prompt).value == ""
         await say(pilot, "Why?")
-        await until(app, "Air.", "ready ·")
+        await until(app, "Air.", "ready")
     assert fake.messages(1) == ["The sky?", "Blue.", "Why?"]
 
 
@@ -85,7 +85,7 @@ async def test_an_answer_that_was_stopped_goes_on_in_its_place(fake: FakeEndpoin
         await pilot.press("escape")
         await until(app, "stopped")
         await say(pilot, "/continue")
-        await until(app, "Once upon a time.", "ready ·")
+        await until(app, "Once upon a time.", "ready")
         assert len(app.query(Answer)) == 1
         await say(pilot, "/continue")
         await until(app, "The last answer is not cut. /again has it answered anew.")
@@ -105,7 +105,7 @@ async def test_a_message_and_its_code_are_copied_as_they_were_written(fake: Fake
         await say(pilot, "/copy")
         await until(app, "There is no answer yet.")
         await say(pilot, "Code?")
-        await until(app, "That is all.", "ready ·")
+        await until(app, "That is all.", "ready")
         await pilot.press("alt+up", "y")
         await pilot.pause()
         assert app.clipboard == text
@@ -117,7 +117,7 @@ async def test_a_message_and_its_code_are_copied_as_they_were_written(fake: Fake
         await pilot.pause()
         assert app.clipboard == text
         await say(pilot, "And?")
-        await until(app, "No code.", "ready ·")
+        await until(app, "No code.", "ready")
         await say(pilot, "/copy code")
         await until(app, "There is no block of code in it.")
 
@@ -127,7 +127,7 @@ async def test_a_letter_that_is_no_key_of_a_message_is_typed(fake: FakeEndpoint)
     app = ChatApp(fake.connect)
     async with app.run_test(size=SIZE) as pilot:
         await say(pilot, "The sky?")
-        await until(app, "Blue.", "ready ·")
+        await until(app, "Blue.", "ready")
         await pilot.press("alt+up", "H", "i")
         assert app.query_one(Prompt).value == "Hi"
 
@@ -141,7 +141,7 @@ async def test_nothing_is_done_with_messages_while_an_answer_comes(fake: FakeEnd
         await say(pilot, "/again")
         await until(app, "The model is not free. Esc stops an answer.")
         fake.go_on.set()
-        await until(app, "Blue.", "ready ·")
+        await until(app, "Blue.", "ready")
 
 
 async def test_reasoning_is_folded_and_there_for_those_who_open_it(fake: FakeEndpoint) -> None:
@@ -149,7 +149,7 @@ async def test_reasoning_is_folded_and_there_for_those_who_open_it(fake: FakeEnd
     app = ChatApp(fake.connect)
     async with app.run_test(size=SIZE) as pilot:
         await say(pilot, "2 + 2?")
-        shown = await until(app, "Reasoning", "Four.", "ready ·")
+        shown = await until(app, "Reasoning", "Four.", "ready")
         assert "Let me think." not in shown
         app.query_one(Reasoning).collapsed = False
         await until(app, "Let me think.")
@@ -163,7 +163,7 @@ async def test_messages_and_branches_are_chosen_from_lists_too(fake: FakeEndpoin
     app = ChatApp(fake.connect)
     async with app.run_test(size=SIZE) as pilot:
         await say(pilot, "The sky?")
-        await until(app, "Blue.", "ready ·")
+        await until(app, "Blue.", "ready")
         await say(pilot, "/branches")
         await until(app, "There are no branches. /again and /edit begin one.")
         await say(pilot, "/edit")
@@ -173,7 +173,7 @@ async def test_messages_and_branches_are_chosen_from_lists_too(fake: FakeEndpoin
         await until_so(lambda: prompt.value == "The sky?")
         prompt.value = "The grass?"
         await pilot.press("enter")
-        await until(app, "Green.", "‹2/2›", "ready ·")
+        await until(app, "Green.", "‹2/2›", "ready")
         await say(pilot, "/branches")
         await until(app, "1/2 The sky?", "2/2 The grass? · in use")
         await pilot.press("enter")

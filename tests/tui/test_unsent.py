@@ -65,7 +65,7 @@ async def chat(fake):
     app = ChatApp(fake.connect, keeper=Keeper(partial(open_history, path)))
     async with app.run_test(size=(100, 30)) as pilot:
         await say(pilot, "Wrong question")
-        await until(app, "An answer.", "ready ·")
+        await until(app, "An answer.", "ready")
         await say(pilot, f"/attach {notes}")
         await until(app, "+ notes.md")
         await pilot.press("alt+up", "alt+up", "e")
@@ -141,7 +141,7 @@ async def test_what_was_sent_is_kept_until_it_is_in_the_conversation(fake: FakeE
         await until(app, "Second")
         assert app.conversation._draft() == Draft("Second"), "while it waits"
         fake.go_on.set()
-        await until(app, "Two", "ready ·")
+        await until(app, "Two", "ready")
         assert app.conversation._draft() == Draft()
 
 

@@ -16,6 +16,11 @@ from tui.laid import Laid
 from tui.shown import shown
 from tui.widgets.answer import Answer
 from tui.widgets.message import Fault, Reasoning
+from tui.widgets.placed import Placing
+
+
+class Body(Placing, VerticalScroll, can_focus=False):
+    """Holds the answer."""
 
 
 class ColumnView(Vertical):
@@ -49,7 +54,7 @@ class ColumnView(Vertical):
         height: auto;
         max-height: 6;
     }
-    ColumnView VerticalScroll {
+    ColumnView Body {
         height: 1fr;
         margin: 1 0 0 0;
         scrollbar-size-vertical: 1;
@@ -73,7 +78,7 @@ class ColumnView(Vertical):
         yield Link("", f"choose('adapter', {at})", classes="choice adapter")
         yield Link("", f"choose('language', {at})", classes="choice language")
         yield Link("", f"choose('lock', {at})", classes="choice lock")
-        yield VerticalScroll(can_focus=False)
+        yield Body()
         yield Laid(classes="result", markup=False)
 
     async def on_mount(self) -> None:
@@ -86,9 +91,9 @@ class ColumnView(Vertical):
             await self.follow(self.trial)
 
     @property
-    def body(self) -> VerticalScroll:
+    def body(self) -> Body:
         """Where the answer is."""
-        return self.query_one(VerticalScroll)
+        return self.query_one(Body)
 
     def offer_adapters(self, models: Collection[str]) -> None:
         """Show that there are adapters to choose from, if the model is one of those that have some."""

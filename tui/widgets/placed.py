@@ -38,7 +38,10 @@ class Placing(_Mixin):
 
 
 class Section(Placing, Vertical):
-    """A part of an entry of a transcript, or some of its parts. Its height is reckoned when something in it changes."""
+    """A part of an entry of a transcript, or some of its parts. Its height is reckoned when something in it changes.
+
+    What it is in must be `Placing`, up to what scrolls it, or it is looked for where it would be without scrolling.
+    """
 
     DEFAULT_CSS = """
     Section {
