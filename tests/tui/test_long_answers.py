@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from textual.app import App, ComposeResult
 from textual.widget import Widget
+from textual.widgets import Markdown
 from textual.widgets._markdown import MarkdownBlock, MarkdownBullet
 
 from tests.tui.endpoint import WAIT, FakeEndpoint, running_endpoint
 from tests.tui.test_app import SIZE, say, screen, until, until_so
 from tui.app import ChatApp
-from tui.widgets.answer import Answer
+from tui.widgets.answer import Answer, _parser
 
 PART = "## Part {0}\n\nOne of **{0}**.\n\nTwo of {0}.\n\n- a {0}\n- b {0}\n\n```python\nx = {0}\n```\n\n"
 LONG = "".join(PART.format(number) for number in range(1, 41))
@@ -51,6 +53,25 @@ async def test_an_ordered_list_widens_all_its_numbers_with_the_tenth(fake: FakeE
         await until(app, " 10. line", "  9. line", "below", "ready")
         bullets = [bullet.symbol for bullet in app.query(MarkdownBullet)]
     assert bullets == [*(f"  {number}. " for number in range(1, 10)), " 10. ", bullets[-1]]
+
+
+async def test_rows_between_blocks_are_those_of_plain_markdown() -> None:
+    text = PART.format(1) + "".join(f"Line {number}.\n\n" for number in range(6)) + PART.format(2) + "> quoted\n\nEnd"
+
+    plain, answer = [await _rows_of(widget) for widget in (Markdown(text, parser_factory=_parser), Answer(text))]
+    assert [row.split() for row in answer] == [row.split() for row in plain]
+    assert any("End" in row for row in plain)
+
+
+async def _rows_of(widget: Widget) -> list[str]:
+    class Alone(App[None]):
+        def compose(self) -> ComposeResult:
+            yield widget
+
+    async with Alone().run_test(size=(80, 70)) as pilot:
+        await pilot.pause()
+        rows = [strip.text for strip in pilot.app.screen._compositor.render_strips()]
+    return rows[next(at for at, row in enumerate(rows) if row.strip()) :][:50]
 
 
 async def test_a_text_is_shown_the_same_whether_it_comes_whole_or_in_pieces(fake: FakeEndpoint) -> None:

@@ -33,10 +33,10 @@ class Answer(Placing, Markdown, Turn):
     }
     /* The margin above is less by that below the section before: margins of sections do not share a row. */
     Section > .following {
-        margin-top: 0;
+        margin: 0 0 1 0;
     }
     Section > MarkdownH1.following, Section > MarkdownH2.following {
-        margin-top: 1;
+        margin: 1 0 1 0;
     }
     """
 
