@@ -114,7 +114,10 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             "text_2": ["Котката седи на стола.", "Paris is in France."],
         }
     },
-    "/v1/classify": {"Two texts": {"model": _CLASSIFIER, "input": ["Чудесен филм!", "A dull film."]}},
+    "/v1/classify": {
+        "Two texts": {"model": _CLASSIFIER, "input": ["Чудесен филм!", "A dull film."]},
+        "A long text in windows": {"model": _CLASSIFIER, "input": "A dull film. " * 10, "chunk": True},
+    },
     "/v1/token-classify": {
         "The names in a text": {"model": _LABELLER, "input": "Мария пътува до София."},
         "One label a word, of a long text in windows": {

@@ -9,7 +9,7 @@ from runtime.backends.base import Encoder, Vectors
 from runtime.engine.filling import FillReading
 from runtime.engine.labelling import LabelReading
 from runtime.engine.messages import Encode, EncodingRequest, FillMask, LabelTokens, Part, Row
-from runtime.engine.windows import Window, WindowMaker, to_vector
+from runtime.engine.windows import Window, WindowMaker, to_scores, to_vector
 from runtime.errors import InvalidRequest
 from runtime.models.encoding import Encoding
 from runtime.text.tokenizer import AligningTokenizer, Tokenizer
@@ -44,10 +44,9 @@ class RowReading:
         return found
 
     def answer(self, index: int, kept: Sequence[Vectors]) -> Row:
-        """See `Reading.answer`. Of scores there is one window, whatever was asked: no mean of them means anything."""
-        row = kept[0]
-        if self._gives_vectors:
-            row = to_vector(kept, [window.weight for window in self.windows[index]], self._request.dimensions)
+        """See `Reading.answer`."""
+        weights = [window.weight for window in self.windows[index]]
+        row = to_vector(kept, weights, self._request.dimensions) if self._gives_vectors else to_scores(kept, weights)
         return Row(self._request.request_id, index, row.astype("<f4").tobytes())
 
 

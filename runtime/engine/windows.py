@@ -151,6 +151,15 @@ def to_vector(
     return _normalised(mean[:dimensions]).astype(np.float32)
 
 
+def to_scores(rows: Sequence[Vectors], weights: Sequence[int]) -> npt.NDArray[np.float32]:
+    """The scores of a text, from those of its windows, shape (windows, labels): the mean by their numbers of tokens.
+
+    The mean is taken before scores become probabilities, so that a constant that a head adds to all labels of a window
+    changes nothing.
+    """
+    return np.average(np.asarray(rows, np.float64), axis=0, weights=weights).astype(np.float32)
+
+
 def _normalised(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     length = np.linalg.norm(vector)
     return vector / length if length > 0 else vector

@@ -7,11 +7,10 @@ from typing import Literal
 from pydantic import BaseModel, Field, model_validator
 
 from runtime.api.schemas.common import refusal
-from runtime.api.schemas.encoding import MAX_INPUTS, EncodingRequest, EncodingUsage
-from runtime.engine.messages import Overflow
+from runtime.api.schemas.encoding import MAX_INPUTS, EncodingUsage, WindowedRequest
 
 
-class EmbeddingRequest(EncodingRequest):
+class EmbeddingRequest(WindowedRequest):
     """Body of a request for vectors."""
 
     input: str | list[str] | list[int] | list[list[int]] = Field(
@@ -20,22 +19,14 @@ class EmbeddingRequest(EncodingRequest):
     encoding_format: Literal["float", "base64"] = Field("float", description="base64: float32, the lowest byte first.")
     dimensions: int | None = Field(None, ge=1, description="Keep so many numbers, and bring them to length 1 again.")
     instruction: str | None = Field(None, description="What the queries are for, to models that want to know.")
-    chunk: bool = Field(False, description="Take a text that is longer than the context in windows.")
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> EmbeddingRequest:
         if len(self.inputs) > MAX_INPUTS:
             raise refusal("input", f"may hold at most {MAX_INPUTS} texts")
-        if self.chunk and self.truncate:
-            raise refusal("chunk", "and 'truncate' exclude each other: send one")
         if self.instruction is not None and not all(isinstance(one, str) for one in self.inputs):
             raise refusal("instruction", "needs texts, not token ids")
         return self
-
-    @property
-    def overflow(self) -> Overflow:
-        """See `EncodingRequest.overflow`."""
-        return "chunk" if self.chunk else super().overflow
 
     @property
     def inputs(self) -> list[str | tuple[int, ...]]:

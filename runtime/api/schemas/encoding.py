@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
 
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from runtime.api.schemas.common import refusal
 from runtime.engine.messages import Overflow
 
 # As many as OpenAI takes in one request.
@@ -31,6 +34,23 @@ class EncodingRequest(BaseModel):
         """Headers of the answer: the names of the fields that this server does not know."""
         ignored = sorted(ascii(name)[1:-1] for name in set(self.model_extra or {}) - _ACCEPTED)
         return {"x-demotic-ignored": ", ".join(ignored)[:_MAX_HEADER]} if ignored else {}
+
+
+class WindowedRequest(EncodingRequest):
+    """Fields of those that may take a text in windows."""
+
+    chunk: bool = Field(False, description="Take a text that is longer than the context in windows.")
+
+    @model_validator(mode="after")
+    def _is_cut_in_one_way(self) -> Self:
+        if self.chunk and self.truncate:
+            raise refusal("chunk", "and 'truncate' exclude each other: send one")
+        return self
+
+    @property
+    def overflow(self) -> Overflow:
+        """See `EncodingRequest.overflow`."""
+        return "chunk" if self.chunk else super().overflow
 
 
 class EncodingUsage(BaseModel):

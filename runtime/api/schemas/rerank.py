@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from runtime.api.schemas.common import refusal
-from runtime.api.schemas.encoding import MAX_INPUTS, EncodingRequest, EncodingUsage
+from runtime.api.schemas.encoding import MAX_INPUTS, EncodingRequest, EncodingUsage, WindowedRequest
 
 _Texts = Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS)]
 
@@ -94,7 +94,7 @@ class ScoreList(BaseModel):
     usage: EncodingUsage
 
 
-class ClassifyRequest(EncodingRequest):
+class ClassifyRequest(WindowedRequest):
     """Body of a request to classify texts."""
 
     input: str | _Texts = Field(description="A text, or several.")

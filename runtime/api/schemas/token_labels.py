@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
-from runtime.api.schemas.common import refusal
-from runtime.api.schemas.encoding import MAX_INPUTS, EncodingRequest, EncodingUsage
-from runtime.engine.messages import Aggregation, Overflow
+from runtime.api.schemas.encoding import MAX_INPUTS, EncodingRequest, EncodingUsage, WindowedRequest
+from runtime.engine.messages import Aggregation
 
 _Texts = Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS)]
 
 
-class TokenClassifyRequest(EncodingRequest):
+class TokenClassifyRequest(WindowedRequest):
     """Body of a request for the entities in texts."""
 
     input: str | _Texts = Field(description="A text, or several.")
@@ -23,18 +22,6 @@ class TokenClassifyRequest(EncodingRequest):
         "`first`, `average` and `max` let each word have one label before.",
     )
     ignore_labels: list[str] = Field(default=["O"], max_length=100, description="Labels that are not told of.")
-    chunk: bool = Field(False, description="Take a text that is longer than the context in windows.")
-
-    @model_validator(mode="after")
-    def _fields_fit_together(self) -> TokenClassifyRequest:
-        if self.chunk and self.truncate:
-            raise refusal("chunk", "and 'truncate' exclude each other: send one")
-        return self
-
-    @property
-    def overflow(self) -> Overflow:
-        """See `EncodingRequest.overflow`."""
-        return "chunk" if self.chunk else super().overflow
 
     @property
     def texts(self) -> tuple[str, ...]:
