@@ -102,7 +102,7 @@ def _seed(seed: int | None, index: int) -> int | None:
 
 def _events(prompts: Sequence[Generate], body: GenerationRequest, client: EngineClient, http: Request) -> Events:
     if body.beams is not None:
-        return search_all(client, prompts, body.num_choices, http)
+        return search_all(client, choices_of(prompts, 1), body.num_choices, http)
     return generate_all(client, choices_of(prompts, body.num_written), http)
 
 

@@ -79,6 +79,14 @@ def test_n_best_are_streamed_as_choices_with_scores(http: httpx.Client) -> None:
     assert refused.json()["error"]["param"] == "n"
 
 
+def test_prompts_that_are_searched_for_together_each_have_their_answers(http: httpx.Client) -> None:
+    body = {"model": "t5", "num_beams": 3, "n": 2, "max_tokens": 6}
+    prompts = ["A cat", "translate English to German: A dog sat.", "Котката"]
+    alone = [post(http, "/v1/completions", **body, prompt=prompt)["choices"] for prompt in prompts]
+    together = post(http, "/v1/completions", **body, prompt=prompts)["choices"]
+    assert [choice["text"] for choice in together] == [choice["text"] for choices in alone for choice in choices]
+
+
 def test_a_grammar_holds_for_beams(http: httpx.Client) -> None:
     answer = post(
         http,
