@@ -24,6 +24,7 @@ from converters.weights.safetensors import read_safetensors
 from runtime.errors import ConversionRefused, InvalidRequest, ModelNotFound, UnsupportedArchitecture
 from tests.converters.families import Families
 from tests.tiny.checkpoints import save_checkpoint
+from tests.tiny.flax import flax_array
 
 
 def refusal(source: Path) -> str:
@@ -87,10 +88,6 @@ def test_values_of_every_type_are_read_exactly(dtype: torch.dtype, tmp_path: Pat
 
 
 _CHUNKED = "__msgpack_chunked_array__"
-
-
-def flax_array(values: np.ndarray[Any, Any], dtype: str) -> msgspec.msgpack.Ext:
-    return msgspec.msgpack.Ext(1, msgspec.msgpack.encode([list(values.shape), dtype, values.tobytes()]))
 
 
 def test_flax_is_read_under_pytorch_s_names_and_layout(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from transformers import ByT5Tokenizer
@@ -26,6 +25,7 @@ from runtime.model import load
 from runtime.models.inspect import read_header
 from tests.converters.seq2seq import Computed, wanted_logits, written
 from tests.tiny.checkpoints import save_checkpoint, tiny_byt5, tiny_mt5, tiny_t5
+from tests.tiny.flax import to_flax
 from tests.tiny.tokenizers import unigram
 
 RELU, GATED_GELU = 1e-4, 0.1
@@ -136,25 +136,10 @@ def test_the_bytes_of_byt5_are_those_of_transformers(tmp_path: Path) -> None:
 
 
 def test_monobyte_is_read_from_flax_without_any_tokenizer_file(tmp_path: Path) -> None:
-    model = tiny_byt5()
-    folder = saved_bytes(tmp_path / "tiny", model)
+    folder = saved_bytes(tmp_path / "tiny", tiny_byt5())
     (folder / "tokenizer_config.json").unlink()
     wanted = read_header(written(folder, tmp_path / "a.gguf"))
-    (folder / "model.safetensors").unlink()
-    tree: dict[str, Any] = {}
-    for name, tensor in model.state_dict().items():
-        if name.endswith("embed_tokens.weight"):
-            continue
-        *path, module, _ = name.split(".")
-        is_embedding = module in {"shared", "relative_attention_bias"}
-        leaf = "embedding" if is_embedding else "kernel" if tensor.ndim == 2 else "weight"
-        values = tensor.numpy() if is_embedding or tensor.ndim == 1 else np.ascontiguousarray(tensor.numpy().T)
-        branch = tree
-        for part in (*path, module):
-            branch = branch.setdefault(part, {})
-        payload = msgspec.msgpack.encode([list(values.shape), "float32", values.tobytes()])
-        branch[leaf] = msgspec.msgpack.Ext(1, payload)
-    (folder / "flax_model.msgpack").write_bytes(msgspec.msgpack.encode(tree))
+    to_flax(folder)
     found = written(folder, tmp_path / "b.gguf")
     assert found.read_bytes() == (tmp_path / "a.gguf").read_bytes()
     assert wanted.metadata["tokenizer.ggml.model"] == "rwkv"

@@ -153,6 +153,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "bert": encoder("BertModel", "BertConfig", _WORDPIECE),
     "bert-qa": encoder("BertForQuestionAnswering", "BertConfig", _WORDPIECE, id2label=_SPAN),
     "bert-ner": encoder("BertForTokenClassification", "BertConfig", _WORDPIECE),
+    "bert-mlm": encoder("BertForMaskedLM", "BertConfig", _WORDPIECE),
     "bert-pairs": encoder("BertForSequenceClassification", "BertConfig", _WORDPIECE, id2label={0: "relevance"}),
     "roberta": encoder("RobertaForSequenceClassification", "RobertaConfig", _BYTES, **_ROBERTA),
     "roberta-ner": encoder("RobertaForTokenClassification", "RobertaConfig", _BYTES, **_ROBERTA),
@@ -161,6 +162,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "xlmr-topics": encoder("XLMRobertaForSequenceClassification", "XLMRobertaConfig", id2label=TOPICS, **_ROBERTA),
     "xlmr-mlm": encoder("XLMRobertaForMaskedLM", "XLMRobertaConfig", **_ROBERTA),
     "deberta": encoder("DebertaV2ForSequenceClassification", "DebertaV2Config", encoder_tokenizers.deberta, **DEBERTA),
+    "deberta-ner": encoder("DebertaV2ForTokenClassification", "DebertaV2Config", encoder_tokenizers.deberta, **DEBERTA),
     "longformer": encoder("LongformerForSequenceClassification", "LongformerConfig", _BYTES, **_LONGFORMER),
     "longformer-mlm": encoder("LongformerForMaskedLM", "LongformerConfig", _BYTES, **_LONGFORMER),
     "longformer-qa": encoder(

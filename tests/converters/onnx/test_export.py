@@ -18,10 +18,12 @@ from converters.probes import LINES
 from tests.converters.onnx.sources import MAKERS, Sources
 
 TASKS = {
-    "bert": "features", "bert-qa": "question-answering", "bert-ner": "token-classify", "bert-pairs": "classify",
+    "bert": "features", "bert-qa": "question-answering", "bert-ner": "token-classify", "bert-mlm": "fill-mask",
+    "bert-pairs": "classify",
     "roberta": "classify", "roberta-ner": "token-classify", "roberta-mlm": "fill-mask",
     "xlmr-ner": "token-classify", "xlmr-topics": "classify",
-    "xlmr-mlm": "fill-mask", "deberta": "classify", "longformer": "classify", "longformer-mlm": "fill-mask",
+    "xlmr-mlm": "fill-mask", "deberta": "classify", "deberta-ner": "token-classify",
+    "longformer": "classify", "longformer-mlm": "fill-mask",
     "longformer-qa": "question-answering", "t5": "text2text", "mt5": "text2text", "mt5-encoder": "features",
     "madlad": "text2text",
     "byt5": "text2text", "mbart50": "translate", "m2m100": "translate", "marian": "translate", "llama": "generate",

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import onnx
 import onnxruntime as ort  # type: ignore[import-untyped]  # it has no types
@@ -15,7 +14,6 @@ import pytest
 import torch
 import transformers
 from onnx import numpy_helper
-from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 import demotic
@@ -27,8 +25,8 @@ from converters.onnx.graph import Graph
 from converters.tokenizer_source import choose_tokenizer
 from runtime.errors import ConversionRefused, InvalidRequest, UnsupportedArchitecture
 from tests.converters.onnx.sources import Sources, encoder
-from tests.converters.test_checkpoint import flax_array
 from tests.tiny.adapters import save_adapter
+from tests.tiny.flax import to_flax
 
 
 def run(*arguments: str) -> Any:
@@ -174,18 +172,7 @@ def test_what_sentence_transformers_saved_gives_vectors_as_it_says(tmp_path: Pat
 
 def test_weights_of_flax_are_read_as_those_of_torch(sources: Sources, tmp_path: Path) -> None:
     folder = copied(sources, "byt5", tmp_path)
-    tree: dict[str, Any] = {}
-    for name, values in load_file(folder / "model.safetensors").items():
-        *above, last = name.split(".")
-        inner = tree
-        for part in above:
-            inner = inner.setdefault(part, {})
-        is_table = name == "shared.weight" or "relative_attention_bias" in name
-        matrix = values if is_table or values.ndim == 1 else values.T
-        leaf = "embedding" if is_table else "kernel" if values.ndim == 2 else last
-        inner[leaf] = flax_array(np.ascontiguousarray(matrix), "float32")
-    (folder / "flax_model.msgpack").write_bytes(msgspec.msgpack.encode(tree))
-    (folder / "model.safetensors").unlink()
+    to_flax(folder)
     done = export(Request(str(folder), tmp_path / "out"))
     ids = np.array([[5, 90, 30]])
     inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
