@@ -56,7 +56,10 @@ class WindowMaker:
             case str() as text:
                 return self._cut(self._head, self._content(text), self._tail, request.overflow, name)
             case Pair(first=first, second=second):
-                before = (*self._head, *self._content(first), *self._between)
+                query = self._content(first)
+                if not query:
+                    raise InvalidRequest(f"The query of {name} is empty.", param=name)
+                before = (*self._head, *query, *self._between)
                 windows = self._cut(before, self._content(second), self._tail, request.overflow, name)
                 return [replace(window, second=len(before)) for window in windows]
             case Framed() as framed:
