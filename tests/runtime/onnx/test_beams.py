@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -40,9 +40,9 @@ def searched(index: int, beams: Beams, **more: Any) -> Generate:
     return Generate(f"r{index}", prompt, sampling, beams=beams, **more)
 
 
-def with_ends(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def with_ends(writer: Writer, monkeypatch: pytest.MonkeyPatch, more: Sequence[int] = MORE_ENDS) -> list[int]:
     """Let more tokens end answers, in the engine and in what it is held against."""
-    ends = sorted({*writer.ends, *MORE_ENDS})
+    ends = sorted({*writer.ends, *more})
     monkeypatch.setattr(writer.loaded.decoder.rows, "ends", tuple(ends))
     monkeypatch.setattr(type(writer.loaded.tokenizer), "is_end", lambda _self, token: token in ends)
     return ends

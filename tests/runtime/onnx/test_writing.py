@@ -13,6 +13,7 @@ from runtime.engine.messages import Abort, Delta, Failed, Finished, Generate
 from runtime.engine.rules import Rules
 from runtime.engine.sampling import SamplingParams
 from runtime.errors import InferenceFailed, InvalidRequest
+from tests.runtime.onnx.test_beams import with_ends
 from tests.runtime.onnx.writers import TEXTS, TRANSLATORS, Writer, texts_of
 
 GREEDY = SamplingParams(temperature=0.0)
@@ -24,11 +25,16 @@ def t5(writers: dict[str, Writer]) -> Writer:
     return writers["t5"]
 
 
+def forced_end(writer: Writer) -> tuple[int, ...]:
+    """The token that ends an answer at its longest, of a model that has one."""
+    marks = writer.card.header.settings.tokens  # type: ignore[union-attr]
+    return (marks.forced_eos,) if isinstance(marks.forced_eos, int) else ()
+
+
 @pytest.mark.parametrize("name", TRANSLATORS)
 def test_greedy_answers_are_those_of_transformers(name: str, writers: dict[str, Writer]) -> None:
     writer = writers[name]
-    marks = writer.card.header.settings.tokens  # type: ignore[union-attr]
-    forced_eos = (marks.forced_eos,) if isinstance(marks.forced_eos, int) else ()
+    forced_eos = forced_end(writer)
     rules = Rules(no_repeat_ngram_size=2, min_tokens=3, bad_words=((50,),), forced_eos=forced_eos)
     wanted = writer.generate(
         TEXTS, num_beams=1, max_length=LENGTH + 1, min_length=4, no_repeat_ngram_size=2, repetition_penalty=1.4,
@@ -44,6 +50,22 @@ def test_greedy_answers_are_those_of_transformers(name: str, writers: dict[str, 
         assert last.usage.completion_tokens == len(tokens)
         if forced_eos and len(tokens) == LENGTH - 1:
             assert last.reason == "length"
+
+
+@pytest.mark.parametrize("name", ["t5", "mbart50"])
+def test_a_greedy_answer_ends_at_any_of_several_tokens(
+    name: str, writers: dict[str, Writer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = writers[name]
+    usual = writer.generate(TEXTS, num_beams=1, max_length=LENGTH + 1)
+    ends = with_ends(writer, monkeypatch, [usual[0][0][0][3], usual[1][0][0][5]])
+    wanted = writer.generate(TEXTS, num_beams=1, max_length=LENGTH + 1, eos_token_id=ends)
+    assert any(len(early[0][0]) < len(late[0][0]) for early, late in zip(wanted, usual, strict=True))
+    rules = Rules(forced_eos=forced_end(writer))
+    requests = [Generate(f"r{at}", text, GREEDY, max_tokens=LENGTH, rules=rules) for at, text in enumerate(TEXTS)]
+    found = writer.run(requests)
+    for request, ((tokens, _),) in zip(requests, wanted, strict=True):
+        assert texts_of(found[request.request_id]) == [writer.text_of(tokens)]
 
 
 def test_sequences_join_and_leave_without_changing_each_others_answers(t5: Writer) -> None:
