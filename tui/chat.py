@@ -39,13 +39,15 @@ def chat(
     is_kept: bool = True,
     resume: Resume = "left",
     lab: bool = False,
+    adapter_dir: Path | None = None,
 ) -> int:
     """Open the chat with `model` and the tools of `settings`, and say `message` first.
 
     `plain` is without a screen, as on a dumb terminal: line by line. `join` is a server that runs already; without it
-    the chat starts its own. What is said is remembered where `is_kept`, and `resume` says which conversation comes
-    first. `lab` opens the language lab over it. The exit status is 3 where there is no terminal and a tool was denied
-    that nobody approved, and 1 where a line that was piped in had no answer.
+    the chat starts its own, whose models may be asked for with the adapters of `adapter_dir`. What is said is
+    remembered where `is_kept`, and `resume` says which conversation comes first. `lab` opens the language lab over it.
+    The exit status is 3 where there is no terminal and a tool was denied that nobody approved, and 1 where a line that
+    was piped in had no answer.
 
     Raises:
         InvalidRequest: there is no terminal, and neither a message nor a piped one.
@@ -61,7 +63,7 @@ def chat(
 
         use(screen.language)
         message = message and _checked(message)
-        return asyncio.run(run_plain(_server(model, join), message, settings, _keeper(is_kept), resume))
+        return asyncio.run(run_plain(_server(model, join, adapter_dir), message, settings, _keeper(is_kept), resume))
     if has_terminal:
         use(screen.language)
         message = message and _checked(message)
@@ -69,20 +71,29 @@ def chat(
             from tui.on_screen import open_chat
 
             asyncio.run(
-                open_chat(model, message, settings, learn, _server(model, join), _keeper(is_kept), resume, lab=lab)
+                open_chat(
+                    model,
+                    message,
+                    settings,
+                    learn,
+                    _server(model, join, adapter_dir),
+                    _keeper(is_kept),
+                    resume,
+                    lab=lab,
+                )
             )
         return 0
     from tui.once import answer_once
 
-    return asyncio.run(answer_once(_checked(message or piped_in()), settings, _server(model, join)))
+    return asyncio.run(answer_once(_checked(message or piped_in()), settings, _server(model, join, adapter_dir)))
 
 
-def _server(model: str | None, join: Joined | None) -> Server:
+def _server(model: str | None, join: Joined | None, adapter_dir: Path | None) -> Server:
     if join is not None:
         return join.of(model)
     from tui.switching import SwitchedServer
 
-    return SwitchedServer(model)
+    return SwitchedServer(model, adapter_dir=adapter_dir)
 
 
 def _keeper(is_kept: bool) -> Keeper:

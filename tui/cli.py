@@ -12,6 +12,7 @@ import typer
 
 from runtime.tool_options import Approve, Tools, ToolsFile, wants_tools
 from tui import history_cli
+from tui.adapter_option import AdapterDir, refuse_with_url
 from tui.lab import cli as lab_cli
 
 # The backslashes keep rich from reading the brackets as markup.
@@ -45,6 +46,8 @@ Examples:
   demotic chat --url http://127.0.0.1:8080 "Dime algo del mar, por favor."
 
   demotic chat qwen3-0.6b --tools-file ./tools.toml --approve time_get_current_time
+
+  demotic chat qwen3-0.6b --adapter-dir ./adapters
 
   demotic chat --plain < questions.txt
 
@@ -99,6 +102,7 @@ def _chat(
             help="Open the language lab: one prompt to two to four columns. `demotic lab` needs no screen.",
         ),
     ] = False,
+    adapter_dir: AdapterDir = None,
     tools: Tools = False,
     tools_file: ToolsFile = None,
     approve: Approve = None,
@@ -131,6 +135,7 @@ def _chat(
         raise InvalidRequest(
             "--continue goes on with what --no-history does not read.", remedy="Leave one of them out."
         )
+    refuse_with_url(adapter_dir, url)
     join = None
     if url is not None:
         from tui.joining import joined
@@ -148,5 +153,6 @@ def _chat(
         is_kept=not no_history,
         resume="last" if continues else "left",
         lab=lab,
+        adapter_dir=adapter_dir,
     )
     raise typer.Exit(status)

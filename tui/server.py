@@ -10,6 +10,7 @@ import secrets
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -29,11 +30,12 @@ class PrivateServer:
 
     Entering returns at once; `endpoint` waits until they are loaded, as many as the memory takes. Meanwhile `on_share`,
     which is set before, is told how much of the first one is, from 0 to 1. The child ends with this process, also where
-    that is killed (`tui/child.py`).
+    that is killed (`tui/child.py`). Every model may be asked for with the adapters of `adapter_dir`.
     """
 
-    def __init__(self, *models: str | None) -> None:
+    def __init__(self, *models: str | None, adapter_dir: Path | None = None) -> None:
         self._models = [model for model in models if model is not None]
+        self._options = () if adapter_dir is None else ("--adapter-dir", str(adapter_dir))
         # In the environment, since everyone on the machine can read a command line.
         self._api_key = secrets.token_urlsafe(32)
         self._draining: asyncio.Task[None] | None = None
@@ -44,7 +46,7 @@ class PrivateServer:
         self._process: Process = await asyncio.create_subprocess_exec(
             # -P: what lies in the working folder must not stand in for the program's own modules.
             *(sys.executable, "-P", "-m", "tui.child"),
-            *("serve", "--host", "127.0.0.1", "--port", "0", "--", *self._models),
+            *("serve", "--host", "127.0.0.1", "--port", "0", *self._options, "--", *self._models),
             stdin=PIPE,
             stdout=DEVNULL,
             stderr=PIPE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -28,10 +29,11 @@ async def prefer_kept(server: Server, keeper: Keeper, resume: Resume) -> None:
 class SwitchedServer:
     """A `Server` whose models can be changed: one private server at a time, since two may not fit the memory.
 
-    Where there are several, the server unloads those that it has no room for.
+    Where there are several, the server unloads those that it has no room for. `adapter_dir` is as in `PrivateServer`.
     """
 
-    def __init__(self, *models: str | None) -> None:
+    def __init__(self, *models: str | None, adapter_dir: Path | None = None) -> None:
+        self._adapter_dir = adapter_dir
         self.on_share: Callable[[float], None] = lambda _share: None
         self._models = models
         self._server = self._of(models)
@@ -94,7 +96,7 @@ class SwitchedServer:
         await self._server.__aenter__()
 
     def _of(self, models: tuple[str | None, ...]) -> PrivateServer:
-        server = PrivateServer(*models)
+        server = PrivateServer(*models, adapter_dir=self._adapter_dir)
         server.on_share = self._tell_share
         return server
 

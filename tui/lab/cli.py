@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from tui.adapter_option import AdapterDir, refuse_with_url
+
 _LAB_HELP = r"""Ask two to four columns the same, one after the other, and compare their answers and figures.
 
 PROMPT is what all are asked; without it, what is piped in. The card is printed as Markdown. With a screen:
@@ -58,6 +60,7 @@ def _lab(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Send the key to another machine also without encryption.")
     ] = False,
+    adapter_dir: AdapterDir = None,
     save: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the card as FILE, as Markdown and as JSON; not over others."),
@@ -69,11 +72,15 @@ def _lab(
     from tui.lab.column import Column
     from tui.lab.once import lab_once
 
+    refuse_with_url(adapter_dir, url)
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
     columns = [Column.read(text) for text in column]
     join = None if url is None else joined(url, api_key=api_key or "", insecure=insecure)
     raise typer.Exit(
         lab_once(
-            prompt, columns, sampling, join, order="at_once" if at_once else "in_turn", save_as=save, as_json=as_json
+            *(prompt, columns, sampling, join, adapter_dir),
+            order="at_once" if at_once else "in_turn",
+            save_as=save,
+            as_json=as_json,
         )
     )

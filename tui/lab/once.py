@@ -34,6 +34,7 @@ def lab_once(
     columns: Sequence[Column],
     sampling: Sampling,
     join: Joined | None,
+    adapter_dir: Path | None = None,
     *,
     order: Order,
     save_as: Path | None,
@@ -42,7 +43,7 @@ def lab_once(
     """Ask `columns` and print the card; the exit status is 1 where one failed.
 
     Without a `prompt` it is what is piped in. `join` is a server that runs already; without it one is started with the
-    columns' models.
+    columns' models, which may be asked for with the adapters of `adapter_dir`.
 
     Raises:
         InvalidRequest: there is no prompt, too few or too many columns, or a file of the name `save_as`.
@@ -57,7 +58,7 @@ def lab_once(
     if save_as is not None:
         refuse_existing(save_as)
     references = list(dict.fromkeys(column.model for column in columns))
-    server: Server = SwitchedServer(*references) if join is None else join
+    server: Server = SwitchedServer(*references, adapter_dir=adapter_dir) if join is None else join
     card = asyncio.run(_ask(lab, text, server, references if join is None else None))
     print(card.to_json() if as_json else to_markdown(card), end="", flush=True)  # noqa: T201
     if save_as is not None:

@@ -66,6 +66,7 @@ class ColumnView(Vertical):
         self.at = at
         self.trial = trial
         self.column = column
+        self._keeps_end = False
         self._answer: Answer | None = None
         self._reasoning: Reasoning | None = None
 
@@ -83,6 +84,7 @@ class ColumnView(Vertical):
 
     async def on_mount(self) -> None:
         """Show what is there already."""
+        self.watch(self.body, "virtual_size", self._keep_end, init=False)
         self.show_words()
         if self.trial is not None:
             for kind, text in (("reasoning", self.trial.reasoning), ("content", self.trial.text)):
@@ -117,6 +119,7 @@ class ColumnView(Vertical):
     async def begin(self, trial: Trial) -> None:
         """Another answer is asked for."""
         self.trial, self._answer, self._reasoning = trial, None, None
+        self._keeps_end = False
         self.body.anchor(anchor=False)
         await self.body.remove_children()
         self.show_words()
@@ -133,7 +136,6 @@ class ColumnView(Vertical):
             self._answer = Answer()
             await self.body.mount(self._answer)
         await self._answer.write(piece.text)
-        self.call_after_refresh(self._keep_end)
 
     async def follow(self, trial: Trial) -> None:
         """The answer is in another state."""
@@ -141,14 +143,14 @@ class ColumnView(Vertical):
             if self._answer is not None:
                 await self._answer.finish()
                 self._answer = None
-                self.call_after_refresh(self._keep_end)
             if trial.fault and not self.body.query(Fault):
                 await self.body.mount(Fault(trial.fault))
         self.show_words()
 
     def _keep_end(self) -> None:
         """From the top as long as it fits; then its end is followed, unless the person scrolls."""
-        if self.body.max_scroll_y and not self.body.is_anchored:
+        if self.body.max_scroll_y and not self._keeps_end:
+            self._keeps_end = True
             self.body.anchor()
 
     async def on_click(self) -> None:

@@ -75,16 +75,17 @@ async def test_columns_stream_side_by_side_and_show_their_figures_and_fidelity(f
 
 
 async def test_an_answer_longer_than_its_column_is_followed_and_scrolled_by_keys(fake: FakeEndpoint) -> None:
-    fake.script = [["\n\n".join(f"Line {number}" for number in range(60))], ["Short."]]
+    fake.script = [["\n\n".join(f"Line {number}" for number in range(60)), WAIT, "\n\nEnd."], ["Short."]]
     app = ChatApp(fake.connect)
     async with app.run_test(size=NARROW) as pilot:
         await opened(app, pilot)
         await say(pilot, "Hi")
-        shown = await until(app, "Line 59", "Short.")
-        assert "Line 20 " not in shown
+        assert "Line 20 " not in await until(app, "Line 59")
         for _press in range(20):
             await pilot.press("pageup")
-        await until(app, "Line 0 ", "Short.")
+        await until(app, "Line 0 ")
+        fake.go_on.set()
+        assert "Line 0 " in await until(app, "Short."), "what comes does not scroll on"
 
 
 async def test_models_languages_locks_and_adapters_are_chosen_by_keys_commands_and_mouse(fake: FakeEndpoint) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +11,8 @@ import pytest
 
 import tui.switching
 from runtime.errors import DemoticError
+from tests.tiny.gguf import write_tiny_gguf, write_tiny_lora
+from tui.client import ChatClient
 from tui.events import Endpoint
 from tui.switching import SwitchedServer
 
@@ -22,7 +25,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, ...]]:
     class Started:
         on_share: Callable[[float], None]
 
-        def __init__(self, *models: str | None) -> None:
+        def __init__(self, *models: str | None, adapter_dir: Path | None = None) -> None:
             self._models = models
 
         async def __aenter__(self) -> Self:
@@ -58,3 +61,18 @@ async def test_what_does_not_start_leaves_those_before(started: list[tuple[str |
             await server.add("broken", "first")
         assert (await server.endpoint()).url == "http://3"
     assert started == [("first",), ("first", "broken"), ("first",)]
+
+
+async def test_adapters_of_a_folder_can_be_chosen_also_after_a_switch(tmp_path: Path) -> None:
+    for name in ("tiny", "other"):
+        write_tiny_gguf(tmp_path / f"{name}.gguf")
+    (tmp_path / "adapters").mkdir()
+    write_tiny_lora(tmp_path / "adapters" / "north.gguf", tmp_path / "tiny.gguf", seed=1)
+    async with SwitchedServer(str(tmp_path / "tiny.gguf"), adapter_dir=tmp_path / "adapters") as server:
+        assert await _adapters(await server.endpoint()) == ["tiny:north"]
+        assert await _adapters(await server.switch(str(tmp_path / "other.gguf"))) == ["other:north"]
+
+
+async def _adapters(endpoint: Endpoint) -> list[str]:
+    async with ChatClient(endpoint) as client:
+        return [model.id for model in await client.models() if model.parent is not None]
