@@ -149,9 +149,10 @@ class ColumnView(Vertical):
 
     def _keep_end(self) -> None:
         """From the top as long as it fits; then its end is followed, unless the person scrolls."""
-        if self.body.max_scroll_y and not self._keeps_end:
+        body = self.body
+        if body.children and body.size.height and body.max_scroll_y and not self._keeps_end:
             self._keeps_end = True
-            self.body.anchor()
+            body.anchor()
 
     async def on_click(self) -> None:
         """Select it."""
