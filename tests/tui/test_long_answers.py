@@ -74,6 +74,18 @@ async def _rows_of(widget: Widget) -> list[str]:
     return rows[next(at for at, row in enumerate(rows) if row.strip()) :][:50]
 
 
+async def test_what_comes_while_the_chat_is_left_is_no_fault() -> None:
+    answer = Answer("One.")
+
+    class Left(App[None]):
+        def compose(self) -> ComposeResult:
+            yield answer
+
+    async with Left().run_test():
+        await answer.children[-1].remove_children()  # as Textual takes widgets away
+        await answer.append(" Two.")
+
+
 async def test_a_text_is_shown_the_same_whether_it_comes_whole_or_in_pieces(fake: FakeEndpoint) -> None:
     mixed = (
         f"{PART.format(1)}1. x\n\n   y\n2. z\n   - deep\n     deeper\n\n> quoted\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n"

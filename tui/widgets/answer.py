@@ -89,6 +89,8 @@ class Answer(Placing, Markdown, Turn):
         if not self.children:
             first, *more = _parted(blocks, 0)
             more.insert(0, first)
+        elif not self.children[-1].children:
+            return  # The chat is left in mid-answer: its widgets go from the inside out.
         else:
             section = self.children[-1].children[-1]
             await grow(section, blocks[:1])
