@@ -30,7 +30,7 @@ from runtime.config import EngineConfig
 from runtime.errors import ConversionRefused, DemoticError, InvalidRequest, ModelNotFound
 from runtime.hardware.probe import probe
 from runtime.models.files import NoProgress
-from tests.converters.onnx.sources import Sources
+from tests.converters.onnx.sources import TOPICS, Sources
 from tests.runtime.onnx.folders import file_of
 
 LANGUAGES = ("eng", "bul")
@@ -156,15 +156,28 @@ def test_a_factorised_embedding_tells_what_is_kept_of_it(sources: Sources, tmp_p
 
 
 def test_the_runtime_computes_what_was_made_smaller(sources: Sources, tmp_path: Path) -> None:
-    done, rows = shrunk(sources, "bert", tmp_path, "int8", rank=60), []
-    for path in (sources.exported("bert").path, done.path):
-        card = ModelCard.read(file_of(path))
-        assert card.encoding is not None
-        loaded = load_encoder(path, card.plan(probe(), EngineConfig(max_context=64)), card.encoding)
-        rows.append(np.array(loaded.encoder.encode([Passage([5, 9, 30, 41])])[0]))
-        loaded.close()
+    done = shrunk(sources, "bert", tmp_path, "int8", rank=60)
+    rows = [rows_of(path) for path in (sources.exported("bert").path, done.path)]
     cosine = rows[0] @ rows[1] / np.linalg.norm(rows[0]) / np.linalg.norm(rows[1])
     assert 0.9 < cosine < 1
+
+
+def test_s17_topics_in_int8_keep_their_names_and_nearly_their_logits(sources: Sources, tmp_path: Path) -> None:
+    paths = sources.exported("xlmr-topics").path, shrunk(sources, "xlmr-topics", tmp_path, "int8").path
+    whole, small = (rows_of(path) for path in paths)
+    assert 0 < np.abs(whole - small).max() < 0.1 * np.ptp(whole)
+    settings = [json.loads((path / "demotic.json").read_text(encoding="utf-8")) for path in paths]
+    assert settings[0]["labels"] == settings[1]["labels"] == list(TOPICS.values())
+
+
+def rows_of(path: Path) -> np.ndarray[Any, Any]:
+    """What an encoder's graph makes of a few tokens."""
+    card = ModelCard.read(file_of(path))
+    assert card.encoding is not None
+    loaded = load_encoder(path, card.plan(probe(), EngineConfig(max_context=64)), card.encoding)
+    rows = np.array(loaded.encoder.encode([Passage([5, 9, 30, 41])])[0])
+    loaded.close()
+    return rows
 
 
 def test_what_loses_more_than_is_allowed_is_not_written(sources: Sources, tmp_path: Path) -> None:
