@@ -20,8 +20,10 @@ from tui.history import conversations, tree
 from tui.history.records import NewMessage
 from tui.history.store import Store
 from tui.keeper import Keeper
+from tui.lab.figures import Figures
 from tui.shapes import TextUsage
 from tui.widgets.card import CallCard
+from tui.widgets.prompt import Prompt
 from tui.words import _
 
 CODE = "```python\nfor n in range(3):\n    print(n, 'да')  # ١٢٣\n```\n"
@@ -149,6 +151,34 @@ def commanded(name: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
             await pilot.pause(0.01)
         for editor in app.screen.query("Editor"):
             editor.cursor_blink = False  # type: ignore[attr-defined]  # it is one
+        await settled(pilot)
+
+    return show
+
+
+def answers_of_lab(code: str) -> list[str]:
+    """What the endpoint says for each column: a word while it is warmed, then the answer."""
+    talked = TALKED[code]
+    first, second = f"{talked.begun}\n\n- {talked.city}\n- София", f"{talked.begun}\n\n1. {talked.city}"
+    return ["!", first, "!", second]
+
+
+def figures_of_lab(_ended: AnswerFinished, text: str) -> Figures:
+    """The same for every answer, whatever it took."""
+    return Figures(12, len(text), len(text), 1.2, 0.42, 15.4, 30.2)
+
+
+def lab(code: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
+    """One prompt to two columns, with both answers."""
+
+    async def show(pilot: Pilot[Any]) -> None:
+        await commanded("lab")(pilot)
+        prompt = pilot.app.screen.query_one(Prompt)
+        prompt.cursor_blink = False
+        prompt.insert_text_at_cursor(TALKED[code].question)
+        await pilot.press("enter")
+        while "30.2" not in str(pilot.app.screen.query(".result").last().render()):
+            await pilot.pause(0.01)
         await settled(pilot)
 
     return show
