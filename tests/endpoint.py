@@ -39,7 +39,9 @@ class LocalEndpoint:
 
     async def stream(self, model: str, max_tokens: int = 1500, **more: Any) -> AsyncGenerator[dict[str, Any]]:
         """The events of a streamed answer, the error object among them; [DONE] is left out."""
-        body = {"model": model, "prompt": "Once", "max_tokens": max_tokens, "stream": True, "ignore_eos": True} | more
+        # With a seed nothing is guessed ahead, so that a text that goes in circles lasts as long as any other.
+        length = {"max_tokens": max_tokens, "ignore_eos": True, "seed": 1}
+        body = {"model": model, "prompt": "Once", "stream": True} | length | more
         async with self.http.stream("POST", "/v1/completions", json=body) as response:
             async for line in response.aiter_lines():
                 if line.startswith("data: {"):

@@ -25,7 +25,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEndpoint]:
         class Running:
             """`tui.switching.SwitchedServer` over a server that runs already."""
 
-            def __init__(self, model: str | None) -> None:
+            def __init__(self, model: str | None, *, adapter_dir: Path | None) -> None:
                 pass
 
             async def __aenter__(self) -> Self:

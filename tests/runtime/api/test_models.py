@@ -46,7 +46,7 @@ async def test_a_model_is_loaded_and_unloaded_and_says_so(models: dict[str, Path
 
 async def test_a_model_that_answers_is_unloaded_only_by_force(models: dict[str, Path]) -> None:
     async with local_endpoint(models) as endpoint, asyncio.timeout(120):
-        async with aclosing(endpoint.stream("first")) as events:
+        async with aclosing(endpoint.stream("first", max_tokens=2000)) as events:
             await anext(events)
             status, refused = await tell(endpoint, "unload", model="first")
             assert (status, refused["error"]["code"]) == (409, "model_busy")
