@@ -12,8 +12,8 @@ import typer
 
 from runtime.tool_options import Approve, Tools, ToolsFile, wants_tools
 from tui import history_cli
-from tui.adapter_option import AdapterDir, refuse_with_url
 from tui.lab import cli as lab_cli
+from tui.server_options import AdapterDir, ApiKey, Insecure, refuse_with_url
 
 # The backslashes keep rich from reading the brackets as markup.
 _MODEL_HELP = (
@@ -68,17 +68,8 @@ def _chat(
             "MODEL is then one of its names; without it, its first.",
         ),
     ] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY",
-            help="The key that it wants. Other users of this machine can read a command line: rather use the variable.",
-            envvar="DEMOTIC_CHAT_API_KEY",
-        ),
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Send the key to another machine also without encryption.")
-    ] = False,
+    api_key: ApiKey = None,
+    insecure: Insecure = False,
     plain: Annotated[
         bool,
         typer.Option(

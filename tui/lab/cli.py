@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tui.adapter_option import AdapterDir, refuse_with_url
+from tui.server_options import AdapterDir, ApiKey, Insecure, refuse_with_url
 
 _LAB_HELP = r"""Ask two to four columns the same, one after the other, and compare their answers and figures.
 
@@ -49,17 +49,8 @@ def _lab(
         str | None,
         typer.Option(metavar="URL", help="Ask a server that runs already, as `demotic chat --url`, and start none."),
     ] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY",
-            help="The key that it wants. Other users of this machine can read a command line: rather use the variable.",
-            envvar="DEMOTIC_CHAT_API_KEY",
-        ),
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Send the key to another machine also without encryption.")
-    ] = False,
+    api_key: ApiKey = None,
+    insecure: Insecure = False,
     adapter_dir: AdapterDir = None,
     save: Annotated[
         Path | None,

@@ -1,4 +1,4 @@
-"""The option of every command that starts a server of its own: adapters that its models may be asked for with."""
+"""Options of the commands that ask a server: one that runs already, or one that is started for them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ import typer
 
 from runtime.errors import InvalidRequest
 
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="The key that it wants. Other users of this machine can read a command line: rather use the variable.",
+        envvar="DEMOTIC_CHAT_API_KEY",
+    ),
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Send the key to another machine also without encryption.")]
 AdapterDir = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Let any NAME.gguf in this folder be chosen as an adapter (LoRA) of a model."),
