@@ -7,10 +7,9 @@ import json
 from converters.checkpoint import Checkpoint
 from converters.config import Config
 from runtime.errors import ConversionRefused
+from runtime.models.onnx_pooling import KNOWN_MODULES, MODES
 
 _MODULES_FILE = "modules.json"
-_MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
-_KNOWN = ("Transformer", "Pooling", "Normalize")
 
 
 def pooling_of(checkpoint: Checkpoint) -> str | None:
@@ -23,12 +22,12 @@ def pooling_of(checkpoint: Checkpoint) -> str | None:
     if not path.is_file():
         return None
     for module in _modules(checkpoint):
-        if module.text("type").rpartition(".")[2] not in _KNOWN:
+        if module.text("type").rpartition(".")[2] not in KNOWN_MODULES:
             raise ConversionRefused(
                 f"{checkpoint.folder} puts a layer over its vectors ({module.text('type')}) that is not converted."
             )
     settings = Config(checkpoint.json("1_Pooling/config.json"), str(checkpoint.folder / "1_Pooling" / "config.json"))
-    chosen = [name for key, name in _MODES.items() if settings.flag(key, default=False)]
+    chosen = [name for key, name in MODES.items() if settings.flag(key, default=False)]
     others = [key for key, value in settings.values.items() if key.startswith("pooling_mode_") and value is True]
     if len(chosen) != 1 or len(others) != 1:
         raise ConversionRefused(f"{settings.where} pools by {', '.join(others) or 'nothing'}, which is not converted.")

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from converters.checkpoint import Checkpoint
 from runtime.errors import UnsupportedArchitecture
 from runtime.models.name import nearest_names
-
-Shape = Literal["encoder", "pooled-decoder", "encoder-decoder", "decoder"]
-Task = Literal[
-    "features", "fill-mask", "classify", "token-classify", "question-answering", "reward", "translate", "text2text",
-    "generate",
-]  # fmt: skip
+from runtime.models.onnx_settings import HEADS, Shape, Task
 
 
 @dataclass(frozen=True)
@@ -29,13 +23,7 @@ class Kind:
 
 
 _ENCODERS = ("Bert", "Roberta", "XLMRoberta", "Camembert", "DebertaV2", "Longformer")
-_HEADS: dict[str, Task] = {
-    "Model": "features",
-    "ForMaskedLM": "fill-mask",
-    "ForSequenceClassification": "classify",
-    "ForTokenClassification": "token-classify",
-    "ForQuestionAnswering": "question-answering",
-}
+_HEADS: dict[str, Task] = {"Model": "features", **HEADS}
 _DECODERS = ("Llama", "Mistral", "Qwen2", "Qwen3", "Gemma", "Gemma2", "Phi3", "GPTNeoX", "Bloom")
 _TRANSLATORS = ("MBartForConditionalGeneration", "M2M100ForConditionalGeneration", "MarianMTModel")
 _WRITERS = ("T5ForConditionalGeneration", "MT5ForConditionalGeneration")

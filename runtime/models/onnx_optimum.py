@@ -22,18 +22,12 @@ from runtime.models.onnx_config import GENERATION, marks_of, max_length_of
 from runtime.models.onnx_languages import TRANSLATORS, spoken_by
 from runtime.models.onnx_names import GraphNames, Sizes, read_names
 from runtime.models.onnx_pooling import pooling_of
-from runtime.models.onnx_settings import Marks, Settings, Task, broken, check_settings
+from runtime.models.onnx_settings import HEADS, Marks, Settings, Task, broken, check_settings
 from runtime.models.onnx_settings import Sizes as ModelSizes
 from runtime.models.onnx_vocabulary import special_tokens, tokenizer_of
 
 # Which of a graph's variants is read, the best first; others come after them by their names.
 _VARIANTS = ("", "quantized", "int8", "uint8", "fp16", "q4")
-_HEADS: dict[str, Task] = {
-    "ForMaskedLM": "fill-mask",
-    "ForSequenceClassification": "classify",
-    "ForTokenClassification": "token-classify",
-    "ForQuestionAnswering": "question-answering",
-}
 _DECODERS = frozenset("bloom gemma gemma2 gemma3_text gpt2 gpt_neox llama mistral phi3 qwen2 qwen3".split())
 _READ = frozenset({"input_ids", "attention_mask", "token_type_ids", "global_attention_mask"})
 _STATES = ("token_embeddings", "last_hidden_state")
@@ -225,7 +219,7 @@ def _task(folder: _Folder, names: GraphNames) -> tuple[Task, tuple[str, ...]]:
     if states is not None:
         return "features", (states, *(name for name in outputs if name != states))
     classes = [str(name) for name in folder.config.get("architectures") or ()]
-    task = next((task for name in classes for end, task in _HEADS.items() if name.endswith(end)), None)
+    task = next((task for name in classes for end, task in HEADS.items() if name.endswith(end)), None)
     wanted = {"start_logits", "end_logits"} if task == "question-answering" else {"logits"}
     if task is None or set(outputs) != wanted:
         raise UnsupportedArchitecture(

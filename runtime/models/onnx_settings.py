@@ -27,6 +27,13 @@ Task = Literal[
     "features", "fill-mask", "classify", "token-classify", "question-answering", "reward", "translate", "text2text",
     "generate",
 ]  # fmt: skip
+# The task of one of transformers' encoders, by how the name of its class ends.
+HEADS: dict[str, Task] = {
+    "ForMaskedLM": "fill-mask",
+    "ForSequenceClassification": "classify",
+    "ForTokenClassification": "token-classify",
+    "ForQuestionAnswering": "question-answering",
+}
 
 
 @dataclass(frozen=True)
