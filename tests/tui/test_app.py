@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from textual import events
@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from runtime.config import RunConfig
 from runtime.errors import DemoticError, ModelNotFound
-from tests.tui.endpoint import CUT, WAIT, FakeEndpoint, running_endpoint
+from tests.tui.endpoint import CUT, WAIT, FakeEndpoint
 from tui.app import ChatApp
 from tui.events import Endpoint
 from tui.server import PrivateServer
@@ -20,12 +20,6 @@ from tui.widgets.answer import Answer
 from tui.widgets.prompt import Prompt
 
 SIZE = (100, 30)
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 def screen(app: ChatApp) -> str:

@@ -8,19 +8,13 @@ from collections.abc import Iterator
 import pytest
 from textual import events
 
-from tests.tui.endpoint import FakeEndpoint, running_endpoint
+from tests.tui.endpoint import FakeEndpoint
 from tests.tui.test_app import SIZE, say, screen, until
 from tui.app import ChatApp
 from tui.commands import registry
 from tui.widgets.completions import Completions
 from tui.widgets.prompt import Prompt
 from tui.words import use, used
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.tui.endpoint import FakeEndpoint, running_endpoint
+from tests.tui.endpoint import FakeEndpoint
 from tests.tui.test_app import SIZE, say, screen, until, until_so
 from tui.app import ChatApp
 from tui.attaching import MAX_BYTES
@@ -17,12 +16,6 @@ from tui.history import conversations, tree
 from tui.history.opening import open_history
 from tui.history.records import NewMessage
 from tui.keeper import Keeper
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 @pytest.fixture

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runtime.errors import DemoticError
-from tests.fakes.hub import FakeHub, running_hub
-from tests.tiny.gguf import write_tiny_gguf
-from tests.tui.endpoint import KEY, FakeEndpoint, running_endpoint
+from tests.fakes.hub import FakeHub
+from tests.tui.endpoint import KEY, FakeEndpoint
 from tests.tui.test_app import say, until
 from tui.app import ChatApp
 from tui.choosing.facts import facts_of
@@ -27,24 +25,11 @@ MISSING = DemoticError("The model 'hf:a/b' is not on this machine.")
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    """A hub with the model hf:a/b, which is the default one, for child processes too, and nothing on this machine."""
+def hub(hub: FakeHub, tmp_path: Path) -> FakeHub:
+    """The hub, whose model is the default one."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.toml").write_text('default_model = "hf:a/b"\n')
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("DEMOTIC_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("DEMOTIC_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    with running_hub() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
-        running.add("a/b", m__gguf=write_tiny_gguf(tmp_path / "m.gguf", chat_template="{{ messages }}").read_bytes())
-        yield running
+    return hub
 
 
 def chat(fake: FakeEndpoint, asked: list[str]) -> ChatApp:

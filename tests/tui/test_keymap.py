@@ -9,7 +9,7 @@ import pytest
 from textual import events
 
 from runtime.errors import ConfigurationInvalid
-from tests.tui.endpoint import WAIT, FakeEndpoint, running_endpoint
+from tests.tui.endpoint import WAIT, FakeEndpoint
 from tests.tui.test_app import say, screen, until
 from tests.tui.test_tools import SENT, settings
 from tui.actions import all_actions
@@ -22,12 +22,6 @@ from tui.tools import ChatTools
 from tui.words import _, use, used
 
 ACTIONS = all_actions(ChatApp.BINDINGS)
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from textual.app import App, ComposeResult
 from textual.widget import Widget
 from textual.widgets import Markdown
 from textual.widgets._markdown import MarkdownBlock, MarkdownBullet
 
-from tests.tui.endpoint import WAIT, FakeEndpoint, running_endpoint
+from tests.tui.endpoint import WAIT, FakeEndpoint
 from tests.tui.test_app import SIZE, say, screen, until, until_so
 from tui.app import ChatApp
 from tui.widgets.answer import Answer, _parser
 
 PART = "## Part {0}\n\nOne of **{0}**.\n\nTwo of {0}.\n\n- a {0}\n- b {0}\n\n```python\nx = {0}\n```\n\n"
 LONG = "".join(PART.format(number) for number in range(1, 41))
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 def laid_out(app: ChatApp) -> set[Widget]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.endpoint import CUT, KEY, WAIT, FakeEndpoint, running_endpoint
+from tests.tui.endpoint import CUT, KEY, WAIT, FakeEndpoint
 from tests.tui.test_chat_command import Terminal
 from tests.tui.test_tools import SENT
 from tui.history import conversations, tree
@@ -28,12 +28,6 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where conversations are remembered."""
     monkeypatch.setenv("DEMOTIC_DATA_DIR", str(tmp_path / "data"))
     return tmp_path / "data"
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 def arguments(fake: FakeEndpoint) -> list[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.server import serving
-from tests.tui.endpoint import CUT, FakeEndpoint, running_endpoint
+from tests.tui.endpoint import CUT, FakeEndpoint
 from tests.tui.test_plain import piped
 from tui.commands import registry
 from tui.history import conversations, tree
@@ -22,12 +21,6 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where conversations are remembered."""
     monkeypatch.setenv("DEMOTIC_DATA_DIR", str(tmp_path / "data"))
     return tmp_path / "data"
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 def test_all_commands_but_those_of_the_screen_itself_are_there() -> None:

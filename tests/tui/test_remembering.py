@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.tui.endpoint import WAIT, FakeEndpoint, running_endpoint
+from tests.tui.endpoint import WAIT, FakeEndpoint
 from tests.tui.test_app import SIZE, say, screen, until
 from tui.app import ChatApp
 from tui.history import conversations, tree
@@ -24,12 +24,6 @@ from tui.history.records import Conversation, Entry, NewMessage
 from tui.history.store import Store
 from tui.keeper import Keeper
 from tui.widgets.prompt import Prompt
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from textual.app import App
 from textual.widgets import DataTable, Sparkline
 
-from tests.tui.endpoint import FakeEndpoint, running_endpoint
+from tests.tui.endpoint import FakeEndpoint
 from tests.tui.test_app import say, screen, until
 from tui.app import ChatApp
 from tui.bidi import displayed
@@ -30,12 +30,6 @@ SECOND = figures_of(AnswerFinished("length", 10, 30, 0.1, 1.0), [0.0, 0.3])
 def in_english() -> Iterator[None]:
     yield
     use("en")
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 async def shown(app: App[None], figures: list[Figures]) -> StatsScreen:

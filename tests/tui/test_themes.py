@@ -11,7 +11,7 @@ from textual.color import Color
 
 from runtime.config import load_user_config
 from runtime.errors import ConfigurationInvalid
-from tests.tui.endpoint import Call, FakeEndpoint, running_endpoint
+from tests.tui.endpoint import Call, FakeEndpoint
 from tests.tui.test_app import say, until
 from tui.app import ChatApp
 from tui.look import Look
@@ -21,12 +21,6 @@ from tui.words import use
 # WCAG 2.2, success criteria 1.4.3 (AA) and 1.4.6 (AAA).
 AA, AAA = 4.5, 7.0
 CODE = "Text with `code`.\n\n```python\ndef f(x):  # why\n    return 'a' + str(1.5)\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 
 from runtime.chat.tools.settings import FunctionSettings, ServerSettings, ToolSettings
 from runtime.config import RunConfig, ToolRunConfig
-from tests.tui.endpoint import WAIT, Call, FakeEndpoint, running_endpoint
+from tests.tui.endpoint import WAIT, Call, FakeEndpoint
 from tests.tui.test_app import SIZE, say, screen, until
 from tui.app import ChatApp
 from tui.bidi import displayed
@@ -25,12 +25,6 @@ from tui.widgets.card import CallCard
 from tui.widgets.prompt import Prompt
 
 SENT = Call("send", ('{"text": "здравей', ', свят"}'))
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 def settings(*approve: str, read_only: bool = False, rounds: int = 8) -> ToolSettings:

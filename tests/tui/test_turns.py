@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.tui.endpoint import WAIT, FakeEndpoint, Thought, running_endpoint
+from tests.tui.endpoint import WAIT, FakeEndpoint, Thought
 from tests.tui.test_app import SIZE, say, until, until_so
 from tui.app import ChatApp
 from tui.widgets.answer import Answer
 from tui.widgets.message import Reasoning
 from tui.widgets.prompt import Prompt
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 async def test_another_answer_is_a_branch_and_both_are_kept(fake: FakeEndpoint) -> None:

@@ -6,13 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.tui.endpoint import WAIT, FakeEndpoint, running_endpoint
+from tests.tui.endpoint import WAIT, FakeEndpoint
 from tests.tui.test_app import SIZE, say, screen, until, until_so
 from tui.app import ChatApp
 from tui.attaching import Attachment
@@ -26,12 +25,6 @@ from tui.keeper import Keeper
 from tui.widgets.message import Said
 
 NOTES = Attachment("бележки.md", "едно\nдве")
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 @pytest.fixture

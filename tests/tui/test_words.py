@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from runtime.errors import ConfigurationInvalid
 from tests.tui import catalogues
-from tests.tui.endpoint import WAIT, FakeEndpoint, running_endpoint
+from tests.tui.endpoint import WAIT, FakeEndpoint
 from tests.tui.test_app import say, screen, until
 from tui import words
 from tui.app import ChatApp
@@ -38,12 +38,6 @@ ON_KEYS = {"Enter", "Esc", "Tab"}
 def in_english() -> Iterator[None]:
     yield
     use("en")
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
 
 
 def test_there_is_a_catalogue_of_every_language_but_english() -> None:

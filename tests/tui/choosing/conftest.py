@@ -1,15 +1,11 @@
-"""What tests of the pickers share: a server, a folder of their own, and English afterwards."""
+"""What tests of the pickers share: English afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.fakes.hub import FakeHub, running_hub
-from tests.tiny.gguf import write_tiny_gguf
-from tests.tui.endpoint import FakeEndpoint, running_endpoint
 from tui.words import use
 
 
@@ -17,22 +13,3 @@ from tui.words import use
 def _in_english() -> Iterator[None]:
     yield
     use("en")
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeEndpoint]:
-    with running_endpoint() as running:
-        yield running
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    """A hub with a tiny model as hf:a/b, for the child processes too, and an empty cache."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("DEMOTIC_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("DEMOTIC_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    with running_hub() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
-        running.add("a/b", m__gguf=write_tiny_gguf(tmp_path / "m.gguf", chat_template="{{ messages }}").read_bytes())
-        yield running
