@@ -7,13 +7,9 @@ the library that wrote it; what a token stands for is still said by the file's o
 
 from __future__ import annotations
 
-import json
-import threading
-
-import tokenizers
-
-from runtime.errors import InvalidRequest, ModelLoadFailed
-from runtime.text.tokenizer import STAND_IN, Tokenizer, frame_of, to_utf8
+from runtime.errors import ModelLoadFailed
+from runtime.text.library import TokenizerLibrary
+from runtime.text.tokenizer import Tokenizer, frame_of
 
 
 class EmbeddedTokenizer:
@@ -29,46 +25,21 @@ class EmbeddedTokenizer:
         self._vocabulary = vocabulary
         self._before, self._after = frame_of(vocabulary)
         try:
-            self._library = tokenizers.Tokenizer.from_str(source)
-            self._is_unigram = json.loads(source)["model"].get("type") == "Unigram"
+            self._library = TokenizerLibrary(source)
         except Exception as fault:  # the library raises Exception itself
             raise _refusal(f"cannot be read: {fault}") from fault
-        self._library.no_truncation()
-        self._library.no_padding()
-        num_tokens = self._library.get_vocab_size(with_added_tokens=True)
+        num_tokens = self._library.inner.get_vocab_size(with_added_tokens=True)
         if num_tokens > self.vocabulary_size:
             raise _refusal(f"has {num_tokens} tokens where the model has {self.vocabulary_size}")
-        # Whether names of control tokens are read is a state of the library, and grammars ask in another thread.
-        self._lock = threading.Lock()
 
     def encode(self, text: str, *, parse_special: bool, is_beginning: bool = True) -> list[int]:
         """See `Tokenizer.encode`."""
-        to_utf8(text)
         if not is_beginning:
-            return self._go_on(text, parse_special=parse_special)
-        tokens = self._read(text, parse_special=parse_special).ids
+            return self._library.go_on(text, parse_special=parse_special)
+        tokens = self._library.read(text, parse_special=parse_special).ids
         if parse_special and self._before and tokens[: len(self._before)] == self._before:
             return tokens
         return [*self._before, *tokens, *self._after]
-
-    def _go_on(self, text: str, *, parse_special: bool) -> list[int]:
-        """Ids of a text that others stand before: without the space that some vocabularies put before the first word.
-
-        Those of unigrams take white space for what stands between words, and put it before whatever follows a token
-        that is no text.
-        """
-        if self._is_unigram:
-            return self._read(text, parse_special=parse_special).ids
-        read = self._read(STAND_IN + text, parse_special=parse_special)
-        return [token for token, (start, _) in zip(read.ids, read.offsets, strict=True) if start >= len(STAND_IN)]
-
-    def _read(self, text: str, *, parse_special: bool) -> tokenizers.Encoding:
-        with self._lock:
-            self._library.encode_special_tokens = not parse_special
-            try:
-                return self._library.encode(text, add_special_tokens=False)
-            except Exception as fault:  # as above
-                raise InvalidRequest(f"The model's tokenizer cannot read the text: {fault}.") from fault
 
     def token_bytes(self, token: int) -> bytes:
         """See `Tokenizer.token_bytes`."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import tokenizers
-
 from runtime.errors import InvalidRequest
 from runtime.models.onnx_settings import broken
-from runtime.text.tokenizer import STAND_IN, Aligned, frame_of, to_utf8
+from runtime.text.library import TokenizerLibrary
+from runtime.text.tokenizer import Aligned, frame_of
 
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _SPACE = "▁"
@@ -37,58 +35,53 @@ class JsonTokenizer:
             added = source.get("added_tokens") or []
             for token in added:
                 token["special"] = token["special"] and token["id"] != keeps
-            self._library = tokenizers.Tokenizer.from_str(json.dumps(source))
-            vocabulary = self._library.get_vocab(with_added_tokens=True)
+            self._library = TokenizerLibrary(json.dumps(source))
+            vocabulary = self._library.inner.get_vocab(with_added_tokens=True)
             model = source["model"]
         except Exception as fault:  # the library raises Exception itself
             raise broken(path, f"cannot be read: {fault}") from fault
         highest = max(vocabulary.values(), default=-1)
         if highest >= num_rows:
             raise broken(path, f"has tokens up to {highest}, but the graph's embedding has {num_rows} rows")
-        self._library.no_truncation()
-        self._library.no_padding()
         self.vocabulary_size = num_rows
         self._ends = frozenset(ends)
         self._control = frozenset(token["id"] for token in added if token["special"] or token["id"] == keeps)
         self.takes_space = frozenset(token["id"] for token in added if token.get("lstrip"))
-        self._is_unigram = model.get("type") == "Unigram"
         self._has_bytes = "ByteLevel" in json.dumps([source.get("pre_tokenizer"), source.get("decoder")])
         unknown = vocabulary.get(model.get("unk_token")) if model.get("unk_token") else model.get("unk_id")
         self.unknown = unknown if isinstance(unknown, int) else None
         self.continuing_prefix: str = model.get("continuing_subword_prefix") or ""
-        # Whether names of control tokens are read is a state of the library, and grammars ask in another thread.
-        self._lock = threading.Lock()
         self._before, _ = frame_of(self)
 
     def encode(self, text: str, *, parse_special: bool, is_beginning: bool = True) -> list[int]:
         """See `Tokenizer.encode`."""
         if not is_beginning:
-            return self._go_on(text, parse_special=parse_special)
+            return self._library.go_on(text, parse_special=parse_special)
         if parse_special and self._before:
-            alone = self._read(text, parse_special=True).ids
+            alone = self._library.read(text, parse_special=True).ids
             if alone[: len(self._before)] == self._before:
                 return alone
-        return self._read(text, parse_special=parse_special, is_framed=True).ids
+        return self._library.read(text, parse_special=parse_special, is_framed=True).ids
 
     def align(self, text: str) -> Aligned:
         """See `AligningTokenizer.align`."""
-        read = self._read(text, parse_special=False)
+        read = self._library.read(text, parse_special=False)
         return Aligned(read.ids, read.offsets)
 
     @cached_property
     def separators(self) -> tuple[int, ...]:
         """See `AligningTokenizer.separators`; none where the file does not say how two texts go together."""
-        text = self._read("a", parse_special=False).ids
+        text = self._library.read("a", parse_special=False).ids
         before, after = frame_of(self)
-        with self._lock:
-            pair: list[int] = self._library.encode("a", "a").ids
+        with self._library.lock:
+            pair: list[int] = self._library.inner.encode("a", "a").ids
         if pair[: len(before)] != before:
             return ()
         return tuple(pair[len(before) + len(text) : len(pair) - len(after) - len(text)])
 
     def token_id(self, text: str) -> int | None:
         """See `AligningTokenizer.token_id`."""
-        found: int | None = self._library.token_to_id(text)
+        found: int | None = self._library.inner.token_to_id(text)
         return found
 
     def token_bytes(self, token: int) -> bytes:
@@ -106,27 +99,11 @@ class JsonTokenizer:
         """See `Tokenizer.token_text`; '' for a row of the graph that no token has."""
         if not 0 <= token < self.vocabulary_size:
             raise InvalidRequest(f"There is no token {token}: the vocabulary has {self.vocabulary_size}.")
-        return self._library.id_to_token(token) or ""
+        return self._library.inner.id_to_token(token) or ""
 
     def is_end(self, token: int) -> bool:
         """See `Tokenizer.is_end`."""
         return token in self._ends
-
-    def _go_on(self, text: str, *, parse_special: bool) -> list[int]:
-        """See `EmbeddedTokenizer`: without the space that some vocabularies put before the first word."""
-        if self._is_unigram:
-            return self._read(text, parse_special=parse_special).ids
-        read = self._read(STAND_IN + text, parse_special=parse_special)
-        return [token for token, (start, _) in zip(read.ids, read.offsets, strict=True) if start >= len(STAND_IN)]
-
-    def _read(self, text: str, *, parse_special: bool, is_framed: bool = False) -> tokenizers.Encoding:
-        to_utf8(text)
-        with self._lock:
-            self._library.encode_special_tokens = not parse_special
-            try:
-                return self._library.encode(text, add_special_tokens=is_framed)
-            except Exception as fault:  # as above
-                raise InvalidRequest(f"The model's tokenizer cannot read the text: {fault}.") from fault
 
 
 def _bytes_of() -> dict[str, int]:
