@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -80,16 +80,30 @@ def prove(
     """
     progress.start("Comparing with the original", len(texts))
     try:
-        if encoding_of(read_header(original)) is not None:
-            return _prove_vectors(original, trimmed, kept, texts, effort, progress)
-        with closing(GgufModel(original)) as before, closing(GgufModel(trimmed)) as after:
+        with _comparison(original, trimmed, kept, effort) as prove_text:
             proofs = []
             for lines in texts:
-                proofs.append(_prove_text(before, after, kept, lines, effort))
+                proofs.append(prove_text(lines))
                 progress.advance()
             return proofs
     finally:
         progress.finish()
+
+
+@contextmanager
+def _comparison(
+    original: Path, trimmed: Path, kept: npt.NDArray[np.int64], effort: Effort
+) -> Iterator[Callable[[Sequence[str]], Proof]]:
+    """Both files, loaded: what they make of the lines of a source."""
+    encodings = [encoding_of(read_header(path)) for path in (original, trimmed)]
+    if encodings[0] is None:
+        with closing(GgufModel(original)) as before, closing(GgufModel(trimmed)) as after:
+            yield lambda lines: _prove_text(before, after, kept, lines, effort)
+    elif encodings[1] is None:
+        yield lambda _lines: Proof(1, 1)  # one gives vectors, the other does not
+    else:
+        with closing(GgufVectors(original, encodings[0])) as first, closing(GgufVectors(trimmed, encodings[1])) as last:
+            yield lambda lines: _prove_vectors(first, last, kept, lines, effort)
 
 
 def _spread(found: Sequence[_T], most: int) -> Sequence[_T]:
@@ -131,24 +145,11 @@ def _prove_text(
 
 
 def _prove_vectors(
-    original: Path,
-    trimmed: Path,
-    kept: npt.NDArray[np.int64],
-    texts: Sequence[Sequence[str]],
-    effort: Effort,
-    progress: StepProgress,
-) -> list[Proof]:
-    encodings = [encoding_of(read_header(path)) for path in (original, trimmed)]
-    if encodings[0] is None or encodings[1] is None:
-        return [Proof(1, 1)]  # one gives vectors, the other does not
-    with closing(GgufVectors(original, encodings[0])) as before, closing(GgufVectors(trimmed, encodings[1])) as after:
-        proofs = []
-        for lines in texts:
-            num_tokens = num_unequal = 0
-            for line in _spread(lines, effort.lines):
-                tokens = after.encode(line)[:_MOST_TOKENS]
-                num_tokens += len(tokens)
-                num_unequal += not np.array_equal(after.row(tokens), before.row(kept[tokens].tolist()))
-            proofs.append(Proof(num_tokens, num_unequal))
-            progress.advance()
-        return proofs
+    before: GgufVectors, after: GgufVectors, kept: npt.NDArray[np.int64], lines: Sequence[str], effort: Effort
+) -> Proof:
+    num_tokens = num_unequal = 0
+    for line in _spread(lines, effort.lines):
+        tokens = after.encode(line)[:_MOST_TOKENS]
+        num_tokens += len(tokens)
+        num_unequal += not np.array_equal(after.row(tokens), before.row(kept[tokens].tolist()))
+    return Proof(num_tokens, num_unequal)
