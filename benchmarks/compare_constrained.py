@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ import jsonschema
 
 from benchmarks.machine import fingerprint
 from benchmarks.report import table
+from benchmarks.script import leave_with
 from benchmarks.servers import SIDES, Own, Server, Setup, Side, running, version
 from runtime.errors import DemoticError
 from runtime.models.store import Store
@@ -119,8 +119,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except DemoticError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    leave_with(main)

@@ -28,6 +28,7 @@ import numpy as np
 from benchmarks.ctranslate2_side import name_of
 from benchmarks.machine import fingerprint
 from benchmarks.report import table
+from benchmarks.script import leave_with
 from runtime.backends.load import LoadedDecoder, load_decoder
 from runtime.card import ModelCard
 from runtime.config import EngineConfig
@@ -214,8 +215,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except DemoticError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    leave_with(main)

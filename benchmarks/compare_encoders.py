@@ -15,7 +15,6 @@ import json
 import random
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ import numpy.typing as npt
 
 from benchmarks.machine import fingerprint
 from benchmarks.report import table
+from benchmarks.script import leave_with
 from benchmarks.servers import SIDES, Own, Server, Setup, running
 from runtime.errors import DemoticError
 from runtime.models.store import Store
@@ -194,8 +194,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except DemoticError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    leave_with(main)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from benchmarks.comparison_report import to_page, to_result
 from benchmarks.load import INTERRUPTED
 from benchmarks.report import to_json
 from benchmarks.scenarios import scenarios
+from benchmarks.script import leave_with
 from benchmarks.servers import SIDES, Own, Setup
-from runtime.errors import DemoticError
 from runtime.models.store import Store
 
 RESULTS = Path(__file__).parent / "results"
@@ -89,8 +88,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except DemoticError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    leave_with(main)

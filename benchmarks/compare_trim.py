@@ -30,6 +30,7 @@ import numpy as np
 
 from benchmarks.machine import fingerprint
 from benchmarks.report import machine_line, table
+from benchmarks.script import leave_with
 from benchmarks.servers import Own, Setup, running, version
 from runtime.backends.base import Chunk
 from runtime.backends.llama.decoder import LlamaDecoder
@@ -229,8 +230,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except DemoticError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    leave_with(main)
