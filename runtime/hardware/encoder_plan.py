@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 
 from runtime.config import EngineConfig
-from runtime.hardware.plan import CELL_STEP, MIN_CONTEXT, Plan, plan
+from runtime.hardware.plan import MIN_CONTEXT, Plan, plan
 from runtime.hardware.probe import Machine
+from runtime.hardware.room import CELL_STEP
 from runtime.models.encoding import Encoding
 from runtime.models.header import ModelShape
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from runtime.config import EngineConfig
 from runtime.errors import ModelLoadFailed
-from runtime.hardware.plan import Plan, Provider, check_limits, sized
+from runtime.hardware.plan import Plan, Provider, check_limits
 from runtime.hardware.probe import Machine
+from runtime.hardware.room import sized
 from runtime.models.onnx_folder import OnnxFolder
 from runtime.models.onnx_settings import Settings
 

@@ -11,8 +11,9 @@ import dataclasses
 
 from runtime.config import EngineConfig
 from runtime.errors import ModelLoadFailed
-from runtime.hardware.plan import CELL_STEP, MIN_CONTEXT, Plan, plan, round_up, sized, usable_cards
+from runtime.hardware.plan import MIN_CONTEXT, Plan, plan
 from runtime.hardware.probe import Machine
+from runtime.hardware.room import CELL_STEP, round_up, sized, usable_cards
 from runtime.models.header import ModelShape
 
 # More gain little in a batch, and cost all that run before them when they join.
