@@ -54,11 +54,8 @@ class Room:
         self.flash_attention = same and (not self.cards or shape.key_length in _CARD_HEAD_SIZES)
         can_quantize = self.flash_attention and shape.key_length % 32 == 0
         self.kv_types: tuple[KVType, ...] = ("f16", "q8_0") if can_quantize else ("f16",)
-        # The header does not divide the bytes of the file: take the embedding at the file's mean bytes per weight.
-        mean = shape.size_bytes / max(1, shape.parameter_count)
-        embedding = int(shape.vocabulary_size * shape.embedding_length * mean)
-        self.embedding_bytes = min(embedding, shape.size_bytes * 9 // 10)
-        self.layer_bytes = -(-(shape.size_bytes - self.embedding_bytes) // max(1, shape.block_count))
+        self.layers = _layers_of(shape)
+        self.largest_layer = max(self.layers[:-1], default=0)
 
     def kv_bytes(self, kv_type: KVType, cells: int, *, layer: int | None = None) -> int:
         """Bytes of the KV cache, of all layers or of one."""
@@ -78,14 +75,14 @@ class Room:
         for card, position in _divide(layers, [card.memory_free for card in self.cards]):
             layer = first + position
             is_output = layer == self.shape.block_count
-            weights = self.embedding_bytes if is_output else self.layer_bytes
-            cards[card] += weights + (0 if is_output else self.kv_bytes(kv_type, cells, layer=layer))
-        kept = self.shape.size_bytes - self.layer_bytes * max(0, layers - 1)
+            cards[card] += self.layers[layer] + (0 if is_output else self.kv_bytes(kv_type, cells, layer=layer))
+        # Of a head that is the embedding the machine keeps a copy, for the input.
+        kept = self.shape.size_bytes - sum(self.layers[first:-1] if layers else ())
         kv_kept = sum(self.kv_bytes(kv_type, cells, layer=layer) for layer in range(first)) if layers else 0
         memory = max(0, kept) + (kv_kept if layers else self.kv_bytes(kv_type, cells))
         only_input = layers and layers == self.all_layers
         # llama.cpp copies a layer that stayed behind to a card for a long prompt.
-        reserve = self.compute_bytes(self.ubatch_size, cells) + (0 if only_input else self.layer_bytes)
+        reserve = self.compute_bytes(self.ubatch_size, cells) + (0 if only_input else self.largest_layer)
         cards = [taken + reserve if taken else 0 for taken in cards]
         memory += self._output_bytes() if only_input else self.compute_bytes(ubatch, cells)
         total = memory + sum(cards)
@@ -113,12 +110,24 @@ class Room:
 
     def full_cards(self) -> list[GgmlDevice]:
         """The cards that have no room for even one layer and its compute buffer, where others have."""
-        least = self.compute_bytes(self.ubatch_size, CELL_STEP) + self.layer_bytes
+        least = self.compute_bytes(self.ubatch_size, CELL_STEP) + self.largest_layer
         full = [card for card, free in zip(self.cards, self.card_memory, strict=True) if free < least]
         return full if len(full) < len(self.cards) else []
 
     def _output_bytes(self) -> int:
         return 4 * self.limits.max_sequences * self.shape.vocabulary_size + 16 * _MIB
+
+
+def _layers_of(shape: ModelShape) -> tuple[int, ...]:
+    """Bytes of the weights of each layer, and last of the head.
+
+    Where the file's table of tensors is not known, the head is taken at the file's mean bytes per weight.
+    """
+    if shape.block_bytes:
+        return (*shape.block_bytes, shape.output_bytes)
+    mean = shape.size_bytes / max(1, shape.parameter_count)
+    head = min(int(shape.vocabulary_size * shape.embedding_length * mean), shape.size_bytes * 9 // 10)
+    return (*(-(-(shape.size_bytes - head) // max(1, shape.block_count)),) * shape.block_count, head)
 
 
 def usable_cards(machine: Machine) -> tuple[GgmlDevice, ...]:

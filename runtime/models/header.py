@@ -6,6 +6,7 @@ Keys of the metadata: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ FILE_TYPES = {
 
 # Where a file carries the tokenizer.json that its vocabulary was made from.
 EMBEDDED_KEY = "tokenizer.huggingface.json"
+_BLOCK = re.compile(r"(?:enc\.|dec\.)?blk\.(\d{1,4})\.")
 MAX_BLOCKS = 512  # LLAMA_MAX_LAYERS
 MAX_CONTEXT = 2**24
 MAX_WIDTH = 2**20  # of embeddings and of heads
@@ -34,7 +36,11 @@ MAX_HEADS = 2**12
 
 @dataclass(frozen=True)
 class ModelShape:
-    """The sizes that decide on memory and speed; `head_counts_kv` has one entry a layer, `sliding_window` 0 is none."""
+    """The sizes that decide on memory and speed; `sliding_window` 0 is none.
+
+    `head_counts_kv` and `block_bytes`, the weights of a layer, have one entry a layer. `output_bytes` are those of the
+    head, which may be the embedding. `block_bytes` is empty where only the size of the file is known.
+    """
 
     architecture: str
     size_bytes: int
@@ -48,6 +54,8 @@ class ModelShape:
     value_length: int
     vocabulary_size: int
     sliding_window: int
+    block_bytes: tuple[int, ...] = ()
+    output_bytes: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +156,8 @@ class Header:
             value_length=self.size("attention.value_length", MAX_WIDTH, default=embedding_length // heads[0]),
             vocabulary_size=len(tokens) if isinstance(tokens, StringArray) else rows,
             sliding_window=self.size("attention.sliding_window", 2**32 - 1, least=0, default=0),
+            block_bytes=self._block_bytes(block_count),
+            output_bytes=head.size if (head := self.tensors.get("output.weight", embedding)) else 0,
         )
 
     def key(self, name: str) -> str:
@@ -185,6 +195,13 @@ class Header:
                 raise self.fault(f"has {len(value)} entries in '{key}' for {block_count} blocks")
             return tuple(self._checked(key, int(entry), 1, MAX_HEADS) for entry in value)
         return (self.size(name, MAX_HEADS),) * block_count
+
+    def _block_bytes(self, block_count: int) -> tuple[int, ...]:
+        sizes = [0] * block_count
+        for name, tensor in self.tensors.items():
+            if (found := _BLOCK.match(name)) and int(found[1]) < block_count:
+                sizes[int(found[1])] += tensor.size
+        return tuple(sizes)
 
     def _checked(self, key: str, value: object, least: int, most: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
