@@ -14,6 +14,7 @@
     ├── ModelFileInvalid          the file is damaged or is not a model
     ├── UnsupportedArchitecture   a sound file that no backend can run
     ├── ModelLoadFailed           the backend refused to load it
+    │   └── CardFailed            a card has no room for its part of the model, or does not start
     ├── DownloadFailed            the hub could not be reached, or sent something else
     ├── ConversionRefused         a checkpoint cannot become the artefact asked for
     ├── ConfigurationInvalid      a setting or a configuration file is wrong
@@ -152,6 +153,10 @@ class ModelLoadFailed(DemoticError):
     """The backend could not load the model; the message ends with the backend's last error line."""
 
 
+class CardFailed(ModelLoadFailed):
+    """A card cannot compute its part of the model: it has too little memory free, or does not start."""
+
+
 class DownloadFailed(DemoticError):
     """The model hub could not be reached, refused, or sent something else than it promised."""
 
@@ -231,16 +236,20 @@ class NoRoomForModel(DemoticError):
 
 
 class WorkerDied(DemoticError):
-    """The process of `model` has ended, and `cause` says how; it is started again after `retry_after` seconds."""
+    """The process of `model` has ended, and `cause` says how; it is started again after `retry_after` seconds.
 
-    def __init__(self, model: str, cause: str, *, retry_after: int = 1) -> None:
+    lacked_card_memory: a card ran out of memory, so that the model is loaded with less of it on the card.
+    """
+
+    def __init__(self, model: str, cause: str, *, retry_after: int = 1, lacked_card_memory: bool = False) -> None:
+        anew = "anew, with less of it on the card" if lacked_card_memory else "anew"
         super().__init__(
-            f"The worker of {model} {cause}.",
-            remedy=f"Try again in {retry_after} s: the model is loaded anew.",
+            f"The worker of {model} {cause}.", remedy=f"Try again in {retry_after} s: the model is loaded {anew}."
         )
         self.model = model
         self.cause = cause
         self.retry_after = retry_after
+        self.lacked_card_memory = lacked_card_memory
 
 
 class Cancelled(DemoticError):

@@ -185,7 +185,7 @@ def start(card: ModelCard, limits: EngineConfig, progress: Callable[[float], boo
         encoder = load_encoder(card.file.path, chosen, encoding, progress=progress)
         return Model(
             card,
-            chosen,
+            encoder.plan,
             InProcessClient(
                 lambda emit, _wake: EncodingEngine(
                     encoder.encoder, encoder.tokenizer, encoding, max_waiting=limits.max_waiting, emit=emit
@@ -206,7 +206,7 @@ def start(card: ModelCard, limits: EngineConfig, progress: Callable[[float], boo
         ),
         close_backend=loaded.close,
     )
-    return Model(card, chosen, client)
+    return Model(card, loaded.plan, client)
 
 
 def _turns(messages: str | Iterable[Message]) -> list[Message]:

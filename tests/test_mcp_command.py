@@ -21,6 +21,7 @@ from runtime.backends.load import LoadedDecoder
 from runtime.card import ModelCard
 from runtime.chat.tools.sources.base import ToolFault
 from runtime.config import EngineConfig
+from runtime.hardware.plan import Plan
 from runtime.models.store import ModelFile
 from runtime.skills import LazyModel, Skills
 from tests.fakes.decoder import END, ByteTokenizer
@@ -157,9 +158,9 @@ async def test_a_chat_model_of_more_languages_is_asked_to_translate(
         asked.append(bytes(token - 1 for token in tokens if token != END).decode(errors="ignore"))
         return follow(tokens)
 
-    def load_decoder(*_: Any, **__: Any) -> LoadedDecoder:
+    def load_decoder(_path: Path, plan: Plan, **_: Any) -> LoadedDecoder:
         decoder = SureDecoder(next_token, context_length=CONTEXT, num_cells=CONTEXT * 4, batch_size=4096)
-        return LoadedDecoder(decoder, ByteTokenizer(), decoder.close)
+        return LoadedDecoder(decoder, ByteTokenizer(), decoder.close, plan)
 
     monkeypatch.setattr(model, "load_decoder", load_decoder)
     card = ModelCard.read(ModelFile("scripted", scripted_model(tmp_path), None, "path", None))

@@ -16,6 +16,7 @@ from runtime.api.request_id import request_id_of
 from runtime.errors import (
     AdapterNotFound,
     Cancelled,
+    CardFailed,
     ContextOverflow,
     DemoticError,
     DownloadFailed,
@@ -60,6 +61,7 @@ TABLE: dict[type[DemoticError], tuple[int, str, str | None]] = {
     WorkerDied: (503, "server_error", "worker_died"),
     Cancelled: (499, "invalid_request_error", "cancelled"),
     ModelFileInvalid: (500, "server_error", "model_file_invalid"),
+    CardFailed: (503, "server_error", "card_failed"),
     ModelLoadFailed: (500, "server_error", "model_load_failed"),
     UnsupportedArchitecture: (500, "server_error", "unsupported_architecture"),
     ToolServerFailed: (502, "server_error", "tool_server_failed"),

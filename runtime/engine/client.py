@@ -205,13 +205,13 @@ class InProcessClient:
         """`make_engine` is given the function that the engine emits its events to, and the one that wakes it."""
         self._sinks = Sinks()
         self._inbox: Inbox = queue.SimpleQueue()
-        loop = EngineLoop(make_engine, self._inbox, self._sinks.deliver)
-        self.context_length = loop.engine.context_length
-        self._engine = loop.engine
+        self._loop = EngineLoop(make_engine, self._inbox, self._sinks.deliver)
+        self._engine = self._loop.engine
+        self.context_length = self._engine.context_length
         self._close_backend = close_backend
         self._lock = threading.Lock()
         self._is_closed = False
-        self._thread = threading.Thread(target=loop.run, name="demotic-engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="demotic-engine", daemon=True)
         self._thread.start()
 
     @property
@@ -253,3 +253,8 @@ class InProcessClient:
         self._inbox.put(Shutdown())
         self._thread.join()
         self._close_backend()
+
+    def _run(self) -> None:
+        self._loop.run()
+        if self._loop.fault is not None:
+            self._sinks.close(self._loop.fault)

@@ -59,7 +59,8 @@ class WorkerLoader:
         load = Load(
             file, plan, limits.max_waiting, limits.max_draft, limits.max_answer, card.encoding, self._prefix_dir
         )
-        model = Model(card, plan, WorkerClient(card.name, load, self._config, progress=progress))
+        client = WorkerClient(card.name, load, self._config, progress=progress)
+        model = Model(card, client.plan, client)
         try:
             for adapter, path in self._adapters.given.get(card.name, {}).items():
                 model.attach(path, adapter)

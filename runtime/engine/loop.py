@@ -35,7 +35,7 @@ from runtime.engine.messages import (
     Tokenize,
     Tokens,
 )
-from runtime.errors import DemoticError, InferenceFailed
+from runtime.errors import CardFailed, DemoticError, InferenceFailed
 
 _log = logging.getLogger("demotic.engine")
 
@@ -80,6 +80,7 @@ class EngineLoop:
         self._flush = flush
         self._step_started: float | None = None
         self._num_ended = 0
+        self.fault: CardFailed | None = None
         self.engine = make_engine(self._take_event, lambda: inbox.put(Woken()))
 
     @property
@@ -89,17 +90,22 @@ class EngineLoop:
         return 0.0 if started is None else time.monotonic() - started
 
     def run(self) -> None:
-        """Go on until a `Shutdown` comes; what is in flight then is answered with `Failed`."""
+        """Go on until a `Shutdown` comes, or a `fault` does; what is in flight then is answered with `Failed`."""
         while self._take_commands():
             self._step_started = time.monotonic()
             self._num_ended = 0
             try:
                 self.engine.step()
+            except CardFailed as fault:
+                # No other step would fare better: what computes them has to be loaded anew, with less on the card.
+                self.fault = fault
+                break
             except Exception:  # noqa: BLE001  # every request must be answered, also when the fault is our own
                 _log.exception("the engine failed in a step")
                 self.engine.fail_all(_own_fault())
             self._step_started = None
-        self.engine.fail_all(unloaded())
+        self._step_started = None
+        self.engine.fail_all(self.fault or unloaded())
         self._flush()
         self.engine.close()
 

@@ -204,10 +204,14 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The model is loaded. Sizes in tokens, as the backend made them."""
+    """The model is loaded, as `plan` says: the plan of its `Load`, but for what did not fit on cards.
+
+    Sizes in tokens, as the backend made them.
+    """
 
     context_length: int
     vocabulary_size: int
+    plan: Plan
 
 
 class Pulse(msgspec.Struct, frozen=True, tag=True):

@@ -32,6 +32,7 @@ from runtime.errors import (
     WorkerDied,
 )
 from runtime.hardware.plan import Plan
+from runtime.hardware.retreat import retreat
 from runtime.model import Model
 
 _POLL_SECONDS = 0.05
@@ -251,7 +252,12 @@ class ModelPool:
             delay = delays[min(served.deaths, len(delays)) - 1]
             left = served.failed_at + delay - time.monotonic()
             if left > 0:
-                raise WorkerDied(fault.model, fault.cause, retry_after=math.ceil(left))
+                raise WorkerDied(
+                    fault.model,
+                    fault.cause,
+                    retry_after=math.ceil(left),
+                    lacked_card_memory=fault.lacked_card_memory,
+                )
 
     async def _load(self, served: Served) -> None:
         try:
@@ -260,6 +266,8 @@ class ModelPool:
                     raise Cancelled("The server is stopping.")
                 card = served.card = await asyncio.to_thread(self._loader.read, served.name)
                 plan = await self._make_room(served, card)
+                if served.lacked_card_memory:
+                    plan = retreat(plan)
                 served.restarts += served.has_died
                 served.has_died = False
                 progress = functools.partial(self._note_share, served)

@@ -34,7 +34,7 @@ class ChildProcess:
     All three functions are called from the reading thread. `on_frame` gets the content of each frame, and may refuse
     it with `msgspec.MsgspecError`. `on_tick` is called about every `TICK_SECONDS` of this process's own running (not of
     the time in which it was stopped) and may name a reason to end the child. `on_end` is called once, with how the
-    child ended, when nothing of it is left.
+    child ended and its last error lines, when nothing of it is left.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ChildProcess:
         *,
         on_frame: Callable[[bytes], None],
         on_tick: Callable[[], str | None],
-        on_end: Callable[[str], None],
+        on_end: Callable[[str, Sequence[str]], None],
         end_seconds: float,
     ) -> None:
         """Start `command`. After it has closed its output it gets `end_seconds` to end by itself.
@@ -106,7 +106,7 @@ class ChildProcess:
             self._writer.join()
         how = f"{cause}, and was ended" if cause else _describe(status)
         why = self._last_line()
-        self._on_end(f"{how}; its last words were: {why}" if why else how)
+        self._on_end(f"{how}; its last words were: {why}" if why else how, tuple(self._lines))
 
     def _read(self, frames: IO[bytes], lines: IO[bytes]) -> str | None:
         """Read until the child closes its output (None) or there is a reason to end it."""

@@ -26,6 +26,7 @@ from runtime.engine.packing import decode_event, encode
 from runtime.engine.process import TICK_SECONDS, ChildProcess
 from runtime.engine.statistics import EngineStatistics
 from runtime.errors import Cancelled, DemoticError, InvalidRequest, ModelLoadFailed, WorkerDied
+from runtime.hardware.retreat import tells_of, uses_card
 
 # -P: what lies in the working folder must not stand in for the program's own modules.
 COMMAND = (sys.executable, "-P", "-m", "runtime.engine.worker")
@@ -34,7 +35,7 @@ _News = Progress | Ready | DemoticError
 
 
 class WorkerClient:
-    """`EngineClient` of an engine in a child process, which it owns.
+    """`EngineClient` of an engine in a child process, which it owns. `plan` is how the model is run there.
 
     The child is ended, and counts as died, when loading makes no progress, when it gives no sign of life, when a step
     takes too long (`WorkerConfig`), or when what it sends is no message.
@@ -60,6 +61,7 @@ class WorkerClient:
             Cancelled: `progress` stopped it.
         """
         self.context_length = 0
+        self.plan = load.plan
         self.statistics = EngineStatistics()
         self._name = name
         self._config = config
@@ -159,6 +161,7 @@ class WorkerClient:
                 self._news.put(progress)
             case Ready() as ready:
                 self.context_length = ready.context_length
+                self.plan = ready.plan
                 self._silent_seconds = 0.0
                 self._is_ready = True
                 self._news.put(ready)
@@ -180,7 +183,7 @@ class WorkerClient:
             return f"did not finish a step in {config.step_seconds:g} s"
         return None
 
-    def _mourn(self, how: str) -> None:
-        error = WorkerDied(self._name, how)
+    def _mourn(self, how: str, lines: Sequence[str]) -> None:
+        error = WorkerDied(self._name, how, lacked_card_memory=uses_card(self.plan) and tells_of(lines))
         self._news.put(error)
         self._sinks.close(error)

@@ -36,9 +36,9 @@ class Served:
 
     `card` is what was last known of its file. `share` is how much of it is loaded, from 0 to 1, while it is `loading`.
     `claims` counts requests that ask for the model or hold it, `num_waiting` those that wait for it to be loaded,
-    `deaths` those of its process in a row. `fault` is why it could not be loaded, or died; None when it is loaded
-    again. `client` is that of the model, or of the one before, which is no more; `past` is what those before it have
-    counted.
+    `deaths` those of its process in a row. `lacked_card_memory` is whether one of them was for want of a card's memory,
+    since the model was unloaded last. `fault` is why it could not be loaded, or died; None when it is loaded again.
+    `client` is that of the model, or of the one before, which is no more; `past` is what those before it have counted.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Served:
     failed_at: float = 0.0
     deaths: int = 0
     has_died: bool = False
+    lacked_card_memory: bool = False
     restarts: int = 0
     client: EngineClient | None = None
     past: Totals = field(default_factory=Totals)
@@ -92,10 +93,12 @@ class Served:
         if isinstance(fault, WorkerDied):
             self.deaths += 1
             self.has_died = True
+            self.lacked_card_memory |= fault.lacked_card_memory
 
 
 async def unload(served: Served) -> None:
     """Give the memory of a model back, where it is loaded."""
     model, served.model = served.model, None
     if model is not None:
+        served.lacked_card_memory = False
         await asyncio.to_thread(model.close)

@@ -68,7 +68,7 @@ def main() -> None:
         outbox.add,
         outbox.flush,
     )
-    emit(Ready(loop.engine.context_length, loaded.tokenizer.vocabulary_size))
+    emit(Ready(loop.engine.context_length, loaded.tokenizer.vocabulary_size, loaded.plan))
     is_over = threading.Event()
     pulse = threading.Thread(target=_pulse, args=(loop, emit, is_over), daemon=True)
     pulse.start()
@@ -76,6 +76,8 @@ def main() -> None:
     is_over.set()
     pulse.join()
     loaded.close()
+    if loop.fault is not None:
+        sys.exit(str(loop.fault))
 
 
 def _make_engine(

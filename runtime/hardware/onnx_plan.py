@@ -33,10 +33,10 @@ def plan_onnx(machine: Machine, folder: OnnxFolder, limits: EngineConfig) -> Pla
     """
     check_limits(limits)
     settings = folder.settings
-    provider, why_provider = _choose_provider(machine)
-    free = machine.nvidia_cards[0].memory_free if provider == "cuda" else machine.memory_available
-    room = free - free // 10 - folder.file_size
     wanted = min(settings.max_length or limits.max_context, limits.max_context)
+    provider, why_provider = _choose_provider(machine, folder.file_size + _step_bytes(settings, wanted))
+    free = machine.nvidia_cards[0].memory_free if provider == "cuda" else machine.memory_available
+    room = _usable(free) - folder.file_size
     least = min(MIN_CONTEXT, wanted)
     context = wanted
     while context > least and _step_bytes(settings, context) > room:
@@ -82,14 +82,23 @@ def plan_onnx(machine: Machine, folder: OnnxFolder, limits: EngineConfig) -> Pla
     )
 
 
-def _choose_provider(machine: Machine) -> tuple[Provider, str]:
+def _choose_provider(machine: Machine, needed: int) -> tuple[Provider, str]:
+    """A card where onnxruntime can use the first one and it has room for the longest text, and why."""
     build = machine.onnxruntime
     has_cuda = build is not None and _CUDA in build.providers
     if has_cuda and machine.nvidia_cards:
-        return "cuda", f"onnxruntime has CUDA, and {machine.nvidia_cards[0].name} is here."
+        card = machine.nvidia_cards[0]
+        if needed > _usable(card.memory_free):
+            return "cpu", f"{card.name} has {sized(card.memory_free)} free, too little for {sized(needed)}."
+        return "cuda", f"onnxruntime has CUDA, and {card.name} is here."
     if machine.nvidia_cards:
         return "cpu", "This onnxruntime has no CUDA; onnxruntime-gpu in its place would use the card."
     return "cpu", "onnxruntime has CUDA, but no card is here." if has_cuda else "This onnxruntime has no CUDA."
+
+
+def _usable(free: int) -> int:
+    """What may be taken of so many bytes: a tenth stays free."""
+    return free - free // 10
 
 
 def _step_bytes(settings: Settings, tokens: int) -> int:

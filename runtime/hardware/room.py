@@ -7,6 +7,7 @@ one micro-batch. Against llama.cpp's own report for two models the compute estim
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -43,24 +44,24 @@ class Room:
     def __init__(self, machine: Machine, shape: ModelShape, limits: EngineConfig) -> None:
         self.shape = shape
         self.limits = limits
-        self.cards = usable_cards(machine)
+        self.cards = usable_cards(machine.llama.devices)
         self.all_layers = shape.block_count + 1 if self.cards else 0
         # Some stays free: for this process, the page cache and the others on the machine.
         self.memory = max(0, machine.memory_available - max(128 * _MIB, machine.memory_available // 10))
-        self.card_memory = tuple(max(0, c.memory_free - max(256 * _MIB, c.memory_free // 20)) for c in self.cards)
+        self.card_memory = tuple(map(usable_bytes, self.cards))
         self.ubatch_size = min(UBATCH_SIZES[0], limits.batch_size)
         self.least_ubatch = min(UBATCH_SIZES[-1], limits.batch_size)
         same = shape.key_length == shape.value_length
         self.flash_attention = same and (not self.cards or shape.key_length in _CARD_HEAD_SIZES)
         can_quantize = self.flash_attention and shape.key_length % 32 == 0
         self.kv_types: tuple[KVType, ...] = ("f16", "q8_0") if can_quantize else ("f16",)
-        self.layers = _layers_of(shape)
+        self.layers = layer_bytes(shape)
         self.largest_layer = max(self.layers[:-1], default=0)
 
     def kv_bytes(self, kv_type: KVType, cells: int, *, layer: int | None = None) -> int:
         """Bytes of the KV cache, of all layers or of one."""
         heads = sum(self.shape.head_counts_kv) if layer is None else self.shape.head_counts_kv[layer]
-        return int(heads * (self.shape.key_length + self.shape.value_length) * _KV_BYTES[kv_type] * cells)
+        return kv_bytes(self.shape, heads, kv_type, cells)
 
     def compute_bytes(self, ubatch: int, cells: int) -> int:
         """Bytes of llama.cpp's compute buffer: f32 logits of a micro-batch, or activations, whichever is more."""
@@ -70,12 +71,8 @@ class Room:
 
     def demand(self, layers: int, kv_type: KVType, cells: int, ubatch: int) -> Demand:
         """What the model takes with `layers` on the cards; a card's compute buffer is counted at full micro-batch."""
-        cards = [0] * len(self.cards)
         first = self.all_layers - layers
-        for card, position in _divide(layers, [card.memory_free for card in self.cards]):
-            layer = first + position
-            is_output = layer == self.shape.block_count
-            cards[card] += self.layers[layer] + (0 if is_output else self.kv_bytes(kv_type, cells, layer=layer))
+        cards = kept_on_cards(self.shape, self.cards, layers, kv_type, cells)
         # Of a head that is the embedding the machine keeps a copy, for the input.
         kept = self.shape.size_bytes - sum(self.layers[first:-1] if layers else ())
         kv_kept = sum(self.kv_bytes(kv_type, cells, layer=layer) for layer in range(first)) if layers else 0
@@ -118,7 +115,26 @@ class Room:
         return 4 * self.limits.max_sequences * self.shape.vocabulary_size + 16 * _MIB
 
 
-def _layers_of(shape: ModelShape) -> tuple[int, ...]:
+def kept_on_cards(
+    shape: ModelShape, cards: Sequence[GgmlDevice], layers: int, kv_type: KVType, cells: int
+) -> list[int]:
+    """Bytes of weights and KV cache that each card gets with so many layers on all of them."""
+    taken = [0] * len(cards)
+    weights = layer_bytes(shape)
+    first = len(weights) - layers
+    for card, position in _divide(layers, [card.memory_free for card in cards]):
+        layer = first + position
+        heads = shape.head_counts_kv[layer] if layer < shape.block_count else 0
+        taken[card] += weights[layer] + kv_bytes(shape, heads, kv_type, cells)
+    return taken
+
+
+def kv_bytes(shape: ModelShape, heads: int, kv_type: KVType, cells: int) -> int:
+    """Bytes of the keys and values of so many heads."""
+    return int(heads * (shape.key_length + shape.value_length) * _KV_BYTES[kv_type] * cells)
+
+
+def layer_bytes(shape: ModelShape) -> tuple[int, ...]:
     """Bytes of the weights of each layer, and last of the head.
 
     Where the file's table of tensors is not known, the head is taken at the file's mean bytes per weight.
@@ -130,12 +146,17 @@ def _layers_of(shape: ModelShape) -> tuple[int, ...]:
     return (*(-(-(shape.size_bytes - head) // max(1, shape.block_count)),) * shape.block_count, head)
 
 
-def usable_cards(machine: Machine) -> tuple[GgmlDevice, ...]:
-    """The devices that llama.cpp gives layers to: the discrete ones, else those within the processor."""
+def usable_cards(devices: Sequence[GgmlDevice]) -> tuple[GgmlDevice, ...]:
+    """Those of llama.cpp's devices that it gives layers to: the discrete ones, else those within the processor."""
     for kind in ("gpu", "igpu"):
-        if found := tuple(d for d in machine.llama.devices if d.type == kind and d.memory_free > 0):
+        if found := tuple(device for device in devices if device.type == kind and device.memory_free > 0):
             return found
     return ()
+
+
+def usable_bytes(card: GgmlDevice) -> int:
+    """Bytes of a card that a model may take: some stay free, for its driver and for whatever else uses it."""
+    return max(0, card.memory_free - max(256 * _MIB, card.memory_free // 20))
 
 
 def _is_shared(card: GgmlDevice) -> bool:

@@ -114,7 +114,7 @@ def _output_bytes(shape: ModelShape, batch: int) -> int:
 
 def _card_room(machine: Machine, shape: ModelShape) -> int:
     """Bytes that the fullest of the cards has beside its part of the weights."""
-    free = [card.memory_free for card in usable_cards(machine)]
+    free = [card.memory_free for card in usable_cards(machine.llama.devices)]
     return min(free) * 9 // 10 - shape.size_bytes // len(free)
 
 

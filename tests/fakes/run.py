@@ -15,6 +15,7 @@ from unittest.mock import patch
 import demotic
 from runtime import model
 from runtime.backends.load import LoadedDecoder
+from runtime.hardware.plan import Plan
 from tests.fakes.decoder import ByteTokenizer
 from tests.fakes.scripted import CONTEXT, TEMPLATE, SureDecoder, next_of
 from tests.tiny.gguf import write_tiny_gguf
@@ -33,9 +34,9 @@ def command(answers: list[str], *arguments: str) -> list[str]:
 def main() -> None:
     answers = json.loads(sys.argv.pop(1))
 
-    def load_decoder(*_: Any, **__: Any) -> LoadedDecoder:
+    def load_decoder(_path: Path, plan: Plan, **_: Any) -> LoadedDecoder:
         decoder = SureDecoder(next_of(answers), context_length=CONTEXT, num_cells=CONTEXT * 4, batch_size=4096)
-        return LoadedDecoder(decoder, ByteTokenizer(), decoder.close)
+        return LoadedDecoder(decoder, ByteTokenizer(), decoder.close, plan)
 
     with patch.object(model, "load_decoder", load_decoder):
         demotic.main()

@@ -21,6 +21,7 @@ from runtime.backends.load import LoadedDecoder
 from runtime.engine import worker
 from runtime.errors import ModelLoadFailed
 from runtime.hardware.plan import Plan
+from runtime.hardware.retreat import load_or_retreat, no_room
 from tests.fakes.decoder import ByteTokenizer, ScriptedDecoder
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +73,15 @@ class FaultyDecoder(ScriptedDecoder):
                 os.write(2, b"loading went well\nggml.c:1: GGML_ASSERT(a == b) failed\nso it ends here\n")
                 signal.signal(signal.SIGABRT, signal.SIG_DFL)
                 os.abort()
+            case "card":  # as ggml's CUDA backend ends
+                os.write(
+                    2,
+                    b"CUDA error: out of memory\n  current device: 0, in function alloc\nggml-cuda.cu:98: CUDA error\n",
+                )
+                signal.signal(signal.SIGABRT, signal.SIG_DFL)
+                os.abort()
+            case "no memory":
+                raise no_room("scripted", "failed to allocate CUDA0 buffer")
             case "exit":
                 os._exit(3)
             case "hang":
@@ -108,6 +118,8 @@ def frames_fd() -> int:
 def main(fault: str) -> None:
     def load_decoder(path: Path, plan: Plan, *, progress: Callable[[float], bool]) -> LoadedDecoder:
         match fault:
+            case "crowded":
+                return load_or_retreat(plan, crowded)
             case "refuse":
                 raise ModelLoadFailed(f"llama.cpp could not load {path}.", remedy="Fetch it again.")
             case "break":
@@ -120,7 +132,13 @@ def main(fault: str) -> None:
                     progress(step / 7)
                     time.sleep(0.4)
         decoder = FaultyDecoder(fault)
-        return LoadedDecoder(decoder, ByteTokenizer(), decoder.close)
+        return LoadedDecoder(decoder, ByteTokenizer(), decoder.close, plan)
+
+    def crowded(plan: Plan) -> LoadedDecoder:
+        if plan.gpu_layers > 4:
+            raise no_room("scripted", "cudaMalloc failed: out of memory")
+        decoder = FaultyDecoder("")
+        return LoadedDecoder(decoder, ByteTokenizer(), decoder.close, plan)
 
     with patch.object(worker, "load_decoder", load_decoder):
         worker.main()

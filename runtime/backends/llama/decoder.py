@@ -14,6 +14,7 @@ from runtime.backends.base import BLOCK_CELLS, Chunk, Logits, RowDecoder, Source
 from runtime.backends.llama.library import take_error
 from runtime.backends.llama.threads import ThreadGovernor
 from runtime.errors import InferenceFailed, ModelLoadFailed
+from runtime.hardware.retreat import no_room
 
 if TYPE_CHECKING:
     from runtime.backends.llama.model import LlamaModel
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # llama.cpp's own bound, LLAMA_MAX_SEQ in llama-cparams.h.
 _MAX_VIEWS = 256
+_NO_MEMORY = -2  # of llama_decode: buffers for this very batch could not be had
 _KV_TYPES = {"f32": llama_cpp.GGML_TYPE_F32, "f16": llama_cpp.GGML_TYPE_F16, "q8_0": llama_cpp.GGML_TYPE_Q8_0}
 
 
@@ -71,15 +73,10 @@ class LlamaDecoder:
             params.cb_eval = on_node
             params.op_offload = False
         self._on_node = on_node  # llama.cpp calls it, so it must live as long
-        take_error()
-        self._context = llama_cpp.llama_init_from_model(model.handle, params)
-        if not self._context:
-            raise ModelLoadFailed(
-                f"llama.cpp could not make a context of {plan.num_cells} tokens: {take_error() or 'no reason given'}.",
-                remedy="Ask for a smaller context.",
-            )
+        self._context = model.new_context(params, plan)
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._model = model.handle
+        self._name = model.name
         # llama.cpp frees them with the model.
         self._adapters: dict[str, Any] = {}
         self._adapter: str | None = None
@@ -132,6 +129,8 @@ class LlamaDecoder:
         self._batch.n_tokens = total
         self._set_threads()
         status = llama_cpp.llama_decode(self._context, self._batch)
+        if status == _NO_MEMORY and self._plan.gpu_layers:
+            raise no_room(self._name, take_error() or "no reason given")
         if status != 0:
             raise InferenceFailed(_explain(status, total))
         num_rows = sum(chunk.num_logits for chunk in chunks)

@@ -11,7 +11,7 @@ import numpy as np
 from runtime.backends.base import Passage, Vectors
 from runtime.backends.llama.library import take_error
 from runtime.backends.llama.threads import ThreadGovernor
-from runtime.errors import InferenceFailed, ModelLoadFailed
+from runtime.errors import InferenceFailed
 
 if TYPE_CHECKING:
     from runtime.backends.llama.model import LlamaModel
@@ -44,13 +44,7 @@ class LlamaEncoder:
         params.no_perf = True
         params.embeddings = True
         params.pooling_type = _POOLING_TYPES[encoding.pooling]
-        take_error()
-        self._context = llama_cpp.llama_init_from_model(model.handle, params)
-        if not self._context:
-            raise ModelLoadFailed(
-                f"llama.cpp could not make a context of {plan.num_cells} tokens: {take_error() or 'no reason given'}.",
-                remedy="Ask for a smaller context.",
-            )
+        self._context = model.new_context(params, plan)
         # An encoder has none; `llama_decode` then computes the batch on its own, so that it is right for both kinds.
         self._memory = llama_cpp.llama_get_memory(self._context)
         self.width = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +12,9 @@ import numpy.typing as npt
 import onnxruntime as ort  # type: ignore[import-untyped]  # it has no types
 from onnxruntime.capi import onnxruntime_pybind11_state as native  # type: ignore[import-untyped]  # as above
 
-from runtime.errors import InferenceFailed, ModelFileInvalid, ModelLoadFailed
+from runtime.errors import CardFailed, InferenceFailed, ModelFileInvalid, ModelLoadFailed
 from runtime.hardware.plan import Plan
-
-_log = logging.getLogger("demotic.engine")
+from runtime.hardware.retreat import no_room, tells_of, uses_card
 
 Array = npt.NDArray[Any]
 
@@ -46,22 +44,27 @@ class OnnxSession:
 
         Raises:
             ModelFileInvalid: the file is no sound graph, or not the one that the settings tell of.
-            ModelLoadFailed: onnxruntime cannot run it here.
+            ModelLoadFailed: onnxruntime cannot run it here; CardFailed where a card was to compute it.
         """
         self._path = path
+        self._uses_card = uses_card(plan)
         providers = _PROVIDERS[plan.provider or "cpu"]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of providers that cannot be used, which is told of below
                 self._session = ort.InferenceSession(path, _options(plan), providers=providers)
-        except _BROKEN as fault:
-            raise _invalid(path, f"is no sound ONNX graph: {_line(fault)}") from fault
         except Exception as fault:  # its errors have no root of their own
+            if self._uses_card and tells_of([str(fault)]):
+                raise no_room(path.parent.name, _line(fault)) from fault
+            if isinstance(fault, _BROKEN):
+                raise _invalid(path, f"is no sound ONNX graph: {_line(fault)}") from fault
             raise ModelLoadFailed(
                 f"onnxruntime could not load {path}: {_line(fault)}.", remedy="Export the model anew."
             ) from fault
         if providers[0] not in self._session.get_providers():
-            _log.warning("%s runs on the processor: onnxruntime could not start %s", path, providers[0])
+            raise CardFailed(
+                f"onnxruntime could not start {providers[0]} for {path}.", remedy="`demotic doctor` says what is wrong."
+            )
         self._once = ort.RunOptions()
         self._once.add_run_config_entry("memory.enable_memory_arena_shrinkage", _ARENAS[plan.provider or "cpu"])
         self.inputs = tuple(each.name for each in self._session.get_inputs())
@@ -77,10 +80,13 @@ class OnnxSession:
 
         Raises:
             InferenceFailed: onnxruntime failed.
+            CardFailed: the card ran out of memory.
         """
         try:
             found: list[Array] = self._session.run(outputs, feeds, self._once if gives_back else None)
         except Exception as fault:  # as above
+            if self._uses_card and tells_of([str(fault)]):
+                raise no_room(self._path.parent.name, _line(fault)) from fault
             raise InferenceFailed(f"onnxruntime failed in {self._path.name}: {_line(fault)}.") from fault
         return found
 

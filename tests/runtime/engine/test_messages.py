@@ -87,7 +87,7 @@ COMMANDS: list[Command] = [
 ]
 EVENTS: list[WorkerEvent] = [
     Progress(0.5),
-    Ready(2048, 262_144),
+    Ready(2048, 262_144, PLAN),
     Pulse(1.5, EngineStatistics(Totals(1, 2, 3, 4, 5, 6), 7, 8, 9, 10, 11)),
     Delta("a", "цял", found=Hypothesis(1, -0.5, 3, "stop")),
     Delta("a", "👩‍👩‍👧"),

@@ -55,8 +55,8 @@ class FakeClient:
     def idle_seconds(self) -> float | None:
         return None if self.is_busy else time.monotonic() - self.idle_since
 
-    def die(self) -> None:
-        self.fault = WorkerDied("a", "was ended by SIGSEGV")
+    def die(self, *, lacked_card_memory: bool = False) -> None:
+        self.fault = WorkerDied("a", "was ended by SIGSEGV", lacked_card_memory=lacked_card_memory)
         self.is_busy = False
         self.idle_since = time.monotonic()
 
@@ -77,8 +77,9 @@ class FakeClient:
 class FakeLoader:
     """A machine with `memory` bytes, and models that take one GiB and as much again for their whole context."""
 
-    def __init__(self, memory: int = 100 * GIB) -> None:
+    def __init__(self, memory: int = 100 * GIB, gpu_layers: int = 0) -> None:
         self.memory = memory
+        self.gpu_layers = gpu_layers
         self.clients: list[FakeClient] = []
         self.names: list[str] = []
         self.num_read = 0
@@ -99,7 +100,9 @@ class FakeLoader:
         if left < GIB:
             raise ModelLoadFailed("It does not fit.")
         is_whole = left >= 2 * GIB
-        return dataclasses.replace(PLAN, context_length=100 if is_whole else 50, estimated_bytes=2 * GIB)
+        return dataclasses.replace(
+            PLAN, context_length=100 if is_whole else 50, estimated_bytes=2 * GIB, gpu_layers=self.gpu_layers
+        )
 
     def start(self, card: ModelCard, plan: Plan, progress: Callable[[float], bool]) -> Model:
         while not self.may_load.wait(0.01):
@@ -367,6 +370,28 @@ async def test_a_model_that_died_is_restarted_at_once_and_then_with_growing_dela
     assert client_of(await pool.get("b")) is other
     assert loader.names == ["b", "a", "a", "a"]
     await pool.close()
+
+
+async def test_a_model_whose_card_ran_out_of_memory_is_loaded_with_half_of_its_layers_there_until_it_is_unloaded() -> (
+    None
+):
+    loader = FakeLoader(gpu_layers=20)
+    pool = ModelPool(["a"], loader, PoolConfig(restart_delays=(0.0, 60.0)))
+    first = await pool.get("a")
+    client_of(first).die(lacked_card_memory=True)
+    second = await pool.get("a")
+    assert (first.plan.gpu_layers, second.plan.gpu_layers) == (20, 10)
+    assert "ran out of memory with 20 layers: 10 are left" in second.plan.reasons["gpu_layers"]
+    client_of(second).die(lacked_card_memory=True)
+    with pytest.raises(WorkerDied, match="with less of it on the card"):
+        await pool.get("a")
+    await pool.close()
+    again = ModelPool(["a"], loader)
+    client_of(await again.get("a")).die(lacked_card_memory=True)
+    await again.get("a")
+    await again.unload("a")
+    assert (await again.get("a")).plan.gpu_layers == 20
+    await again.close()
 
 
 async def test_a_model_that_lived_long_enough_is_restarted_at_once_again() -> None:

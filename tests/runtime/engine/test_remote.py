@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import queue
 import signal
 import time
 from collections.abc import Callable, Iterator
 
+import msgspec
 import psutil
 import pytest
 
@@ -17,7 +19,15 @@ from runtime.engine.client import stream, tokenize
 from runtime.engine.messages import Delta, Event, Failed, Finished, Generate, Load
 from runtime.engine.remote import WorkerClient
 from runtime.engine.sampling import SamplingParams
-from runtime.errors import Cancelled, DemoticError, InferenceFailed, InvalidRequest, ModelLoadFailed, WorkerDied
+from runtime.errors import (
+    Cancelled,
+    CardFailed,
+    DemoticError,
+    InferenceFailed,
+    InvalidRequest,
+    ModelLoadFailed,
+    WorkerDied,
+)
 from tests.fakes.worker import PLAN, command
 
 GREEDY = SamplingParams(temperature=0)
@@ -32,8 +42,8 @@ Start = Callable[..., WorkerClient]
 def start() -> Iterator[Start]:
     clients: list[WorkerClient] = []
 
-    def make(fault: str = "", config: WorkerConfig = QUICK) -> WorkerClient:
-        clients.append(WorkerClient("scripted", LOAD, config, command=command(fault)))
+    def make(fault: str = "", config: WorkerConfig = QUICK, load: Load = LOAD) -> WorkerClient:
+        clients.append(WorkerClient("scripted", load, config, command=command(fault)))
         return clients[-1]
 
     yield make
@@ -136,6 +146,30 @@ def test_the_telling_line_that_it_printed_last_is_named(start: Start) -> None:
     assert isinstance(error, WorkerDied)
     assert "SIGABRT" in error.message
     assert error.message.endswith("ggml.c:1: GGML_ASSERT(a == b) failed.")
+
+
+def test_a_card_that_runs_out_of_memory_is_told_apart_from_other_ends(start: Start) -> None:
+    on_card = msgspec.structs.replace(LOAD, plan=dataclasses.replace(PLAN, gpu_layers=8))
+    aborted = Caller(start("card", load=on_card)).error()
+    assert isinstance(aborted, WorkerDied) and aborted.lacked_card_memory
+    assert "loaded anew, with less of it on the card" in str(aborted)
+    for fault, load in (("card", LOAD), ("abort", on_card)):
+        other = Caller(start(fault, load=load)).error()
+        assert isinstance(other, WorkerDied) and not other.lacked_card_memory
+
+
+def test_a_step_for_which_a_card_has_no_memory_fails_its_requests_and_ends_the_process(start: Start) -> None:
+    client = start("no memory", load=msgspec.structs.replace(LOAD, plan=dataclasses.replace(PLAN, gpu_layers=8)))
+    callers = [Caller(client, name) for name in "ab"]
+    assert all(isinstance(caller.error(), CardFailed) for caller in callers)
+    assert is_gone(client.pid)
+    assert isinstance(client.fault, WorkerDied) and client.fault.lacked_card_memory
+
+
+def test_a_model_that_was_loaded_with_less_on_the_card_says_so(start: Start) -> None:
+    client = start("crowded", load=msgspec.structs.replace(LOAD, plan=dataclasses.replace(PLAN, gpu_layers=8)))
+    assert client.plan.gpu_layers == 4
+    assert "ran out of memory with 8 layers" in client.plan.reasons["gpu_layers"]
 
 
 def test_a_process_that_ends_without_a_word_is_named_with_its_status(start: Start) -> None:

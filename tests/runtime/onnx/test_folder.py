@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import tokenizers
 
+from runtime.backends.load import load_encoder
 from runtime.card import ModelCard
 from runtime.commands.models import show
 from runtime.config import EngineConfig
@@ -148,6 +149,26 @@ def test_the_plan_takes_a_card_where_onnxruntime_can_use_it_and_says_why(sources
     assert (without.provider, found.provider, alone.provider) == ("cpu", "cuda", "cpu")
     assert "onnxruntime-gpu" in without.reasons["provider"] and "RTX" in found.reasons["provider"]
     assert set(found.reasons) == {field.name for field in dataclasses.fields(Plan)} - {"reasons"}
+
+
+def test_the_plan_keeps_graphs_off_a_card_that_has_no_room_for_the_longest_text(sources: Sources) -> None:
+    folder = read_folder(sources.exported("bert").path)
+    card = NvidiaCard("RTX", memory_total=2**33, memory_free=2**18)
+    both = OnnxBuild("1", ("CUDAExecutionProvider", "CPUExecutionProvider"))
+    here = dataclasses.replace(probe(), onnxruntime=both, nvidia_cards=(card,))
+    found = plan_onnx(here, folder, EngineConfig())
+    assert found.provider == "cpu" and "RTX has 0 MiB free" in found.reasons["provider"]
+
+
+def test_graphs_that_a_card_cannot_take_are_computed_by_the_processor(sources: Sources) -> None:
+    # This onnxruntime has no CUDA: what it does then is what it does where a driver does not start.
+    card = ModelCard.read(file_of(sources.exported("bert").path))
+    assert card.encoding is not None
+    on_card = dataclasses.replace(card.plan(probe(), EngineConfig()), provider="cuda")
+    loaded = load_encoder(card.file.path, on_card, card.encoding)
+    assert loaded.plan.provider == "cpu"
+    assert "could not take the graphs" in loaded.plan.reasons["provider"]
+    loaded.close()
 
 
 def test_the_plan_shortens_the_context_where_memory_is_short(sources: Sources, tmp_path: Path) -> None:
