@@ -107,11 +107,17 @@ def _machine_table(machine: Machine) -> Table:
         ("compiled for", ", ".join(llama.cpu_features) or "unknown"),
     ]
     rows += [
-        (f"device {d.name}", f"{d.description} ({d.backend}), {_size(d.memory_free)} of {_size(d.memory_total)} free")
+        (
+            f"device {d.name}",
+            f"{d.description} ({d.backend}), {_size(d.memory_free)} of {_size(d.memory_total)} free, "
+            + (llama.card_fault or "computes as it should"),
+        )
         for d in llama.devices
         if d.type != "cpu"
     ]
     rows += [("NVIDIA card", _card(machine, index)) for index in range(len(machine.nvidia_cards))]
+    if machine.nvidia_cards:
+        rows.append(("CUDA toolkit", machine.cuda_toolkit or "not found"))
     rows.append(("onnxruntime", f"{onnx.version}: {', '.join(onnx.providers)}" if onnx else "not installed"))
     table = Table(title="This machine", title_justify="left", show_header=False)
     table.add_column("what", style="bold", no_wrap=True)

@@ -12,7 +12,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 
-from runtime.hardware.probe import Machine
+from runtime.hardware.probe import Machine, NvidiaCard
 
 WHEEL_INDEX = "https://abetlen.github.io/llama-cpp-python/whl"
 
@@ -29,6 +29,8 @@ _CUDA_WHEELS = (
     ("cu118", 450, 6.0),
 )
 _LEAST_DRIVER = 450
+# A driver runs programs of its own major version of CUDA, and of older ones: least driver, CUDA.
+_DRIVER_CUDA = ((580, 13), (525, 12), (450, 11))
 
 # A feature in llama_print_system_info, and the processor's flag that it needs.
 _FEATURE_FLAGS = {
@@ -60,6 +62,8 @@ def advise(machine: Machine, *, python: str = sys.executable) -> tuple[Advice, .
         _broken_build(machine, pip),
         _foreign_instructions(machine, pip),
         _cuda_missing(machine, pip),
+        _cuda_failing(machine, pip),
+        _toolkit_too_new(machine),
         _unused_instructions(machine, pip),
         _onnx_without_cuda(machine, pip),
         _few_cpus(machine),
@@ -76,6 +80,12 @@ def choose_cuda_wheel(driver_version: str, compute_capability: str) -> str | Non
     driver = _number(driver_version) or 0
     capability = _number(compute_capability) or 6.0
     return next((tag for tag, least, card in _CUDA_WHEELS if driver >= least and capability >= card), None)
+
+
+def driver_cuda(driver_version: str) -> int | None:
+    """The newest major version of CUDA that a driver runs; None where it runs none, or is not known."""
+    driver = _number(driver_version) or 0
+    return next((cuda for least, cuda in _DRIVER_CUDA if driver >= least), None)
 
 
 def _broken_build(machine: Machine, pip: str) -> Advice | None:
@@ -106,24 +116,65 @@ def _unused_instructions(machine: Machine, pip: str) -> Advice | None:
 
 
 def _cuda_missing(machine: Machine, pip: str) -> Advice | None:
-    if not machine.nvidia_cards or machine.llama.fault or _has_cuda(machine):
+    if not machine.nvidia_cards or machine.llama.fault or _is_for_cuda(machine):
         return None
-    card = min(machine.nvidia_cards, key=lambda card: _number(card.compute_capability) or 0)
+    card = _oldest(machine)
     message = f"The machine has an NVIDIA card ({card.name}), but this llama.cpp build cannot use it."
-    build = _install(machine, pip, "-DGGML_CUDA=on")
     driver = _number(card.driver_version)
     if driver is not None and driver < _LEAST_DRIVER:
         message += f" Its driver {card.driver_version} is too old for any CUDA wheel: install {_LEAST_DRIVER} or newer."
         return Advice("cuda-build-missing", message)
-    is_covered = machine.system == "Linux" and machine.architecture == "x86_64" and driver is not None
+    how, commands = _cuda_builds(machine, pip)
+    return Advice("cuda-build-missing", f"{message} {how}", commands)
+
+
+def _cuda_failing(machine: Machine, pip: str) -> Advice | None:
+    """A build for CUDA that sees no card, or whose card does not compute."""
+    if not machine.nvidia_cards or machine.llama.fault or not _is_for_cuda(machine):
+        return None
+    fault = machine.llama.card_fault
+    if _has_cuda(machine) and not fault:
+        return None
+    card = _oldest(machine)
+    what = f"but {fault}" if fault else "but it finds none that it can start"
+    message = f"llama.cpp was built for CUDA and the machine has an NVIDIA card ({card.name}), {what}."
+    if (cuda := driver_cuda(card.driver_version)) is not None:
+        message += f" The driver {card.driver_version} runs CUDA {cuda} and older."
+    how, commands = _cuda_builds(machine, pip)
+    return Advice("cuda-build-fails", f"{message} {how}", commands)
+
+
+def _toolkit_too_new(machine: Machine) -> Advice | None:
+    toolkit = _number(machine.cuda_toolkit)
+    if not machine.nvidia_cards or toolkit is None:
+        return None
+    card = _oldest(machine)
+    cuda = driver_cuda(card.driver_version)
+    if cuda is None or int(toolkit) <= cuda:
+        return None
+    least = next((driver for driver, major in reversed(_DRIVER_CUDA) if major >= int(toolkit)), None)
+    newer = f"install a driver from {least} on, or" if least else "install a newer driver, or"
+    message = f"The CUDA toolkit here is {machine.cuda_toolkit}, but the driver {card.driver_version} runs CUDA {cuda}"
+    return Advice("cuda-toolkit-too-new", f"{message}: what is compiled with it will not start; {newer} CUDA {cuda}.")
+
+
+def _cuda_builds(machine: Machine, pip: str) -> tuple[str, tuple[str, ...]]:
+    """How to get a build for these cards, in a sentence and as commands, the best one first."""
+    card = _oldest(machine)
+    cards = {_number(each.compute_capability) for each in machine.nvidia_cards} - {None}
+    targets = ";".join(str(round(capability * 10)) for capability in sorted(filter(None, cards)))
+    options = "-DGGML_CUDA=on" + (f" -DCMAKE_CUDA_ARCHITECTURES={targets}" if targets else "")
+    build = _install(machine, pip, options)
+    is_covered = machine.system == "Linux" and machine.architecture == "x86_64" and _number(card.driver_version)
     tag = choose_cuda_wheel(card.driver_version, card.compute_capability) if is_covered else None
+    check = "Then run demotic doctor again: it lets the card compute."
+    found = f" {machine.cuda_toolkit}" if machine.cuda_toolkit else ", whose nvcc is not found here"
+    toolkit = f"the CUDA toolkit{found}"
     if tag is None:
-        message += " No prebuilt wheel fits; compile it, which needs the CUDA toolkit (nvcc)."
-        return Advice("cuda-build-missing", message, (build,))
-    version = _pinned(machine)
-    wheel = f"{pip} install --force-reinstall --no-deps --index-url {WHEEL_INDEX}/{tag} {version}"
-    message += " Where the index lacks this version, the second command compiles it with the CUDA toolkit (nvcc)."
-    return Advice("cuda-build-missing", message, (wheel, build))
+        return f"No prebuilt wheel fits; compile it, which needs {toolkit}. {check}", (build,)
+    wheel = f"{pip} install --force-reinstall --no-deps --index-url {WHEEL_INDEX}/{tag} {_pinned(machine)}"
+    how = f"Where the index lacks this version, the second command compiles it, which needs {toolkit}. {check}"
+    return how, (wheel, build)
 
 
 def _onnx_without_cuda(machine: Machine, pip: str) -> Advice | None:
@@ -153,6 +204,15 @@ def _little_memory(machine: Machine) -> Advice | None:
     share = f"{machine.memory_total / 2**30:.1f} of {machine.memory_installed / 2**30:.1f} GiB"
     message = f"The cgroup allows {share} of memory."
     return Advice("memory-limited", f"{message} Raise the container's limit (docker run --memory) for larger models.")
+
+
+def _oldest(machine: Machine) -> NvidiaCard:
+    """The card that a build must suit, for then it suits all."""
+    return min(machine.nvidia_cards, key=lambda card: _number(card.compute_capability) or 0)
+
+
+def _is_for_cuda(machine: Machine) -> bool:
+    return "CUDA" in machine.llama.backends or _has_cuda(machine)
 
 
 def _has_cuda(machine: Machine) -> bool:

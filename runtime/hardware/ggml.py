@@ -51,12 +51,18 @@ class GgmlDevice:
 
 @dataclass(frozen=True)
 class LlamaBuild:
-    """The llama.cpp that is installed. `fault` says why it cannot be used, and is empty when it can."""
+    """The llama.cpp that is installed.
+
+    `fault` says why it cannot be used, `card_fault` why its cards cannot, and both are empty when they can. `backends`
+    are what it was compiled for, whether or not there is such a device.
+    """
 
     version: str = ""
     cpu_features: tuple[str, ...] = ()
     devices: tuple[GgmlDevice, ...] = ()
     fault: str = ""
+    backends: tuple[str, ...] = ()
+    card_fault: str = ""
 
 
 def read_build() -> LlamaBuild:
@@ -67,7 +73,12 @@ def read_build() -> LlamaBuild:
         info = llama_cpp.llama_print_system_info().decode("utf-8", "replace")
     except (ImportError, OSError, RuntimeError, AttributeError) as fault:
         return LlamaBuild(fault=f"llama_cpp cannot be imported: {fault}")
-    return LlamaBuild(version=llama_cpp.__version__, cpu_features=parse_features(info), devices=_read_devices())
+    return LlamaBuild(
+        version=llama_cpp.__version__,
+        cpu_features=parse_features(info),
+        devices=_read_devices(),
+        backends=_read_backends(),
+    )
 
 
 @cache
@@ -93,6 +104,18 @@ def try_build(run: Runner) -> str:
     return f"llama_cpp cannot be imported: {''.join(last) or f'exit status {outcome.code}'}"
 
 
+def try_cards(run: Runner) -> str:
+    """Let each device compute something in a child process, and say what went wrong, or ""."""
+    outcome = run([sys.executable, "-P", "-m", "runtime.hardware.trial"], _TRIAL_SECONDS)
+    if outcome is None:
+        return f"they computed nothing in {_TRIAL_SECONDS:g} s"
+    lines = [line.strip() for line in outcome.output.splitlines() if line.strip()]
+    if outcome.code == 0:
+        return "; ".join(line for line in lines if not line.startswith("ggml_"))
+    telling = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "no reason given")
+    return f"the trial ended with {outcome.code}: {telling}"
+
+
 def parse_features(info: str) -> tuple[str, ...]:
     """Take the processor features out of `llama_print_system_info`, which lists every backend's in one line."""
     section, features = "CPU", []
@@ -109,11 +132,23 @@ def parse_features(info: str) -> tuple[str, ...]:
 def _read_devices() -> tuple[GgmlDevice, ...]:
     try:
         library = load_ggml()
-        count = _function(library, "ggml_backend_dev_count", ctypes.c_size_t)
-        get = _function(library, "ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
+        count = bind(library, "ggml_backend_dev_count", ctypes.c_size_t)
+        get = bind(library, "ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
         return tuple(_read_device(library, get(index)) for index in range(count()))
     except (ImportError, OSError, AttributeError):
         return ()
+
+
+def _read_backends() -> tuple[str, ...]:
+    try:
+        library = load_ggml()
+        count = bind(library, "ggml_backend_reg_count", ctypes.c_size_t)
+        get = bind(library, "ggml_backend_reg_get", ctypes.c_void_p, ctypes.c_size_t)
+        name_of = bind(library, "ggml_backend_reg_name", ctypes.c_char_p, ctypes.c_void_p)
+        names = [(name_of(get(index)) or b"").decode("utf-8", "replace") for index in range(count())]
+    except (ImportError, OSError, AttributeError):
+        return ()
+    return tuple(_BACKEND_NAMES.get(name, name) for name in names)
 
 
 def load_ggml() -> ctypes.CDLL:
@@ -133,22 +168,25 @@ def load_ggml() -> ctypes.CDLL:
     return loaded
 
 
-def _function(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Any:
-    """Bind a C function without touching the library object's own, which llama_cpp shares."""
+def bind(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Any:
+    """A C function of a library, by the types of its result and of its arguments.
+
+    The library object's own, which llama_cpp shares, is not touched.
+    """
     return ctypes.CFUNCTYPE(result, *arguments)((name, library))
 
 
 def _read_device(library: ctypes.CDLL, device: int) -> GgmlDevice:
     def text(function: str, handle: int) -> str:
-        value = _function(library, function, ctypes.c_char_p, ctypes.c_void_p)(handle)
+        value = bind(library, function, ctypes.c_char_p, ctypes.c_void_p)(handle)
         return value.decode("utf-8", "replace") if value else ""
 
-    registry = _function(library, "ggml_backend_dev_backend_reg", ctypes.c_void_p, ctypes.c_void_p)(device)
+    registry = bind(library, "ggml_backend_dev_backend_reg", ctypes.c_void_p, ctypes.c_void_p)(device)
     backend = text("ggml_backend_reg_name", registry)
-    kind = _function(library, "ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)(device)
+    kind = bind(library, "ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)(device)
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     sizes = ctypes.POINTER(ctypes.c_size_t)
-    read_memory = _function(library, "ggml_backend_dev_memory", None, ctypes.c_void_p, sizes, sizes)
+    read_memory = bind(library, "ggml_backend_dev_memory", None, ctypes.c_void_p, sizes, sizes)
     read_memory(device, ctypes.byref(free), ctypes.byref(total))
     return GgmlDevice(
         name=text("ggml_backend_dev_name", device),

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.errors import ModelLoadFailed
-from runtime.hardware.ggml import LlamaBuild, Outcome, Runner, read_build, try_build
+from runtime.hardware.ggml import LlamaBuild, Outcome, Runner, read_build, try_build, try_cards
 
 # Names of the kernel (x86, then ARM) and of Darwin's sysctl, and what they are called here.
 _FLAG_NAMES = {
@@ -56,7 +56,8 @@ class Machine:
 
     `usable_cpus` counts what affinity and the cgroup's quota leave, `usable_cores` the physical cores among them;
     `memory_total` and `memory_available` have the cgroup's limit applied, `memory_installed` has not.
-    `nvidia_cards` and `onnxruntime` are read by the full probe only.
+    `nvidia_cards`, `cuda_toolkit` (its version, "" where there is none) and `onnxruntime` are read by the full probe
+    only.
     """
 
     system: str
@@ -74,6 +75,7 @@ class Machine:
     llama: LlamaBuild = field(default_factory=LlamaBuild)
     nvidia_cards: tuple[NvidiaCard, ...] = ()
     onnxruntime: OnnxBuild | None = None
+    cuda_toolkit: str = ""
 
 
 def run_command(command: Sequence[str], seconds: float) -> Outcome | None:
@@ -122,7 +124,11 @@ class Sources:
 
 
 def probe(*, full: bool = False, sources: Sources | None = None) -> Machine:
-    """Read the machine. `full` adds NVIDIA cards and onnxruntime, and tries llama.cpp in a child process first."""
+    """Read the machine.
+
+    `full` adds NVIDIA cards, the CUDA toolkit and onnxruntime, and tries llama.cpp in child processes: whether it can
+    be loaded at all, and whether the cards that it sees compute.
+    """
     here = sources or Sources()
     physical, logical, usable, cores = _count_cpus(here)
     quota = _cpu_quota(here)
@@ -145,9 +151,10 @@ def probe(*, full: bool = False, sources: Sources | None = None) -> Machine:
         memory_available=max(0, min(available, left)),
         cpu_flags=flags,
         cpu_quota=quota,
-        llama=LlamaBuild(version=_version_of("llama_cpp_python"), fault=fault) if fault else here.build(),
+        llama=LlamaBuild(version=_version_of("llama_cpp_python"), fault=fault) if fault else _build(here, full=full),
         nvidia_cards=_nvidia_cards(here) if full else (),
         onnxruntime=_onnxruntime() if full else None,
+        cuda_toolkit=_cuda_toolkit(here) if full else "",
     )
 
 
@@ -165,6 +172,12 @@ def with_onnxruntime(machine: Machine, sources: Sources | None = None) -> Machin
     has_cuda = "CUDAExecutionProvider" in build.providers
     cards = machine.nvidia_cards or (_nvidia_cards(sources or Sources()) if has_cuda else ())
     return dataclasses.replace(machine, onnxruntime=build, nvidia_cards=cards)
+
+
+def _build(here: Sources, *, full: bool) -> LlamaBuild:
+    build = here.build()
+    has_card = any(device.type in {"gpu", "igpu"} for device in build.devices)
+    return dataclasses.replace(build, card_fault=try_cards(here.run)) if full and has_card else build
 
 
 def _count_cpus(here: Sources) -> tuple[int, int, int, int]:
@@ -275,6 +288,14 @@ def _nvidia_cards(here: Sources) -> tuple[NvidiaCard, ...]:
     ]
     driver = version[1] if version else ""
     return tuple(NvidiaCard(found[1].strip() if found else "NVIDIA", driver_version=driver) for found in models)
+
+
+def _cuda_toolkit(here: Sources) -> str:
+    for compiler in ("nvcc", "/usr/local/cuda/bin/nvcc"):
+        done = here.run([compiler, "--version"], 5.0)
+        if done is not None and (found := re.search(r"release (\d+\.\d+)", done.output)):
+            return found[1]
+    return ""
 
 
 def _card_of(row: list[str]) -> NvidiaCard:

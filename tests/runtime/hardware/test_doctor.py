@@ -45,7 +45,7 @@ def test_a_card_that_the_build_cannot_use_gets_the_wheel_of_its_driver_and_the_s
         " --index-url https://abetlen.github.io/llama-cpp-python/whl/cu124 llama-cpp-python==0.3.36"
     )
     assert source == (
-        "CMAKE_ARGS=\"-DGGML_CUDA=on\" '/opt/my venv/bin/python' -m pip install --force-reinstall --no-deps"
+        "CMAKE_ARGS=\"-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=89\" '/opt/my venv/bin/python' -m pip install --force-reinstall --no-deps"
         " --no-cache-dir --no-binary llama-cpp-python llama-cpp-python==0.3.36"
     )
     assert onnx.topic == "onnxruntime-without-cuda"
@@ -87,7 +87,7 @@ def test_where_no_wheel_fits_only_the_source_build_is_offered(change: dict[str, 
     advice = advise(dataclasses.replace(WITH_CARD, **change))[0]
     assert advice.topic == "cuda-build-missing"
     assert len(advice.commands) == 1
-    assert advice.commands[0].startswith('CMAKE_ARGS="-DGGML_CUDA=on" ')
+    assert advice.commands[0].startswith('CMAKE_ARGS="-DGGML_CUDA=on')
 
 
 def test_the_oldest_of_several_cards_decides() -> None:
@@ -101,6 +101,44 @@ def test_a_driver_too_old_for_any_cuda_is_to_be_renewed_first() -> None:
     advice = advise(dataclasses.replace(WITH_CARD, nvidia_cards=(old,)))[0]
     assert "390.157 is too old" in advice.message
     assert advice.commands == ()
+
+
+def test_cards_of_several_generations_are_all_compiled_for() -> None:
+    pair = (RTX_4090, dataclasses.replace(RTX_4090, name="T4", compute_capability="7.5"))
+    advice = advise(dataclasses.replace(WITH_CARD, nvidia_cards=pair))[0]
+    assert '-DCMAKE_CUDA_ARCHITECTURES=75;89"' in advice.commands[1]
+
+
+def test_a_toolkit_that_is_newer_than_the_driver_is_named() -> None:
+    for toolkit, is_named in (("12.8", False), ("13.0", True), ("11.8", False), ("", False)):
+        here = dataclasses.replace(WITH_CARD, cuda_toolkit=toolkit)
+        assert ("cuda-toolkit-too-new" in topics(here)) == is_named
+    message = next(
+        advice
+        for advice in advise(dataclasses.replace(WITH_CARD, cuda_toolkit="13.0"))
+        if "toolkit here" in advice.message
+    ).message
+    assert "CUDA toolkit here is 13.0, but the driver 550.54.15 runs CUDA 12" in message
+    assert "install a driver from 580 on, or CUDA 12" in message
+
+
+def test_a_cuda_build_that_sees_no_card_or_whose_card_does_not_compute_is_told_of_with_what_mends_it() -> None:
+    blind = dataclasses.replace(WITH_CARD, llama=LlamaBuild("0.3.36", backends=("CUDA", "CPU")))
+    advice = advise(blind)[0]
+    assert advice.topic == "cuda-build-fails"
+    assert "finds none that it can start" in advice.message and "550.54.15 runs CUDA 12 and older" in advice.message
+    assert "whl/cu124" in advice.commands[0]
+    fault = "the trial ended with -6: CUDA error: no kernel image is available for execution on the device"
+    here = machine(cards=(cuda(23, 24),), nvidia_cards=(RTX_4090,))
+    failing = dataclasses.replace(here, llama=dataclasses.replace(here.llama, backends=("CUDA",), card_fault=fault))
+    assert "no kernel image" in advise(failing)[0].message
+    assert "cuda-build-missing" not in topics(failing) + topics(blind)
+
+
+def test_a_card_that_computes_is_shown_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    here = machine(cards=(cuda(23, 24),), nvidia_cards=(RTX_4090,))
+    doctor(None, as_json=False, machine=here)
+    assert "computes as it should" in " ".join(capsys.readouterr().out.replace("│", " ").split())
 
 
 def test_instructions_that_the_processor_lacks_are_the_danger_named_first() -> None:
@@ -178,9 +216,11 @@ def test_the_json_has_stable_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(document["machine"]) == {
         "system", "architecture", "cpu_name", "physical_cores", "logical_cores", "usable_cpus", "usable_cores",
         "memory_installed", "memory_total", "memory_available", "cpu_flags", "cpu_quota", "llama", "nvidia_cards",
-        "onnxruntime",
+        "onnxruntime", "cuda_toolkit",
     }  # fmt: skip
-    assert set(document["machine"]["llama"]) == {"version", "cpu_features", "devices", "fault"}
+    assert set(document["machine"]["llama"]) == {
+        "version", "cpu_features", "devices", "fault", "backends", "card_fault",
+    }  # fmt: skip
     assert set(document["plan"]) == {
         "threads", "threads_batch", "batch_size", "ubatch_size", "context_length", "num_cells", "max_sequences",
         "gpu_layers", "flash_attention", "kv_type", "reasons", "estimated_bytes", "provider",

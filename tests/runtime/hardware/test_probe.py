@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ import pytest
 
 from runtime.hardware.ggml import LlamaBuild, Outcome, parse_features, read_build, try_build
 from runtime.hardware.probe import NvidiaCard, Sources, probe, run_command
+from tests.runtime.hardware import cuda
 
 GIB = 2**30
 MEMINFO = """MemTotal:       16777216 kB
@@ -228,6 +230,28 @@ def test_nvidia_smi_gives_the_cards(tmp_path: Path) -> None:
         NvidiaCard("NVIDIA GeForce RTX 4090", 24564 * mib, 23000 * mib, "550.54.15", "8.9"),
         NvidiaCard("NVIDIA T4", 0, 0, "550.54.15", "7.5"),
     )
+
+
+def test_the_toolkit_is_found_where_it_is_installed_even_if_it_is_not_on_the_path(tmp_path: Path) -> None:
+    told = Outcome(0, "Cuda compilation tools, release 12.4, V12.4.131\n")
+    for compiler in ("nvcc", "/usr/local/cuda/bin/nvcc"):
+        here = probe(full=True, sources=sources(tmp_path, run=answering({compiler: told})))
+        assert here.cuda_toolkit == "12.4"
+    assert probe(full=True, sources=sources(tmp_path, run=answering({}))).cuda_toolkit == ""
+
+
+def test_only_the_full_probe_lets_cards_compute(tmp_path: Path) -> None:
+    tried: list[Sequence[str]] = []
+
+    def run(command: Sequence[str], _seconds: float) -> Outcome | None:
+        tried.append(command)
+        return Outcome(0, "CUDA0 does not start\n") if "runtime.hardware.trial" in command else None
+
+    build = LlamaBuild("0.3.36", devices=(cuda(23, 24),))
+    here = dataclasses.replace(sources(tmp_path, run=run), build=lambda: build)
+    assert probe(full=True, sources=here).llama.card_fault == "CUDA0 does not start"
+    tried.clear()
+    assert probe(sources=here).llama.card_fault == "" and not tried
 
 
 def test_an_old_nvidia_smi_is_asked_without_compute_capability(tmp_path: Path) -> None:
