@@ -1,7 +1,7 @@
 """The commands that measure: bench, bench serve, bench tools.
 
 Only their signatures, help texts and defaults live here, so that `demotic --help` imports nothing heavy; the bodies
-are in `benchmarks/speed.py`, `benchmarks/load.py` and `benchmarks/tools.py`.
+are in `benchmarks/speed/measure.py`, `benchmarks/load.py` and `benchmarks/tools.py`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _speed(
 ) -> None:
     if ctx.invoked_subcommand is not None:
         return
-    from benchmarks.speed import SpeedPlan, bench
+    from benchmarks.speed.measure import SpeedPlan, bench
 
     lengths = tuple(sorted(set(prompt_tokens or (64, 512))))
     plan = SpeedPlan(prompt_tokens=lengths, output_tokens=output_tokens, repetitions=repetitions, warm_up=warm_up)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmarks.load import Endpoint, Lengths, LoadRun, Workload, measure
-from benchmarks.report import load_report
+from benchmarks.load_report import load_report
 from benchmarks.scenarios import Measured, Scenario
 from benchmarks.servers import SIDES, Server, Setup, Side, running
 from runtime.errors import DemoticError

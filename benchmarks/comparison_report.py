@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.comparison import Comparison, Turn, short
+from benchmarks.load_report import LoadReport
 from benchmarks.machine import fingerprint
-from benchmarks.report import LoadReport, machine_line, table
+from benchmarks.report import machine_line, table
 from benchmarks.scenarios import Figure, Scenario
 from benchmarks.servers import SIDES, Side, version
 

@@ -1,7 +1,7 @@
 """Load on an OpenAI endpoint: clients that ask at the same time, and the moment when each piece of each answer came.
 
 What it records is plain: times, characters, and the token counts that the endpoint itself states. Figures are made of
-it in `benchmarks/report.py`.
+it in `benchmarks/load_report.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import httpx
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.report import load_report, print_report
+from benchmarks.load_report import load_report, print_report
 from runtime.errors import DemoticError
 
 INTERRUPTED = 130

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from benchmarks.load import Workload
-from benchmarks.report import LoadReport
+from benchmarks.load_report import LoadReport
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.load import Endpoint, Lengths, LoadRun, Workload, make_prompts, measure, passage
-from benchmarks.report import load_report
+from benchmarks.load_report import load_report
 from runtime.errors import DemoticError
 from tests.benchmarks.endpoint import MODEL, FakeEndpoint, running
 from tests.server import serving

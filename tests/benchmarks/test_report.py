@@ -8,18 +8,8 @@ from typing import Any
 import pytest
 
 from benchmarks.load import Endpoint, Lengths, LoadRun, Outcome, Workload
-from benchmarks.report import (
-    GenerationSpeed,
-    ModelSpeed,
-    Percentiles,
-    PromptSpeed,
-    Spread,
-    load_report,
-    percentile,
-    speed_report,
-    to_json,
-    to_markdown,
-)
+from benchmarks.load_report import load_report, to_markdown
+from benchmarks.report import Percentiles, Spread, percentile, to_json
 
 ENDPOINT = Endpoint("http://127.0.0.1:1", "secret-key", "m", is_chat=False, timeout=1)
 WORK = Workload(
@@ -115,9 +105,6 @@ benchmark measured url model api workload is_interrupted seconds requests errors
 cached_tokens output_tokens output_tokens_counted_by prompt_tokens_each characters requests_per_second
 output_tokens_per_second characters_per_second stream_tokens_per_second ttft_seconds itl_seconds long_prompt machine
 """.split()
-MODEL_KEYS = """
-model file_bytes threads gpu_layers context load_seconds prompts generation rss_before_bytes rss_peak_bytes
-""".split()
 
 
 def test_the_keys_of_a_load_report_are_these() -> None:
@@ -130,19 +117,3 @@ def test_the_keys_of_a_load_report_are_these() -> None:
     ]
     assert "secret-key" not in str(document)
     assert document["machine"]["versions"]["demotic"]
-
-
-def test_the_keys_of_a_speed_report_are_these() -> None:
-    one = Spread(2.0, 1.0, 3.123456789)
-    speed = ModelSpeed(
-        *("m", 5, 2, 0, 512, 0.5, (PromptSpeed(one, one, one),), GenerationSpeed(one, one, one, one, one)),
-        *(100, 200),
-    )
-    report = speed_report([speed], {"repetitions": 3}, is_interrupted=False)
-    document = json.loads(to_json(report))
-    assert list(document) == ["benchmark", "measured", "plan", "is_interrupted", "models", "machine"]
-    assert list(document["models"][0]) == MODEL_KEYS
-    assert document["models"][0]["prompts"][0]["tokens_per_second"] == {"median": 2, "low": 1, "high": 3.12346}
-    page = to_markdown(report)
-    assert "| m | 2 | 2.0 (1.0 to 3.1) | 2 (1 to 3) | 0.50 |" in page
-    assert "Medians of 3 (least to most)" in page

@@ -18,14 +18,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.load import passage
-from benchmarks.report import (
-    GenerationSpeed,
-    ModelSpeed,
-    PromptSpeed,
-    Spread,
-    print_report,
-    speed_report,
-)
+from benchmarks.report import Spread
+from benchmarks.speed.report import GenerationSpeed, ModelSpeed, PromptSpeed, print_report, speed_report
 from runtime.card import ModelCard
 from runtime.commands.interrupt import Interrupt
 from runtime.config import EngineConfig

@@ -1,0 +1,1 @@
+"""The speed of models in this process: `demotic bench`."""
