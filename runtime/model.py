@@ -180,7 +180,13 @@ def start(card: ModelCard, limits: EngineConfig, progress: Callable[[float], boo
         ModelLoadFailed: the machine or the backend cannot hold it.
         Cancelled: `progress` stopped it.
     """
-    chosen = card.plan(probe(), limits)
+    return start_as(card, card.plan(probe(), limits), limits, progress)
+
+
+def start_as(
+    card: ModelCard, chosen: Plan, limits: EngineConfig, progress: Callable[[float], bool] | None = None
+) -> Model:
+    """`start`, run as `chosen`, which need not be the plan that the machine would be given."""
     if (encoding := card.encoding) is not None:
         encoder = load_encoder(card.file.path, chosen, encoding, progress=progress)
         return Model(

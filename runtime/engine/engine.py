@@ -30,7 +30,7 @@ from runtime.engine.preparation import Preparation, Restrictions
 from runtime.engine.request import Sequence
 from runtime.engine.scheduler import Scheduler, Share, slot_of
 from runtime.engine.speculation import Outcome
-from runtime.engine.statistics import EngineStatistics, Totals
+from runtime.engine.statistics import EngineStatistics, Spent, Totals
 from runtime.errors import AdapterNotFound, DemoticError, InferenceFailed, InvalidRequest, QueueFull
 from runtime.text.tokenizer import Tokenizer
 
@@ -64,6 +64,7 @@ class Engine:
         self._max_waiting = max_waiting
         self._max_answer = max_answer
         self._adapters: set[str] = set()
+        self._spent = dict.fromkeys(Spent.__struct_fields__, 0.0)
         self._store = store
         self._scheduler = Scheduler(decoder, max_waiting=max_waiting, max_draft=max_draft, store=store)
         self._beams = BeamQueue(decoder, tokenizer, max_waiting=max_waiting, max_answer=max_answer, emit=emit)
@@ -89,6 +90,7 @@ class Engine:
             num_kept=cache.num_kept,
             num_cells=self.decoder.num_cells,
             num_free_cells=cache.num_free_cells,
+            spent=Spent(**self._spent),
         )
 
     def generate(self, request: Generate) -> None:
@@ -126,16 +128,17 @@ class Engine:
         if request.beams is not None:
             self._beams.add(request, restrictions)
             return
-        self._scheduler.add(
-            Sequence(
-                request,
-                self.tokenizer,
-                decoder.context_length,
-                restrictions,
-                max_answer=self._max_answer,
-                encoder=decoder.sources,
-            )
+        started = time.perf_counter()
+        sequence = Sequence(
+            request,
+            self.tokenizer,
+            decoder.context_length,
+            restrictions,
+            max_answer=self._max_answer,
+            encoder=decoder.sources,
         )
+        self._spent["tokenizing"] += time.perf_counter() - started
+        self._scheduler.add(sequence)
 
     def attach(self, adapter: str, path: Path) -> None:
         """Load the LoRA at `path`, for requests that name it `adapter`; one of that name that is there already stays.
@@ -178,6 +181,7 @@ class Engine:
             for share in shares:
                 self._fail(share.sequence, error)
             return
+        self._spent["computing"] += time.perf_counter() - started
         before = [(share.sequence.num_generated, share.sequence.num_accepted, _num_prefill(share)) for share in shares]
         self._update(shares, logits, started)
         self._scheduler.totals += Totals(
@@ -225,11 +229,13 @@ class Engine:
             else:
                 # Logprobs are the model's own, and both constraint and sampler write into the rows.
                 sampled.append((share, rows, None if share.sequence.num_logprobs is None else rows.copy()))
+        began = time.perf_counter()
         few = iter(
             restrict_rows(
                 (share.sequence.matcher, rows[0]) for share, rows, _ in sampled if share.sequence.matcher is not None
             )
         )
+        self._spent["sampling"] += time.perf_counter() - began
         outcomes = []
         for share, rows, originals in sampled:
             allowed = next(few) if share.sequence.matcher is not None else None
@@ -270,6 +276,7 @@ class Engine:
             return 0
         num_right = 0
         for row, guess in zip(rows, (*share.draft, None), strict=True):
+            started = time.perf_counter()
             if sequence.lock is not None:
                 allowed = sequence.lock.restrict(row, allowed, is_constrained=sequence.matcher is not None)
             if allowed is not None and len(allowed) == 0:
@@ -277,9 +284,12 @@ class Engine:
             if sequence.has_rules:
                 sequence.restrict(row, self._ends)
             token = sequence.sampler.sample(row, allowed)
+            self._spent["sampling"] += time.perf_counter() - started
             if originals is not None and not self.tokenizer.is_end(token):
                 sequence.logprobs.append(self._logprob(originals[num_right], token, sequence))
+            started = time.perf_counter()
             text, reason = sequence.accept(token, self.tokenizer)
+            self._spent["detokenizing"] += time.perf_counter() - started
             texts.append(text)
             if reason is not None or token != guess:
                 break

@@ -29,10 +29,25 @@ class Totals(msgspec.Struct, frozen=True):
         return Totals(*(ours + theirs for ours, theirs in counts))
 
 
+class Spent(msgspec.Struct, frozen=True):
+    """Seconds since the engine started, by what they went to; the engine's own work is in none of them.
+
+    tokenizing: prompts, from text to a sequence that can wait. computing: passes through the model, up to logits in
+    memory. sampling: constraints, rules and choosing tokens. detokenizing: from chosen tokens to text. Beams count in
+    none.
+    """
+
+    tokenizing: float = 0.0
+    computing: float = 0.0
+    sampling: float = 0.0
+    detokenizing: float = 0.0
+
+
 class EngineStatistics(msgspec.Struct, frozen=True):
     """`totals`, and at this moment: sequences that wait, run and are kept, KV cells in all, and those that are free.
 
-    A kept sequence's cells do not count as free, though they are given up when they are needed.
+    A kept sequence's cells do not count as free, though they are given up when they are needed. `spent` is where its
+    time went.
     """
 
     totals: Totals = Totals()
@@ -41,3 +56,4 @@ class EngineStatistics(msgspec.Struct, frozen=True):
     num_kept: int = 0
     num_cells: int = 0
     num_free_cells: int = 0
+    spent: Spent = Spent()

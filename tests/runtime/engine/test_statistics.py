@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+
+from runtime.backends.base import Chunk, Logits
 from runtime.engine.engine import Engine
 from runtime.engine.messages import Event, Finished, Generate
 from runtime.engine.prefix import MIN_SHARED
@@ -90,3 +94,21 @@ def test_queue_and_cells_are_those_of_the_moment() -> None:
 def test_totals_add_up_count_by_count() -> None:
     assert Totals(1, 2, 3, 4, 5, 6) + Totals(10, 20, 30, 40, 50, 60) == Totals(11, 22, 33, 44, 55, 66)
     assert EngineStatistics().totals == Totals()
+
+
+def test_the_time_is_told_apart_by_what_it_went_to() -> None:
+    class SlowDecoder(ScriptedDecoder):
+        def forward(self, chunks: Sequence[Chunk], adapter: str | None = None) -> Logits:
+            time.sleep(0.02)
+            return super().forward(chunks, adapter)
+
+    engine = make_engine(SlowDecoder(count_up), [])
+    started = time.perf_counter()
+    run(engine, "abc", max_tokens=4)
+    seconds = time.perf_counter() - started
+    spent = engine.statistics.spent
+    assert spent.computing >= 4 * 0.02
+    assert 0 < spent.tokenizing < 0.02
+    assert 0 < spent.sampling < 0.02
+    assert 0 < spent.detokenizing < 0.02
+    assert spent.tokenizing + spent.computing + spent.sampling + spent.detokenizing <= seconds
