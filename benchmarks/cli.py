@@ -1,12 +1,14 @@
-"""The commands that measure: bench, bench serve, bench tools.
+"""The commands that measure: bench, and below it serve, tools, compare and submit-card.
 
 Only their signatures, help texts and defaults live here, so that `demotic --help` imports nothing heavy; the bodies
-are in `benchmarks/speed/measure.py`, `benchmarks/load.py` and `benchmarks/tools.py`.
+are in `benchmarks/speed/`, `benchmarks/load.py` and `benchmarks/tools.py`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperArgument, TyperGroup
@@ -25,6 +27,7 @@ Url = Annotated[str, typer.Option(help="Address of the endpoint.")]
 Key = Annotated[str, typer.Option(help="Its key.", envvar="DEMOTIC_API_KEY", show_default=False)]
 Served = Annotated[str | None, typer.Option(help="A served model; without it, the first that it lists.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds without a byte after which a request failed.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
 _URL = f"http://{_SERVER.host}:{_SERVER.port}/v1"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of Markdown.")]
 
@@ -55,44 +58,132 @@ def register(app: typer.Typer) -> None:
     bench.callback(help=_SPEED_HELP)(_speed)
     bench.command("serve", help=_LOAD_HELP)(_load)
     bench.command("tools", help=_TOOLS_HELP)(_tools)
+    bench.command("compare", help=_COMPARE_HELP)(_compare)
+    bench.command("submit-card", help=_CARD_HELP)(_card)
     app.add_typer(bench, name="bench")
 
 
 _SPEED_HELP = """Measure how fast models are on this machine, in this process.
 
-Prompt and generation tokens/s, characters/s, time to the first token, loading time and memory: medians, with the least
-and the most. Prompts are never repeated. Ctrl-C ends with what was measured so far.
+Prompt and generation tokens/s, characters/s, times to the first token and between tokens, loading time, memory, energy
+where it can be read, and what the time goes to: medians, with the least and the most. Prompts are never repeated.
+Lists such as 1,4,8 are swept: all combinations take turns. It warns where the machine is noisy or throttles. Ctrl-C
+ends with what was measured so far.
 
-`demotic bench serve` measures an endpoint under load, and `demotic bench tools` how well it calls tools; each shows its
-options with --help.
+`demotic bench serve` measures an endpoint under load, and `demotic bench tools` how well it calls tools; `compare` sets
+results side by side, and `submit-card` makes one fit to be posted. Each shows its options with --help.
 
 Examples:
 
   demotic bench
 
-  demotic bench smollm2-135m-instruct gemma-3-270m --json
+  demotic bench smollm2-135m-instruct gemma-3-270m --quick
+
+  demotic bench gemma-3-270m --batch 1,4,8 --threads 1,2 --format json --output here.json
+
+  demotic bench model-Q4_K_M.gguf model-Q8_0.gguf --kv-type f16,q8_0 --plot speed.svg
 """
 
 
 def _speed(
     ctx: typer.Context,
     models: Annotated[list[str] | None, typer.Argument(metavar="MODEL...", help=_MODEL_HELP)] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer lengths and repetitions; says what it leaves out.")
+    ] = False,
     prompt_tokens: Annotated[
-        list[int] | None,
-        typer.Option(min=4, help="Length of a prompt; may be repeated.", show_default="64 and 512"),
+        list[str] | None, typer.Option(help="Lengths of prompts.", metavar="N,...", show_default="64,512")
     ] = None,
-    output_tokens: Annotated[int, typer.Option(min=2, help="Most tokens to generate at a time.")] = 64,
-    repetitions: Annotated[int, typer.Option(min=1, help="How often to measure each thing.")] = 5,
-    warm_up: Annotated[int, typer.Option(min=0, help="Rounds before that, which do not count.")] = 1,
+    output_tokens: Annotated[
+        list[str] | None, typer.Option(help="Lengths of answers.", metavar="N,...", show_default="64")
+    ] = None,
+    batch: Annotated[
+        list[str] | None, typer.Option(help="How many sequences at once.", metavar="N,...", show_default="1")
+    ] = None,
+    threads: Annotated[
+        list[str] | None, typer.Option(help="How many threads compute.", metavar="N,...", show_default="planned")
+    ] = None,
+    kv_type: Annotated[
+        list[str] | None, typer.Option(help="Types of the KV cache: f32, f16, q8_0.", metavar="TYPE,...")
+    ] = None,
+    devices: Annotated[
+        list[str] | None, typer.Option(help="What computes: cpu, cuda, metal, vulkan.", metavar="DEVICE,...")
+    ] = None,
+    repetitions: Annotated[
+        int | None, typer.Option(min=1, help="How often to measure each thing.", show_default="5")
+    ] = None,
+    warm_up: Annotated[int, typer.Option(min=0, help="Requests after each loading that do not count.")] = 1,
+    form: Annotated[Literal["md", "csv", "json", "jsonl"], typer.Option("--format", help="Of the result.")] = "md",
+    output: Annotated[Path | None, typer.Option(help="A file for the result, instead of printing it.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="A picture of the generation speed, .svg or .png.")] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     if ctx.invoked_subcommand is not None:
         return
-    from benchmarks.speed.measure import SpeedPlan, bench
+    from benchmarks.lists import numbers, one_of, words
+    from benchmarks.speed.command import Outlet, bench
+    from benchmarks.speed.plan import KV_TYPES, QUICK, SpeedPlan
+    from runtime.hardware.plan import MAX_SEQUENCES
 
-    lengths = tuple(sorted(set(prompt_tokens or (64, 512))))
-    plan = SpeedPlan(prompt_tokens=lengths, output_tokens=output_tokens, repetitions=repetitions, warm_up=warm_up)
-    raise typer.Exit(bench(models or [], plan, as_json=as_json))
+    base = QUICK if quick else SpeedPlan()
+    plan = dataclasses.replace(
+        base,
+        prompt_tokens=numbers(prompt_tokens, "--prompt-tokens", least=4) or base.prompt_tokens,
+        output_tokens=numbers(output_tokens, "--output-tokens", least=2) or base.output_tokens,
+        batches=numbers(batch, "--batch", most=MAX_SEQUENCES) or base.batches,
+        threads=numbers(threads, "--threads"),
+        kv_types=one_of(kv_type, "--kv-type", KV_TYPES),
+        devices=words(devices),
+        repetitions=repetitions or base.repetitions,
+        warm_up=warm_up,
+    )
+    outlet = Outlet("json" if as_json else form, output, plot, force)
+    raise typer.Exit(bench(models or [], plan, outlet))
+
+
+_COMPARE_HELP = """Set results of `demotic bench` side by side: ratios to the first one, with how sure they are.
+
+Each ratio has an interval that holds 95 % of what resampling the repetitions gives (bootstrap), and what differs
+between the machines and settings is listed. Results that are not of the same work, such as another model or other
+lengths, are refused.
+
+Examples:
+
+  demotic bench compare here.json there.json
+
+  demotic bench compare before.json after.json --json
+"""
+
+
+def _compare(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT.json...", help="Two or more; the first is the base")],
+    as_json: Json = False,
+) -> None:
+    from benchmarks.speed.compare_command import run_compare
+
+    raise typer.Exit(run_compare(results, as_json=as_json))
+
+
+_CARD_HELP = """Make a card of a result of `demotic bench`, fit to be posted. Nothing is sent anywhere.
+
+It has the figures, the processor, versions and settings, and the model's name and SHA-256; no names of hosts, users or
+folders. A card is a Markdown page with the same as JSON at its end; with a name that ends in .json it is JSON alone.
+
+Examples:
+
+  demotic bench submit-card here.json -o card.md
+"""
+
+
+def _card(
+    result: Annotated[Path, typer.Argument(metavar="RESULT.json")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The card's file.")],
+    force: Force = False,
+) -> None:
+    from benchmarks.speed.card import submit_card
+
+    raise typer.Exit(submit_card(result, output, force=force))
 
 
 _LOAD_HELP = """Measure an OpenAI endpoint under load: demotic's, or any other.

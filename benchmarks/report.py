@@ -55,19 +55,20 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
-def to_json(report: Any) -> str:
+def to_json(report: Any, *, indent: int | None = 2) -> str:
     """A report, or what holds reports, as one JSON document; numbers have six digits that count."""
-    return json.dumps(_plain(report), ensure_ascii=False, indent=2)
+    return json.dumps(plain(report), ensure_ascii=False, indent=indent)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A report, or a part of one, as JSON values."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return _plain(asdict(value)) if hasattr(value, "__dataclass_fields__") else value
+        return [plain(inner) for inner in value]
+    return plain(asdict(value)) if hasattr(value, "__dataclass_fields__") else value
 
 
 def page(parts: list[str], *, is_interrupted: bool) -> str:

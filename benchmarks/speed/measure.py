@@ -1,221 +1,131 @@
-"""The speed of one model in this process: prompts of some lengths, and generation, one request at a time."""
+"""Ways to run models in turns: each is loaded anew for every repetition, and does all jobs then."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from functools import partial
-from types import TracebackType
-from typing import Self
+from dataclasses import dataclass, field
 
-import psutil
-from rich.console import Console
-from rich.progress import Progress
-
-from benchmarks.load import passage
-from benchmarks.report import Spread
-from benchmarks.speed.report import GenerationSpeed, ModelSpeed, PromptSpeed, print_report, speed_report
-from runtime.card import ModelCard
+from benchmarks.speed.asking import Sample, ask_together, prompt_of
+from benchmarks.speed.energy import Energy
+from benchmarks.speed.memory import PeakMemory
+from benchmarks.speed.noise import Noise, Reading
+from benchmarks.speed.plan import Job, SpeedPlan, Variant
 from runtime.commands.interrupt import Interrupt
-from runtime.config import EngineConfig
-from runtime.engine.messages import Delta, Finished
-from runtime.errors import Cancelled, InferenceFailed
-from runtime.model import Model, start
-from runtime.models.store import Store
+from runtime.errors import Cancelled, DemoticError
+from runtime.hardware.plan import Plan
+from runtime.hardware.probe import Machine
+from runtime.model import Model, start_as
 
-INTERRUPTED = 130
-SECONDS_BETWEEN_SAMPLES = 0.05
-MIN_CONTEXT = 512
-
-
-@dataclass(frozen=True)
-class SpeedPlan:
-    """What to measure of each model."""
-
-    prompt_tokens: tuple[int, ...]
-    output_tokens: int
-    repetitions: int
-    warm_up: int
-
-    @property
-    def num_steps(self) -> int:
-        """Requests that one model gets."""
-        return (self.repetitions + self.warm_up) * (len(self.prompt_tokens) + 1)
-
-
-class PeakMemory:
-    """The largest resident set of this process while it is entered, in bytes."""
-
-    def __init__(self) -> None:
-        self._process = psutil.Process()
-        self.before = self.peak = int(self._process.memory_info().rss)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="demotic-bench-memory", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._sample()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(SECONDS_BETWEEN_SAMPLES):
-            self._sample()
-
-    def _sample(self) -> None:
-        self.peak = max(self.peak, int(self._process.memory_info().rss))
+_WARM_UP_TOKENS = 4
+_SEEDS_APART = 1 << 10  # more than a batch has sequences
 
 
 @dataclass
-class _Sample:
-    """One request: what came of it, in seconds from handing over its text."""
+class Measured:
+    """All that was measured of one way to run a model; one loading, and one sample a job, for each repetition."""
 
-    num_prompt: int
-    num_cached: int
-    num_output: int
-    num_characters: int
-    first_token: float
-    decode: float
-    total: float
+    variant: Variant
+    used: Plan
+    loads: list[float] = field(default_factory=list)
+    memory_before: list[int] = field(default_factory=list)
+    memory_peak: list[int] = field(default_factory=list)
+    samples: dict[Job, list[Sample]] = field(default_factory=dict)
 
 
 @dataclass
-class _Samples:
-    prompts: dict[int, list[_Sample]] = field(default_factory=dict)
-    generations: list[_Sample] = field(default_factory=list)
+class Run:
+    """One `demotic bench`: what it measured, what it had to leave out, and how noisy it was."""
 
+    plan: SpeedPlan
+    machine: Machine
+    interrupt: Interrupt
+    on_step: Callable[[str], None] = lambda _name: None
+    measured: list[Measured] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    noise: Noise = field(default_factory=Noise)
+    energy: Energy = field(default_factory=Energy.here)
 
-def bench(references: Sequence[str], plan: SpeedPlan, *, as_json: bool) -> int:
-    """`demotic bench`: measure and print; the exit status is 130 after Ctrl-C."""
-    store = Store()
-    names = list(references) or [store.default_name()]
-    cards = [ModelCard.read(store.resolve(name)) for name in names]
-    results: list[ModelSpeed] = []
-    with (
-        Interrupt() as interrupt,
-        Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress,
-    ):
-        for card in cards:
-            task = progress.add_task(card.name, total=plan.num_steps)
-            with suppress(Cancelled):  # Ctrl-C while it loads
-                results.append(measure(card, plan, interrupt, partial(progress.advance, task)))
-            if interrupt.is_set:
-                break
-    print_report(speed_report(results, asdict(plan), is_interrupted=interrupt.is_set), as_json=as_json)
-    return INTERRUPTED if interrupt.is_set else 0
+    def measure(self, variants: Sequence[Variant]) -> None:
+        """Measure all of `variants` in turns, forwards and backwards, until done or interrupted.
 
+        Raises:
+            DemoticError: none of them can be run; the reason of the first. Where others can, it is left out.
+        """
+        first_fault: DemoticError | None = None
+        for variant in variants:
+            try:
+                planned = variant.plan(self.machine, self.plan.limits)
+            except DemoticError as error:
+                first_fault = first_fault or error
+                self.left_out.append(str(error))
+            else:
+                self.measured.append(Measured(variant, planned))
+        if not self.measured and first_fault is not None:
+            raise first_fault
+        self.noise.note_speed()
+        for repetition in range(self.plan.repetitions):
+            turn = list(self.measured)
+            for one in turn if repetition % 2 == 0 else turn[::-1]:
+                try:
+                    with suppress(Cancelled):  # Ctrl-C while it loads
+                        self._once(one, repetition)
+                except DemoticError as error:
+                    self._drop(one, error)
+                if self.interrupt.is_set:
+                    return
+            self.noise.note_speed()
 
-def measure(
-    card: ModelCard, plan: SpeedPlan, interrupt: Interrupt, on_step: Callable[[], None] = lambda: None
-) -> ModelSpeed:
-    """Load a model and measure it, until done or interrupted.
+    def _drop(self, failed: Measured, error: DemoticError) -> None:
+        """Go on without a way that cannot be run."""
+        self.measured.remove(failed)
+        if not self.measured:
+            raise error
+        self.left_out.append(f"{failed.variant.name}: {error}")
 
-    Raises:
-        ContextOverflow: a prompt is longer than what the model was trained for.
-        ModelLoadFailed: the machine or the backend cannot hold it.
-        Cancelled: Ctrl-C came while it was loaded.
-    """
-    # Prompts may come out a little longer than asked for, where a model's tokenizer adds tokens of its own.
-    longest = max(plan.prompt_tokens) + plan.output_tokens + 16
-    # How fast tokens are guessed says more about the text than about the machine.
-    limits = dataclasses.replace(EngineConfig(), max_context=max(longest, MIN_CONTEXT), max_sequences=1, max_draft=0)
-    with PeakMemory() as memory:
-        started = time.perf_counter()
-        with start(card, limits, lambda _share: not interrupt.is_set) as model:
-            load_seconds = time.perf_counter() - started
-            samples = _measure_loaded(model, plan, interrupt, on_step)
-            used = model.plan
-    generations = samples.generations
-    return ModelSpeed(
-        model=card.name,
-        file_bytes=card.file.path.stat().st_size,
-        threads=used.threads,
-        gpu_layers=used.gpu_layers,
-        context=used.context_length,
-        load_seconds=load_seconds,
-        prompts=tuple(
-            PromptSpeed(
-                prompt_tokens=Spread.of([one.num_prompt for one in of_length]),
-                tokens_per_second=Spread.of([(one.num_prompt - one.num_cached) / one.first_token for one in of_length]),
-                ttft_seconds=Spread.of([one.first_token for one in of_length]),
+    def _once(self, one: Measured, repetition: int) -> None:
+        with PeakMemory() as memory:
+            started = time.perf_counter()
+            # Loading anew says how long it takes, and no state of one way is left for the next.
+            with start_as(
+                one.variant.card, one.used, self.plan.limits, lambda _share: not self.interrupt.is_set
+            ) as model:
+                one.loads.append(time.perf_counter() - started)
+                self._do_jobs(model, one, repetition)
+        one.memory_before.append(memory.before)
+        one.memory_peak.append(memory.peak)
+
+    def _do_jobs(self, model: Model, one: Measured, repetition: int) -> None:
+        jobs = [job for job in self.plan.jobs if self._has_room(one, job, is_first=repetition == 0)]
+        for number in range(self.plan.warm_up):
+            text = prompt_of(model, min(self.plan.prompt_tokens), 1 + number)
+            if ask_together(model, [text], _WARM_UP_TOKENS, self.interrupt) is None:
+                return
+            self.on_step(one.variant.name)
+        for place, job in list(enumerate(jobs))[:: 1 if repetition % 2 == 0 else -1]:
+            # The same prompts for every model and on every machine, and never one twice.
+            first_seed = (1 + repetition * len(self.plan.jobs) + place) * _SEEDS_APART
+            prompts = [prompt_of(model, job.prompt_tokens, first_seed + each) for each in range(job.batch)]
+            before, joules = Reading.now(), self.energy.read()
+            sample = ask_together(model, prompts, job.output_tokens, self.interrupt)
+            after, joules_after = Reading.now(), self.energy.read()
+            if sample is None:
+                return
+            self.noise.add(before, after)
+            spent = {name: value - joules[name] for name, value in joules_after.items() if name in joules}
+            one.samples.setdefault(job, []).append(dataclasses.replace(sample, joules=spent))
+            self.on_step(one.variant.name)
+
+    def _has_room(self, one: Measured, job: Job, *, is_first: bool) -> bool:
+        if job.batch <= one.used.max_sequences:
+            return True
+        if is_first:
+            line = (
+                f"{one.variant.name}: {job.batch} sequences at once; it has room for {one.used.max_sequences} "
+                f"in a context of {one.used.context_length} tokens."
             )
-            for of_length in samples.prompts.values()
-        ),
-        generation=GenerationSpeed(
-            prompt_tokens=Spread.of([one.num_prompt for one in generations]),
-            output_tokens=Spread.of([one.num_output for one in generations]),
-            tokens_per_second=Spread.of([(one.num_output - 1) / one.decode for one in generations if one.decode]),
-            characters_per_second=Spread.of([one.num_characters / one.total for one in generations]),
-            characters_per_token=Spread.of([one.num_characters / max(1, one.num_output) for one in generations]),
-        ),
-        rss_before_bytes=memory.before,
-        rss_peak_bytes=memory.peak,
-    )
-
-
-def _measure_loaded(model: Model, plan: SpeedPlan, interrupt: Interrupt, on_step: Callable[[], None]) -> _Samples:
-    """All lengths in turn, then again, so that a noisy minute is noisy for all of them."""
-    samples = _Samples({length: [] for length in plan.prompt_tokens})
-    seed = 0
-    for repetition in range(-plan.warm_up, plan.repetitions):
-        for length in (*plan.prompt_tokens, None):
-            seed += 1
-            text = prompt_of(model, length or plan.prompt_tokens[0], seed)
-            one = _ask(model, text, 1 if length else plan.output_tokens, interrupt)
-            if one is None:
-                return samples
-            on_step()
-            if repetition >= 0:
-                (samples.prompts[length] if length else samples.generations).append(one)
-    return samples
-
-
-def prompt_of(model: Model, num_tokens: int, seed: int) -> str:
-    """The longest new text of at most `num_tokens` tokens, or one of one word."""
-    low, high = 1, num_tokens
-    while low < high:
-        middle = (low + high + 1) // 2
-        if len(model.tokenize(passage(middle, seed))) <= num_tokens:
-            low = middle
-        else:
-            high = middle - 1
-    return passage(low, seed)
-
-
-def _ask(model: Model, prompt: str, max_tokens: int, interrupt: Interrupt) -> _Sample | None:
-    """Continue `prompt`, greedily; None where Ctrl-C came."""
-    request = model.card.completion_request(prompt, max_tokens=max_tokens, temperature=0.0)
-    interrupt.on_interrupt = lambda: model.client.abort(request.request_id)
-    if interrupt.is_set:
-        return None
-    started = time.perf_counter()
-    num_characters = 0
-    for event in model.events(request):
-        match event:
-            case Delta(text=text):
-                num_characters += len(text)
-            case Finished(reason="cancelled"):
-                return None
-            case Finished():
-                total = time.perf_counter() - started
-                return _Sample(
-                    num_prompt=event.usage.prompt_tokens,
-                    num_cached=event.usage.cached_tokens,
-                    num_output=event.usage.completion_tokens,
-                    num_characters=num_characters,
-                    # All but what came after the first token: so the time before the engine's clock is in it.
-                    first_token=total - event.timings.decode,
-                    decode=event.timings.decode,
-                    total=total,
-                )
-    raise InferenceFailed("The answer was cut off before its end.")
+            if line not in self.left_out:
+                self.left_out.append(line)
+        return False

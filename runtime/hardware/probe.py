@@ -180,6 +180,11 @@ def _build(here: Sources, *, full: bool) -> LlamaBuild:
     return dataclasses.replace(build, card_fault=try_cards(here.run)) if full and has_card else build
 
 
+def with_cards(machine: Machine, sources: Sources | None = None) -> Machine:
+    """`machine` with its NVIDIA cards, which a light probe leaves out."""
+    return dataclasses.replace(machine, nvidia_cards=machine.nvidia_cards or _nvidia_cards(sources or Sources()))
+
+
 def _count_cpus(here: Sources) -> tuple[int, int, int, int]:
     """Physical cores, logical cores, usable CPUs, and physical cores among the usable."""
     folder = here.root / "sys/devices/system/cpu"

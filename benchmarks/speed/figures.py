@@ -1,0 +1,189 @@
+"""From samples to the figures of a report, which keep their samples so that two reports can be compared."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.report import Spread, percentile
+from benchmarks.speed.asking import Answered, Sample
+from benchmarks.speed.digest import digest_of
+from benchmarks.speed.measure import Measured
+from benchmarks.speed.plan import Job
+from runtime.engine.statistics import Spent
+from runtime.hardware.choice import device_of
+
+
+@dataclass(frozen=True)
+class Figure(Spread):
+    """A spread that keeps its samples, in the order in which they were taken."""
+
+    samples: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Figure:
+        """The figure of samples."""
+        samples = tuple(values)
+        spread = Spread.of(samples)
+        return cls(spread.median, spread.low, spread.high, samples)
+
+    @property
+    def spread(self) -> float | None:
+        """From the least to the most, as a share of the median; None for fewer than two samples."""
+        if len(self.samples) < 2 or not self.median or self.low is None or self.high is None:
+            return None
+        return (self.high - self.low) / self.median
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Times between two pieces of text, in seconds: percentiles of all, and the median of each repetition."""
+
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    count: int
+    samples: tuple[float, ...]
+
+    @classmethod
+    def of(cls, repetitions: Sequence[Sequence[float]]) -> Gaps:
+        """Percentiles over the gaps of all repetitions, interpolated."""
+        ordered = sorted(gap for gaps in repetitions for gap in gaps)
+        medians = tuple(statistics.median(gaps) for gaps in repetitions if gaps)
+        if not ordered:
+            return cls(None, None, None, 0, ())
+        p50, p90, p99 = (percentile(ordered, share) for share in (0.5, 0.9, 0.99))
+        return cls(p50, p90, p99, len(ordered), medians)
+
+
+@dataclass(frozen=True)
+class JobSpeed:
+    """One job of one way to run a model.
+
+    `prompt_tokens` and `output_tokens` were asked for of each sequence, `counted_prompt_tokens` is how long prompts
+    came out. `shares`: of the job's seconds, medians. `joules_per_token`: of each counter that could be read.
+    """
+
+    kind: str
+    batch: int
+    prompt_tokens: int
+    output_tokens: int
+    counted_prompt_tokens: Figure
+    tokens_per_second: Figure
+    characters_per_second: Figure
+    characters_per_token: Figure
+    ttft_seconds: Figure
+    itl_seconds: Gaps
+    shares: dict[str, float]
+    joules_per_token: dict[str, Figure]
+
+
+@dataclass(frozen=True)
+class ModelSpeed:
+    """One way to run a model. `settings` are as they were used; bytes of memory are the process's resident set."""
+
+    name: str
+    model: str
+    quantization: str
+    sha256: str
+    file_bytes: int
+    settings: dict[str, Any]
+    load_seconds: Figure
+    memory_before_bytes: Figure
+    memory_peak_bytes: Figure
+    jobs: tuple[JobSpeed, ...]
+
+
+def model_speed(one: Measured, jobs: Sequence[Job]) -> ModelSpeed:
+    """The figures of one way to run a model; the file is read through once for its SHA-256."""
+    card, used = one.variant.card, one.used
+    digest, size = digest_of(card.file.path)
+    return ModelSpeed(
+        name=one.variant.name,
+        model=card.name,
+        quantization=card.header.quantization,
+        sha256=digest,
+        file_bytes=size,
+        settings={
+            "device": device_of(used),
+            "kv_type": used.kv_type,
+            "threads": used.threads,
+            "threads_batch": used.threads_batch,
+            "gpu_layers": used.gpu_layers,
+            "flash_attention": used.flash_attention,
+            "batch_size": used.batch_size,
+            "ubatch_size": used.ubatch_size,
+            "context": used.context_length,
+            "kv_cells": used.num_cells,
+            "sequences": used.max_sequences,
+        },
+        load_seconds=Figure.of(one.loads),
+        memory_before_bytes=Figure.of(one.memory_before),
+        memory_peak_bytes=Figure.of(one.memory_peak),
+        jobs=tuple(_job_speed(job, samples) for job in jobs if (samples := one.samples.get(job))),
+    )
+
+
+def _job_speed(job: Job, samples: Sequence[Sample]) -> JobSpeed:
+    rate = _prompt_rate if job.kind == "prompt" else _generation_rate
+    counters = {name for sample in samples for name in sample.joules}
+    return JobSpeed(
+        kind=job.kind,
+        batch=job.batch,
+        prompt_tokens=job.prompt_tokens,
+        output_tokens=job.output_tokens,
+        counted_prompt_tokens=Figure.of(one.num_prompt for sample in samples for one in sample.answers),
+        tokens_per_second=Figure.of(map(rate, samples)),
+        characters_per_second=Figure.of(_sum(sample, _characters) / sample.seconds for sample in samples),
+        characters_per_token=Figure.of(_sum(sample, _characters) / max(1, _sum(sample, _output)) for sample in samples),
+        ttft_seconds=Figure.of(one.first for sample in samples for one in sample.answers),
+        itl_seconds=Gaps.of([[gap for one in sample.answers for gap in one.gaps] for sample in samples]),
+        shares=_shares(samples),
+        joules_per_token={
+            name: Figure.of(
+                sample.joules[name] / max(1, _sum(sample, _computed if job.kind == "prompt" else _output))
+                for sample in samples
+                if name in sample.joules
+            )
+            for name in sorted(counters)
+        },
+    )
+
+
+def _prompt_rate(sample: Sample) -> float:
+    """Tokens of all prompts over the seconds until the last of them had its first token."""
+    return _sum(sample, _computed) / max(one.first for one in sample.answers)
+
+
+def _generation_rate(sample: Sample) -> float:
+    """Tokens after the first of each sequence, over the seconds from the first first token to the last end."""
+    seconds = max(one.end for one in sample.answers) - min(one.first for one in sample.answers)
+    tokens = _sum(sample, _output) - len(sample.answers)
+    return tokens / seconds if seconds > 0 else 0.0
+
+
+def _sum(sample: Sample, count: Callable[[Answered], int]) -> int:
+    return sum(map(count, sample.answers))
+
+
+def _computed(answer: Answered) -> int:
+    return answer.num_prompt - answer.num_cached
+
+
+def _output(answer: Answered) -> int:
+    return answer.num_output
+
+
+def _characters(answer: Answered) -> int:
+    return answer.num_characters
+
+
+def _shares(samples: Sequence[Sample]) -> dict[str, float]:
+    """Medians of the share of each part; "rest" is the engine itself and the way to it and back."""
+    shares = {
+        name: statistics.median(getattr(sample.spent, name) / sample.seconds for sample in samples)
+        for name in Spent.__struct_fields__
+    }
+    return {**shares, "rest": max(0.0, 1 - sum(shares.values()))}
