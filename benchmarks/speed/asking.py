@@ -63,7 +63,7 @@ def ask_together(model: Model, prompts: Sequence[str], num_output: int, interrup
     Raises:
         DemoticError: one of the requests failed.
     """
-    requests = [_request(model, prompt, num_output) for prompt in prompts]
+    requests = [request_of(model, prompt, num_output) for prompt in prompts]
     places = {request.request_id: place for place, request in enumerate(requests)}
     events: queue.SimpleQueue[tuple[float, Event]] = queue.SimpleQueue()
 
@@ -95,10 +95,11 @@ def ask_together(model: Model, prompts: Sequence[str], num_output: int, interrup
                 abort()
                 raise event.error
     seconds = max(answer.end for answer in answers)
-    return None if is_cut else Sample(tuple(answers), seconds, _difference(model.client.statistics.spent, before))
+    return None if is_cut else Sample(tuple(answers), seconds, difference(model.client.statistics.spent, before))
 
 
-def _request(model: Model, prompt: str, num_output: int) -> Generate:
+def request_of(model: Model, prompt: str, num_output: int) -> Generate:
+    """The request to continue `prompt`, greedily, by exactly so many tokens."""
     request = model.card.completion_request(prompt, max_tokens=num_output, temperature=0.0)
     # The same work on all machines: no answer ends by itself.
     return model.card.as_trained(request, {"min_tokens": num_output})
@@ -113,6 +114,7 @@ def _note_end(answer: Answered, event: Finished, end: float) -> None:
     answer.end = end
 
 
-def _difference(after: Spent, before: Spent) -> Spent:
+def difference(after: Spent, before: Spent) -> Spent:
+    """What was spent between two moments."""
     values = zip(msgspec.structs.astuple(after), msgspec.structs.astuple(before), strict=True)
     return Spent(*(late - early for late, early in values))

@@ -118,11 +118,11 @@ def to_page(card: dict[str, Any]) -> str:
         for job in jobs_of(model)
     ]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    parts = f"{machine['usable_cpus']} usable CPUs, {machine['memory_bytes'] / 2**30:.1f} GiB"
     return "\n\n".join(
         [
             f"# demotic bench: {machine['cpu']}",
-            f"{machine['usable_cpus']} usable CPUs, {machine['memory_bytes'] / 2**30:.1f} GiB"
-            f"{''.join(f', {name}' for name in dict.fromkeys(gpus))}; {machine['system']}; {versions}.",
+            f"{', '.join([parts, *dict.fromkeys(gpus)])}; {machine['system']}; {versions}.",
             table(("model", "runs on", "threads", "work", "tokens/s", "TTFT, s"), rows),
             *(f"Warning: {line}" for line in card["warnings"]),
             f"Medians of {card['repetitions']} (least to most). {card['measured']}",

@@ -48,6 +48,10 @@ class LlamaModel:
 
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
+        # A list of no devices: else a card would still compute long prompts for the processor's layers.
+        no_devices = (ctypes.c_void_p * 1)(None)
+        if gpu_layers == 0:
+            params.devices = ctypes.addressof(no_devices)
         params.progress_callback = on_progress
         if is_dry:
             params.no_alloc = True
