@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -18,6 +19,7 @@ from benchmarks.speed.asking import ask_together, prompt_of
 from benchmarks.speed.measure import Run
 from benchmarks.speed.memory import PeakMemory
 from benchmarks.speed.plan import QUICK, Job, SpeedPlan, Variant, variants_of
+from benchmarks.speed.report import speed_report
 from runtime.card import ModelCard
 from runtime.commands.interrupt import Interrupt
 from runtime.config import EngineConfig
@@ -27,6 +29,9 @@ from runtime.hardware.probe import Machine, probe
 from runtime.model import Model
 from runtime.models.store import Store
 from tests.architecture.test_imports import HEAVY, modules_after
+
+if TYPE_CHECKING:
+    from tests.converters.onnx.sources import Sources
 
 CHAT = "smollm2-135m-instruct"
 SHORT = ("--prompt-tokens", "8", "--output-tokens", "4", "--warm-up", "0")
@@ -246,3 +251,19 @@ def test_the_peak_is_found_also_where_memory_is_given_back() -> None:
         time.sleep(0.3)
         del block
     assert 60_000_000 < memory.peak - memory.before < 400_000_000
+
+
+def test_graphs_are_measured_too_and_their_kv_type_is_not_chosen(sources: Sources) -> None:
+    card = ModelCard.read(Store().resolve(str(sources.exported("gpt2").path)))
+    plan = SpeedPlan(prompt_tokens=(8,), output_tokens=(3,), batches=(1, 2), repetitions=1, warm_up=0)
+    with Interrupt() as interrupt:
+        run = Run(plan, probe(), interrupt)
+        run.measure([Variant(card), Variant(card, kv_type="q8_0")])
+        (model,) = speed_report(run).models
+    assert model.settings["device"] == "cpu"
+    assert [job.kind for job in model.jobs] == ["prompt", "prompt", "generation", "generation"]
+    assert all(sum(job.shares.values()) == pytest.approx(1, abs=0.02) for job in model.jobs)
+    (line,) = run.left_out
+    assert "ONNX graphs keep keys and values as f32" in line
+    folder = card.file.path
+    assert model.file_bytes == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
