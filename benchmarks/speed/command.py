@@ -61,7 +61,7 @@ def bench(references: Sequence[str], plan: SpeedPlan, outlet: Outlet) -> int:
             run.measure(variants)
         report = speed_report(run)
     deliver(to_document(report, outlet.form), outlet.output)
-    if outlet.plot is not None and any(model.jobs for model in report.models):
+    if outlet.plot is not None:
         plot(report, outlet.plot)
     return INTERRUPTED if report.is_interrupted else 0
 

@@ -75,8 +75,10 @@ def _row(report: SpeedReport, model: ModelSpeed, job: JobSpeed) -> dict[str, Any
 def plot(report: SpeedReport, path: Path) -> None:
     """Draw generation speed: over the batch sizes where there are several, else a bar for each model.
 
+    Nothing is drawn where no answer was measured, as after an early Ctrl-C.
+
     Raises:
-        InvalidRequest: the file cannot be written, or there is nothing to draw.
+        InvalidRequest: the file cannot be written.
     """
     title, unit = "Generation speed", "tokens/s, all sequences together"
     note = f"{report.machine['cpu']}; medians of {report.plan['repetitions']}, with the least and the most"
@@ -86,6 +88,8 @@ def plot(report: SpeedReport, path: Path) -> None:
         for length in report.plan["output_tokens"]
         if (jobs := [one for one in model.jobs if one.kind == "generation" and one.output_tokens == length])
     ]
+    if not drawn:
+        return
     if len(report.plan["batches"]) > 1:
         lines(path, title, "sequences at once", unit, [_line(name, jobs) for name, jobs in drawn], note=note)
     else:

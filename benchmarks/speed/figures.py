@@ -122,11 +122,12 @@ def model_speed(one: Measured, jobs: Sequence[Job]) -> ModelSpeed:
         load_seconds=Figure.of(one.loads),
         memory_before_bytes=Figure.of(one.memory_before),
         memory_peak_bytes=Figure.of(one.memory_peak),
-        jobs=tuple(_job_speed(job, samples) for job in jobs if (samples := one.samples.get(job))),
+        jobs=tuple(job_speed(job, samples) for job in jobs if (samples := one.samples.get(job))),
     )
 
 
-def _job_speed(job: Job, samples: Sequence[Sample]) -> JobSpeed:
+def job_speed(job: Job, samples: Sequence[Sample]) -> JobSpeed:
+    """The figures of a job, of at least one sample."""
     rate = _prompt_rate if job.kind == "prompt" else _generation_rate
     counters = {name for sample in samples for name in sample.joules}
     return JobSpeed(
