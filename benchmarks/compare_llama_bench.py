@@ -156,7 +156,7 @@ def compare(program: Path, card: ModelCard, threads: int, alternations: int) -> 
 
 
 def _median(answers: Sequence[Ours], name: str) -> float:
-    return statistics.median(getattr(one, name) for one in answers)
+    return float(statistics.median(getattr(one, name) for one in answers))
 
 
 def to_page(result: dict[str, Any]) -> str:

@@ -97,9 +97,9 @@ def test_more_tokens_are_better_and_longer_times_are_worse() -> None:
     base, other = result(100, 101, 99, 100), result(50, 51, 49, 50)
     verdicts = {one.figure: (round(one.ratio, 2), one.verdict) for one in compare(base, other, NAMES).ratios}
     assert verdicts["tokens_per_second"] == (0.5, "worse")
-    assert verdicts["ttft_seconds"] == (2, "worse")
-    assert verdicts["itl_seconds"] == (2, "worse")
-    assert verdicts["load_seconds"] == (1, "no difference shown")
+    assert verdicts["ttft_seconds"] == (2.0, "worse")
+    assert verdicts["itl_seconds"] == (2.0, "worse")
+    assert verdicts["load_seconds"] == (1.0, "no difference shown")
     assert rate_of(other, base).verdict == "better"
 
 

@@ -37,7 +37,7 @@ def test_prompts_are_counted_until_the_last_first_token_without_what_was_cached(
     speed = job_speed(
         PROMPT, [sample(answered(1, 3, cached=1), answered(2, 3)), sample(answered(4, 5), answered(4, 5))]
     )
-    assert speed.tokens_per_second.samples == (31 / 2, 8)
+    assert speed.tokens_per_second.samples == (31 / 2, 8.0)
     assert speed.ttft_seconds == Figure(3, 1, 4, (1, 2, 4, 4))
     assert speed.joules_per_token["cpu"].samples == (4 / 31, 4 / 32)
 
