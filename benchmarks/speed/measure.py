@@ -93,6 +93,7 @@ class Run:
                 one.variant.card, one.used, self.plan.limits, lambda _share: not self.interrupt.is_set
             ) as model:
                 one.loads.append(time.perf_counter() - started)
+                one.used = model.plan  # a card that had less room than it said has fewer layers
                 self._do_jobs(model, one, repetition)
         one.memory_before.append(memory.before)
         one.memory_peak.append(memory.peak)
