@@ -11,8 +11,9 @@ from typing import Literal, get_args
 from runtime.card import ModelCard
 from runtime.config import EngineConfig
 from runtime.errors import InvalidRequest
-from runtime.hardware.plan import KVType, Plan
+from runtime.hardware.plan import Plan
 from runtime.hardware.probe import Machine
+from runtime.hardware.room import KVType
 
 KV_TYPES: tuple[KVType, ...] = get_args(KVType)
 # Of a sequence, at least: the shortest context that the runtime gives out for each of its slots.
