@@ -23,7 +23,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "runtime": ("runtime",),
     "converters": ("converters", "runtime"),
     "tui": ("tui", "runtime.errors", "runtime.config", "runtime.models.files", *LANGUAGES, *TOOLS),
-    "benchmarks": ("benchmarks", "runtime", "demotic", "tui", "converters.onnx", "converters.probes"),
+    "benchmarks": (
+        "benchmarks",
+        "runtime",
+        "demotic",
+        "tui",
+        "converters.onnx",
+        "converters.probes",
+        "converters.gguf.encode",
+    ),
 }
 
 
