@@ -7,6 +7,8 @@ are in `benchmarks/speed/`, `benchmarks/load.py` and `benchmarks/tools.py`.
 from __future__ import annotations
 
 import dataclasses
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +16,7 @@ import typer
 from typer.core import TyperArgument, TyperGroup
 
 from runtime.config import ServerConfig
+from runtime.errors import InvalidRequest
 
 _SERVER = ServerConfig()
 _IS_COMMAND = "benchmarks.is_command"
@@ -195,6 +198,9 @@ Ctrl-C ends with what was measured so far.
 With --long-prompt every client has one stream, and while all of them run a long prompt arrives: the figure is how long
 the streams wait for it.
 
+With --against nothing need be running: demotic and each program named serve the same file in turns, the one that goes
+first changing, and the figures are ratios. Presets: llama-server, ollama, vllm, llama-cpp-python (its extra server).
+
 Examples:
 
   demotic bench serve --clients 8 --requests 32
@@ -202,6 +208,8 @@ Examples:
   demotic bench serve --clients 8 --shared-prefix 600 --output-tokens 16 --json
 
   demotic bench serve --clients 4 --output-tokens 128 --long-prompt 2000
+
+  demotic bench serve --model gemma-3-270m --against llama-server=./build/bin/llama-server --against ollama
 """
 
 
@@ -219,6 +227,14 @@ def _load(
     long_prompt: Annotated[int, typer.Option(min=0, help="Length, about, of a prompt that comes in between.")] = 0,
     seed: Annotated[int, typer.Option(help="The same seed makes the same prompts.")] = 1,
     timeout: Timeout = 300,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar=r"PROGRAM\[=PATH]",
+            help="Serve --model (a GGUF here) with demotic and with this program in turns; may be repeated.",
+        ),
+    ] = None,
+    alternations: Annotated[int, typer.Option(min=1, help="With --against: how often each has its turn.")] = 3,
     as_json: Json = False,
 ) -> None:
     from benchmarks.load import Endpoint, Workload, bench
@@ -233,6 +249,17 @@ def _load(
         long_prompt=long_prompt,
         seed=seed,
     )
+    if against:
+        from benchmarks.against import bench_against
+
+        if chat or url != _URL:
+            raise InvalidRequest(
+                "With --against demotic starts the servers, and asks for continuations.", param="--url"
+            )
+        # Without the folders of this machine: results are shown to others.
+        words = [f"{word.partition('=')[0]}=PATH" if word in against and "=" in word else word for word in sys.argv[1:]]
+        repeat = shlex.join(["demotic", *words])
+        raise typer.Exit(bench_against(model, against, workload, alternations, as_json=as_json, repeat=repeat))
     endpoint = Endpoint(url=url, api_key=api_key, model=model, is_chat=chat, timeout=timeout)
     raise typer.Exit(bench(endpoint, workload, as_json=as_json))
 

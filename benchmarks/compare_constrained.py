@@ -20,9 +20,10 @@ import httpx
 import jsonschema
 
 from benchmarks.machine import fingerprint
+from benchmarks.programs import demotic, llama_server, named
 from benchmarks.report import table
 from benchmarks.script import leave_with
-from benchmarks.servers import SIDES, Own, Server, Setup, Side, running, version
+from benchmarks.servers import Server, Setup, Side, running
 from runtime.errors import DemoticError
 from runtime.models.store import Store
 
@@ -82,29 +83,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--alternations", type=int, default=3)
     chosen = parser.parse_args(arguments)
     model = Store().resolve(chosen.model)
-    nothing = Own((), {})
     setup = Setup(
-        llama_server=chosen.llama_server.resolve(),
+        programs=named(demotic(), llama_server(chosen.llama_server.resolve())),
         model=model.name,
         file=model.path,
         threads=chosen.threads,
         context=1024,
-        scale=1.0,
-        own={"demotic": nothing, "llama-server": nothing},
     )
-    found: dict[Side, list[float]] = {side: [] for side in SIDES}
+    found: dict[Side, list[float]] = {side: [] for side in setup.sides}
     for turn in range(chosen.alternations):
-        for side in SIDES if turn % 2 == 0 else SIDES[::-1]:
+        for side in setup.sides if turn % 2 == 0 else setup.sides[::-1]:
             found[side].append(measure(setup, side))
-    ratio = statistics.median(ours / theirs for ours, theirs in zip(*(found[side] for side in SIDES), strict=True))
-    medians = {side: statistics.median(found[side]) for side in SIDES}
+    ratio = statistics.median(
+        ours / theirs for ours, theirs in zip(*(found[side] for side in setup.sides), strict=True)
+    )
+    medians = {side: statistics.median(found[side]) for side in setup.sides}
     result = {
         "model": setup.model,
         "schema": SCHEMA,
         "characters_per_second": found,
         "ratio": ratio,
         "wanted": WANTED,
-        "llama_server": version(setup.llama_server),
+        "llama_server": setup.programs["llama-server"].version(),
         "machine": fingerprint(),
     }
     path = RESULTS / f"constrained-{setup.model}.json"
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(
         table(
             ["model", "demotic, characters/s", "llama-server, characters/s", "ratio", "wanted"],
-            [[setup.model, *(f"{medians[side]:.0f}" for side in SIDES), f"{ratio:.2f}", f"at least {WANTED}"]],
+            [[setup.model, *(f"{medians[side]:.0f}" for side in setup.sides), f"{ratio:.2f}", f"at least {WANTED}"]],
         )
     )
     return 0

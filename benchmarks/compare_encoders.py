@@ -28,9 +28,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.machine import fingerprint
+from benchmarks.programs import demotic, named
 from benchmarks.report import table
 from benchmarks.script import leave_with
-from benchmarks.servers import SIDES, Own, Server, Setup, running
+from benchmarks.servers import Server, Setup, running
 from runtime.errors import DemoticError
 from runtime.models.store import Store
 
@@ -144,13 +145,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     model = Store().resolve(chosen.model)
     setup = Setup(
-        llama_server=Path(),
+        programs=named(demotic()),
         model=model.name,
         file=model.path,
         threads=chosen.threads,
         context=512,
-        scale=1.0,
-        own={side: Own((), {}) for side in SIDES},
     )
     texts = texts_of(chosen.texts)
     with reference(chosen.reference_python, chosen.source, chosen.threads) as theirs, running(setup, "demotic") as ours:

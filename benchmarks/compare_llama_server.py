@@ -17,12 +17,14 @@ from pathlib import Path
 from benchmarks.comparison import Comparison
 from benchmarks.comparison_report import to_page, to_result
 from benchmarks.load import INTERRUPTED
+from benchmarks.programs import Own, demotic, llama_server, named
 from benchmarks.report import to_json
 from benchmarks.scenarios import scenarios
 from benchmarks.script import leave_with
-from benchmarks.servers import SIDES, Own, Setup
+from benchmarks.servers import Setup
 from runtime.models.store import Store
 
+_SIDES = ("demotic", "llama-server")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -36,7 +38,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--alternations", type=int, default=3)
     parser.add_argument("--only", default="", help="scenarios whose name holds this text")
     parser.add_argument("--scale", type=float, default=1.0, help="below 1: smaller numbers, to try the script itself")
-    for side in SIDES:
+    for side in _SIDES:
         parser.add_argument(f"--{side}-arguments", type=_words, default=(), help="more arguments for it, in one text")
         parser.add_argument(
             f"--{side}-environment", type=_settings, default={}, help="NAME=VALUE words for it alone, in one text"
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parse(arguments)
     model = Store().resolve(chosen.model)
     setup = Setup(
-        llama_server=chosen.llama_server.resolve(),
+        programs=named(demotic(), llama_server(chosen.llama_server.resolve())),
         model=model.name,
         file=model.path,
         threads=chosen.threads,
@@ -77,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [scenario for scenario in scenarios(chosen.scale) if chosen.only in scenario.name]
     comparison = Comparison(setup, wanted, chosen.alternations)
     comparison.run()
-    result = to_result(comparison)
+    repeat = f"python -m benchmarks.compare_llama_server --llama-server PATH --model {model.name}"
+    result = to_result(comparison, benchmark="compare_llama_server", repeat=repeat)
     chosen.results.mkdir(parents=True, exist_ok=True)
     (chosen.results / "llama-server.json").write_text(f"{to_json(result)}\n", encoding="utf-8")
     (chosen.results / "llama-server.md").write_text(f"{to_page(result)}\n", encoding="utf-8")

@@ -29,9 +29,10 @@ import httpx
 import numpy as np
 
 from benchmarks.machine import fingerprint
+from benchmarks.programs import llama_server, named
 from benchmarks.report import machine_line, table
 from benchmarks.script import leave_with
-from benchmarks.servers import Own, Setup, running, version
+from benchmarks.servers import Setup, running
 from runtime.backends.base import Chunk
 from runtime.backends.llama.decoder import LlamaDecoder
 from runtime.backends.llama.model import LlamaModel
@@ -131,10 +132,7 @@ def server_speeds(chosen: argparse.Namespace, files: Sequence[Path]) -> dict[str
     for number in range(2):
         turns = list(zip(SIDES, files, strict=True))
         for side, file in turns if number % 2 else turns[::-1]:
-            own = Own((), {})
-            setup = Setup(
-                chosen.llama_server, "it", file, chosen.threads, 512, 1.0, {"llama-server": own, "demotic": own}
-            )
+            setup = Setup(named(llama_server(chosen.llama_server)), "it", file, chosen.threads, context=512)
             with (
                 running(setup, "llama-server") as server,
                 closing(httpx.Client(trust_env=False, timeout=120)) as client,
@@ -160,7 +158,7 @@ def measure(chosen: argparse.Namespace, language: str) -> dict[str, Any]:
         row["speed"] = decoding_speeds(files, chosen.rounds, chosen.threads)
         if chosen.llama_server:
             row["llama_server"] = server_speeds(chosen, files)
-            row["llama_server_version"] = version(chosen.llama_server)
+            row["llama_server_version"] = llama_server(chosen.llama_server).version()
         row["machine"] = fingerprint()
     return row
 

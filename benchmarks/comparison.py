@@ -1,4 +1,4 @@
-"""Both servers in turns over the same scenarios, and all that was measured on the way."""
+"""Servers in turns over the same scenarios, and all that was measured on the way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from benchmarks.load import Endpoint, Lengths, LoadRun, Workload, measure
 from benchmarks.load_report import load_report
 from benchmarks.scenarios import Measured, Scenario
-from benchmarks.servers import SIDES, Server, Setup, Side, running
+from benchmarks.servers import Server, Setup, Side, running
 from runtime.errors import DemoticError
 
 REST_SECONDS = 2.0  # between two servers, so that the first one's end does not disturb the second one's start
@@ -39,13 +39,13 @@ class Comparison:
     is_interrupted: bool = False
     fault: str = ""
     load_average: float = field(default_factory=lambda: os.getloadavg()[0])
-    lengths: Lengths | None = None  # asked once, so that both sides get the same prompts
+    lengths: Lengths | None = None  # asked once, so that all sides get the same prompts
 
     def run(self) -> None:
-        """Run all scenarios on both sides in turns, until done, interrupted or failed."""
+        """Run all scenarios on all sides in turns, until done, interrupted or failed."""
         try:
             for alternation in range(self.alternations):
-                for side in SIDES if alternation % 2 == 0 else SIDES[::-1]:
+                for side in self.setup.sides if alternation % 2 == 0 else self.setup.sides[::-1]:
                     self._run_side(alternation, side)
                     if self.is_interrupted:
                         return

@@ -45,7 +45,7 @@ class Scenario:
     figures: tuple[Figure, ...]
 
 
-def _throughput(wanted: float) -> tuple[Figure, Figure]:
+def throughput(wanted: float | None) -> tuple[Figure, Figure]:
     """Speed, and what it takes of the processors."""
     return (
         Figure("throughput", "output tokens/s", True, wanted, lambda one: one.report.output_tokens_per_second),
@@ -57,7 +57,8 @@ def _cpu_per_token(one: Measured) -> float | None:
     return one.server_cpu_seconds / one.report.output_tokens if one.report.output_tokens else None
 
 
-def _itl_during(one: Measured) -> float | None:
+def itl_during(one: Measured) -> float | None:
+    """Seconds between two pieces of a stream while the long prompt is read; 95 of 100 are shorter."""
     return one.report.long_prompt.itl_seconds_during.p95 if one.report.long_prompt else None
 
 
@@ -79,9 +80,9 @@ def scenarios(scale: float = 1.0) -> tuple[Scenario, ...]:
     )
     distinct = "{}, distinct prompts of 64 tokens, 64 new tokens"
     return (
-        Scenario(distinct.format("1 client"), plain, _throughput(1.0)),
-        Scenario(distinct.format("4 clients"), replace(plain, clients=4, requests=scaled(16, 4)), _throughput(1.0)),
-        Scenario(distinct.format("8 clients"), replace(plain, clients=8, requests=scaled(24, 8)), _throughput(1.0)),
+        Scenario(distinct.format("1 client"), plain, throughput(1.0)),
+        Scenario(distinct.format("4 clients"), replace(plain, clients=4, requests=scaled(16, 4)), throughput(1.0)),
+        Scenario(distinct.format("8 clients"), replace(plain, clients=8, requests=scaled(24, 8)), throughput(1.0)),
         Scenario(
             "8 clients share a prefix of 600 tokens, 16 new tokens",
             replace(
@@ -92,11 +93,11 @@ def scenarios(scale: float = 1.0) -> tuple[Scenario, ...]:
                 shared_prefix=scaled(600, 16),
                 output_tokens=scaled(16, 4),
             ),
-            (*_throughput(3.0), Figure("worst TTFT", "s", False, 1 / 3, lambda one: one.report.ttft_seconds.max)),
+            (*throughput(3.0), Figure("worst TTFT", "s", False, 1 / 3, lambda one: one.report.ttft_seconds.max)),
         ),
         Scenario(
             "4 streams run while a prompt of 2,000 tokens arrives",
             replace(plain, clients=4, requests=4, output_tokens=scaled(192, 24), long_prompt=scaled(2000, 32)),
-            (Figure("p95 of ITL while it is read", "s", False, 1.2, _itl_during),),
+            (Figure("p95 of ITL while it is read", "s", False, 1.2, itl_during),),
         ),
     )

@@ -1,4 +1,4 @@
-"""The two servers of a comparison: how each is started, when it is ready, what it takes of the processors, its end."""
+"""The servers of a comparison: how each is started, when it is ready, what it takes of the processors, its end."""
 
 from __future__ import annotations
 
@@ -6,72 +6,70 @@ import os
 import shlex
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 import httpx
 import psutil
 
+from benchmarks.programs import HOST, Own, Program, Served
 from runtime.errors import DemoticError
 
-HOST = "127.0.0.1"
 READY_SECONDS = 180.0
 STOP_SECONDS = 30.0
 MAX_CLIENTS = 8
 
-Side = Literal["demotic", "llama-server"]
-SIDES: tuple[Side, Side] = ("demotic", "llama-server")
-
-
-@dataclass(frozen=True)
-class Own:
-    """What only one of the servers gets: more arguments, and environment variables over those that it inherits."""
-
-    arguments: tuple[str, ...]
-    environment: Mapping[str, str]
+Side = str
+"""The name of the program of a side."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What both servers get, and what each gets of its own."""
+    """The programs of a comparison by their names, what all of them get, and what each gets of its own."""
 
-    llama_server: Path
+    programs: Mapping[Side, Program]
     model: str
     file: Path
     threads: int
     context: int
-    scale: float
-    own: Mapping[Side, Own]
+    scale: float = 1.0
+    clients: int = MAX_CLIENTS
+    own: Mapping[Side, Own] = field(default_factory=dict)
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The names of the programs, the one first that the others are compared with."""
+        return tuple(self.programs)
+
+    @property
+    def served(self) -> Served:
+        """What each is to serve."""
+        return Served(self.model, self.file, self.threads, self.context, self.clients)
 
     def command(self, side: Side, port: int) -> list[str]:
-        """The command line that serves on `port`; every request may hold `context` tokens on both sides."""
-        if side == "demotic":
-            return [
-                *(sys.executable, "-m", "demotic", "serve", str(self.file)),
-                *("--host", HOST, "--port", str(port), "--context", str(self.context)),
-                *self.own[side].arguments,
-            ]
-        return [
-            *(str(self.llama_server), "--model", str(self.file), "--alias", self.model),
-            *("--host", HOST, "--port", str(port), "--no-webui"),
-            *("--threads", str(self.threads), "--threads-batch", str(self.threads)),
-            # llama-server divides its context among its slots.
-            *("--parallel", str(MAX_CLIENTS), "--ctx-size", str(self.context * MAX_CLIENTS)),
-            *self.own[side].arguments,
-        ]
+        """The command line that serves on `port`; every request may hold `context` tokens on all sides."""
+        program = self.programs[side]
+        return [*program.words, *program.arguments(self.served, port), *self._own(side).arguments]
+
+    def environment(self, side: Side, port: int) -> dict[str, str]:
+        """Variables that it gets over those that it inherits."""
+        return {**self.programs[side].environment(port), **(self._own(side).environment or {})}
 
     def shown(self, side: Side) -> str:
         """The command line as one would type it, with its own environment, without the folders of this machine."""
-        folders = {str(self.file): self.file.name, str(self.llama_server): "llama-server", sys.executable: "python"}
-        words = shlex.join(folders.get(word, word) for word in self.command(side, 0))
-        settings = (f"{name}={shlex.quote(value)}" for name, value in self.own[side].environment.items())
-        return " ".join((*settings, words))
+        program = self.programs[side]
+        words = self.command(side, 0)[len(program.words) :]
+        shown = shlex.join(self.file.name if word == str(self.file) else word for word in words)
+        settings = (f"{name}={shlex.quote(value)}" for name, value in (self._own(side).environment or {}).items())
+        return " ".join((*settings, program.shown, shown))
+
+    def _own(self, side: Side) -> Own:
+        return self.own.get(side, Own())
 
 
 @dataclass(frozen=True)
@@ -107,21 +105,24 @@ def running(setup: Setup, side: Side) -> Iterator[Server]:
         free.bind((HOST, 0))
         port = int(free.getsockname()[1])
         free.close()
+        environment = setup.environment(side, port)
         with _on_cpus(setup.threads):
             process = subprocess.Popen(
                 setup.command(side, port),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **setup.own[side].environment},
+                env={**os.environ, **environment},
                 start_new_session=True,  # Ctrl-C is for this script, which stops its server in order
             )
         url = f"http://{HOST}:{port}"
         try:
             server = Server(f"{url}/v1", psutil.Process(process.pid), log)
-            if not _becomes_ready(process, url):
+            program = setup.programs[side]
+            if not _becomes_ready(process, f"{url}{program.ready}"):
                 said = server.said[-2000:].strip()
                 raise DemoticError(f"{side} did not start: {said or 'it said nothing'}")
+            program.prepare(setup.served, program.words, environment)
             yield server
         finally:
             process.terminate()
@@ -147,18 +148,12 @@ def _on_cpus(count: int) -> Iterator[None]:
 
 
 def _becomes_ready(process: subprocess.Popen[bytes], url: str) -> bool:
-    """Whether `/health` says that the model is loaded, within the time that a server may take."""
+    """Whether this address says that the model is loaded, within the time that a server may take."""
     end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end and process.poll() is None:
         with suppress(httpx.HTTPError, ValueError):
-            answer = httpx.get(f"{url}/health", timeout=5, trust_env=False)
+            answer = httpx.get(url, timeout=5, trust_env=False)
             if answer.status_code == 200 and answer.json().get("status") != "loading":
                 return True
         time.sleep(0.1)
     return False
-
-
-def version(llama_server: Path) -> str:
-    """What llama-server says that it is, in one line."""
-    done = subprocess.run([str(llama_server), "--version"], capture_output=True, text=True, check=False)
-    return " ".join((done.stdout + done.stderr).split()) or "it states no version"

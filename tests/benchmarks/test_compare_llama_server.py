@@ -44,7 +44,7 @@ def test_both_servers_run_all_scenarios_and_the_ratios_are_saved(
         assert row["ratio"] == (pytest.approx(ours / theirs, rel=1e-4) if theirs else None)
     assert len(result["reports"]) == 2 * len(scenarios())
     assert "0.02 times what the names say" in result["measured"]
-    assert result["llama_server"] == "version: fake"
+    assert result["versions"] == {"llama-server": "version: fake"}
     assert "--threads 2 --threads-batch 2 --parallel 8" in result["commands"]["llama-server"]
     assert str(tmp_path) not in json.dumps(result)
     assert result["environment"]["OMP_WAIT_POLICY"] == os.environ["OMP_WAIT_POLICY"]

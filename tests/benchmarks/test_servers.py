@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.servers import Own, Server, Setup, running
+from benchmarks.programs import Own, demotic, llama_server, named
+from benchmarks.servers import Server, Setup, running
 from runtime.errors import DemoticError
 
 BUSY = "import time\nwhile time.process_time() < 0.4: pass\n"
@@ -31,7 +32,7 @@ alive.communicate(b"end")
 @pytest.fixture
 def setup(tmp_path: Path) -> Setup:
     return Setup(
-        llama_server=tmp_path / "llama-server",
+        programs=named(demotic(), llama_server(tmp_path / "llama-server")),
         model="tiny",
         file=tmp_path / "tiny.gguf",
         threads=2,
@@ -54,8 +55,9 @@ def test_the_shown_command_has_the_sides_own_arguments_and_environment_and_no_fo
 
 
 def test_llama_server_gets_its_own_arguments_and_environment(setup: Setup) -> None:
-    setup.llama_server.write_text('#!/bin/sh\necho "$OMP_NUM_THREADS $NAME $*"\nexit 1\n', encoding="utf-8")
-    setup.llama_server.chmod(0o755)
+    program = Path(setup.programs["llama-server"].words[0])
+    program.write_text('#!/bin/sh\necho "$OMP_NUM_THREADS $NAME $*"\nexit 1\n', encoding="utf-8")
+    program.chmod(0o755)
     own = {**setup.own, "llama-server": Own(("--cache-ram", "0"), {"OMP_NUM_THREADS": "7"})}
     with (
         pytest.raises(DemoticError, match=r"start: 7  --model .* --cache-ram 0$"),
