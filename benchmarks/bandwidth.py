@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from runtime.errors import InferenceFailed
-from runtime.hardware.plan import Plan
-from runtime.hardware.room import kv_bytes
+from runtime.hardware.room import KVType, kv_bytes
 from runtime.models.header import ModelShape
 
 COPY_BYTES = 1 << 28
@@ -33,13 +32,13 @@ class Limit:
     steps_per_second: float
 
 
-def limit_of(shape: ModelShape, plan: Plan, position: int, bandwidth: float) -> Limit:
+def limit_of(shape: ModelShape, kv_type: KVType, position: int, bandwidth: float) -> Limit:
     """The limit for a token at `position` of its text, at a bandwidth in bytes a second.
 
     Of the embedding one row is read for the input; where it is the head, all of it is read for the output.
     """
     weights = sum(shape.block_bytes) + shape.output_bytes
-    cells = kv_bytes(shape, sum(shape.head_counts_kv), plan.kv_type, position)
+    cells = kv_bytes(shape, sum(shape.head_counts_kv), kv_type, position)
     return Limit(weights + cells, bandwidth / (weights + cells))
 
 

@@ -62,7 +62,7 @@ def _model(model: dict[str, Any]) -> dict[str, Any]:
         **{name: model[name] for name in ("quantization", "sha256", "file_bytes")},
         "settings": {name: model["settings"][name] for name in _SETTINGS if name in model["settings"]},
         "load_seconds": model["load_seconds"],
-        "memory_peak_bytes": model["memory_peak_bytes"],
+        **{name: model[name] for name in ("memory_peak_bytes", "card_memory_peak_bytes")},
         "jobs": [
             {
                 **dict(zip(("kind", "batch", "prompt_tokens", "output_tokens"), work_of(job), strict=True)),

@@ -66,6 +66,7 @@ def _row(report: SpeedReport, model: ModelSpeed, job: JobSpeed) -> dict[str, Any
     row |= {f"share_{name}": share for name, share in job.shares.items()}
     row |= {f"joules_per_token_{name}": figure.median for name, figure in job.joules_per_token.items()}
     row |= {"load_seconds": model.load_seconds.median, "memory_peak_bytes": model.memory_peak_bytes.median}
+    row |= {"card_memory_peak_bytes": model.card_memory_peak_bytes.median}
     row |= {"repetitions": report.plan["repetitions"], "warnings": len(report.warnings)}
     row |= {name: report.machine[name] for name in ("cpu", "usable_cpus", "memory_bytes", "system", "python")}
     row |= {f"version_{name}": version for name, version in report.machine["versions"].items()}

@@ -82,7 +82,8 @@ class JobSpeed:
 
 @dataclass(frozen=True)
 class ModelSpeed:
-    """One way to run a model. `settings` are as they were used; bytes of memory are the process's resident set."""
+    """One way to run a model. `settings` are as they were used; bytes of memory are the process's resident set, and
+    what was taken of the cards."""
 
     name: str
     model: str
@@ -93,6 +94,7 @@ class ModelSpeed:
     load_seconds: Figure
     memory_before_bytes: Figure
     memory_peak_bytes: Figure
+    card_memory_peak_bytes: Figure
     jobs: tuple[JobSpeed, ...]
 
 
@@ -122,6 +124,7 @@ def model_speed(one: Measured, jobs: Sequence[Job]) -> ModelSpeed:
         load_seconds=Figure.of(one.loads),
         memory_before_bytes=Figure.of(one.memory_before),
         memory_peak_bytes=Figure.of(one.memory_peak),
+        card_memory_peak_bytes=Figure.of(one.card_memory_peak),
         jobs=tuple(job_speed(job, samples) for job in jobs if (samples := one.samples.get(job))),
     )
 

@@ -32,6 +32,7 @@ class Measured:
     loads: list[float] = field(default_factory=list)
     memory_before: list[int] = field(default_factory=list)
     memory_peak: list[int] = field(default_factory=list)
+    card_memory_peak: list[int] = field(default_factory=list)
     samples: dict[Job, list[Sample]] = field(default_factory=dict)
 
 
@@ -97,6 +98,7 @@ class Run:
                 self._do_jobs(model, one, repetition)
         one.memory_before.append(memory.before)
         one.memory_peak.append(memory.peak)
+        one.card_memory_peak.append(memory.card_peak)
 
     def _do_jobs(self, model: Model, one: Measured, repetition: int) -> None:
         jobs = [job for job in self.plan.jobs if self._has_room(one, job, is_first=repetition == 0)]

@@ -127,7 +127,8 @@ def _ways(report: SpeedReport) -> Iterator[tuple[str, ...]]:
         yield (
             *(one.name, one.quantization, settings["device"], settings["kv_type"], str(settings["threads"])),
             shown(one.load_seconds, ".2f"),
-            f"{peak / 1e6:.0f} ({before / 1e6:.0f} before)",
+            f"{peak / 1e6:.0f} ({before / 1e6:.0f} before)"
+            + (f", {card / 1e6:.0f} of cards" if (card := one.card_memory_peak_bytes.median) else ""),
         )
 
 

@@ -76,7 +76,7 @@ def read_build() -> LlamaBuild:
     return LlamaBuild(
         version=llama_cpp.__version__,
         cpu_features=parse_features(info),
-        devices=_read_devices(),
+        devices=read_devices(),
         backends=_read_backends(),
     )
 
@@ -84,7 +84,7 @@ def read_build() -> LlamaBuild:
 @cache
 def card_backend() -> str | None:
     """The backend of the devices that llama.cpp gives layers to, such as "CUDA"; None where it sees none."""
-    types = {device.type: device.backend for device in reversed(_read_devices())}
+    types = {device.type: device.backend for device in reversed(read_devices())}
     return types.get("gpu") or types.get("igpu")
 
 
@@ -129,7 +129,8 @@ def parse_features(info: str) -> tuple[str, ...]:
     return tuple(features)
 
 
-def _read_devices() -> tuple[GgmlDevice, ...]:
+def read_devices() -> tuple[GgmlDevice, ...]:
+    """The devices of ggml's registry, with the memory that is free now; none where it cannot be read."""
     try:
         library = load_ggml()
         count = bind(library, "ggml_backend_dev_count", ctypes.c_size_t)

@@ -9,13 +9,12 @@ import pytest
 from benchmarks.bandwidth import cpu_bandwidth, cuda_bandwidth, limit_of
 from runtime.errors import InferenceFailed
 from runtime.hardware.ggml import card_backend
-from tests.fakes.worker import PLAN
 from tests.runtime.hardware import LLAMA_7B
 
 
 def test_a_step_reads_all_layers_the_head_and_the_keys_and_values_of_the_text_so_far() -> None:
     shape = dataclasses.replace(LLAMA_7B, block_bytes=(100,) * 32, output_bytes=50)
-    found = limit_of(shape, PLAN, 10, bandwidth=1e9)
+    found = limit_of(shape, "f16", 10, bandwidth=1e9)
     # 32 layers of 32 heads of 128 keys and 128 values of 2 bytes, for 10 tokens
     assert found.bytes_per_step == 32 * 100 + 50 + 32 * 32 * 256 * 2 * 10
     assert found.steps_per_second == pytest.approx(1e9 / found.bytes_per_step)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from benchmarks.speed import memory
 from benchmarks.speed.asking import ask_together, prompt_of
 from benchmarks.speed.measure import Run
 from benchmarks.speed.memory import PeakMemory
@@ -29,6 +30,7 @@ from runtime.hardware.probe import Machine, probe
 from runtime.model import Model
 from runtime.models.store import Store
 from tests.architecture.test_imports import HEAVY, modules_after
+from tests.runtime.hardware import GIB, cuda
 
 if TYPE_CHECKING:
     from tests.converters.onnx.sources import Sources
@@ -267,3 +269,11 @@ def test_graphs_are_measured_too_and_their_kv_type_is_not_chosen(sources: Source
     assert "ONNX graphs keep keys and values as f32" in line
     folder = card.file.path
     assert model.file_bytes == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_is_taken_of_a_card_is_told_at_its_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = iter([6.0, 6.0, *[4.5] * 3, *[5.5] * 1000])
+    monkeypatch.setattr(memory, "read_devices", lambda: (cuda(next(free), 8),))
+    with PeakMemory() as peak:
+        time.sleep(0.4)
+    assert peak.card_peak == int(1.5 * GIB)

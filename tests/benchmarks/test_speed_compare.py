@@ -48,6 +48,7 @@ def result(*rates: float, model: str = "m", sha256: str = "ab" * 32, threads: in
         "load_seconds": plain(Figure.of([0.5, 0.5, 0.5])),
         "memory_before_bytes": plain(Figure.of([1.0])),
         "memory_peak_bytes": plain(Figure.of([2e8, 2e8, 2e8])),
+        "card_memory_peak_bytes": plain(Figure.of([0.0])),
         "jobs": [job(rates, **more)],
     }
     return {

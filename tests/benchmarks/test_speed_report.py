@@ -79,7 +79,9 @@ def report(**more: Any) -> SpeedReport:
     ]
     one = Figure.of([2e8])
     settings = {"device": "cpu", "kv_type": "f16", "threads": 2}
-    model = ModelSpeed("m, cpu", "m", "Q4_K_M", "ab" * 32, 5, settings, Figure.of([0.5]), one, one, tuple(jobs))
+    model = ModelSpeed(
+        "m, cpu", "m", "Q4_K_M", "ab" * 32, 5, settings, Figure.of([0.5]), one, one, Figure.of([0]), tuple(jobs)
+    )
     machine = {
         "cpu": "Z80",
         "usable_cpus": 2,
@@ -111,7 +113,7 @@ def test_the_keys_of_a_report_are_these() -> None:
     ]
     assert list(document["models"][0]) == [
         *("name", "model", "quantization", "sha256", "file_bytes", "settings", "load_seconds"),
-        *("memory_before_bytes", "memory_peak_bytes", "jobs"),
+        *("memory_before_bytes", "memory_peak_bytes", "card_memory_peak_bytes", "jobs"),
     ]
     assert list(document["models"][0]["jobs"][0]) == [
         *("kind", "batch", "prompt_tokens", "output_tokens", "counted_prompt_tokens", "tokens_per_second"),

@@ -17,7 +17,7 @@ from runtime.hardware.ggml import GgmlDevice
 def seen(*cards: GgmlDevice) -> Iterator[None]:
     """Let this process see these cards."""
     devices = (*ggml.read_build().devices, *cards)
-    with patch.object(ggml, "_read_devices", lambda: devices):
+    with patch.object(ggml, "read_devices", lambda: devices):
         ggml.card_backend.cache_clear()
         yield
     ggml.card_backend.cache_clear()

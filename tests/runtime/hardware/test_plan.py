@@ -258,7 +258,7 @@ def test_the_device_is_that_of_the_layers(
     here: Machine, model: ModelShape | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planned = plan(here if model else LAPTOP, model or LLAMA_1B, LIMITS)
-    monkeypatch.setattr(ggml, "_read_devices", lambda: here.llama.devices)
+    monkeypatch.setattr(ggml, "read_devices", lambda: here.llama.devices)
     ggml.card_backend.cache_clear()
     try:
         assert device_of(planned) == expected
