@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,19 @@ class Card:
                 entries[f"general.base_model.{index}.organization"] = organization
                 entries[f"general.base_model.{index}.repo_url"] = f"https://huggingface.co/{model}"
         return entries
+
+    def as_markdown(self) -> str:
+        """A card that says the same, and where the rest is told."""
+        values = {
+            "license": self.license,
+            "license_name": self.license_name,
+            "license_link": self.license_link,
+            "language": list(self.languages),
+            "base_model": list(self.base_models),
+        }
+        # A line of JSON is a value of YAML too, and quotes what YAML would take for something else ("no").
+        lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items() if value]
+        return "\n".join(["---", *lines, "---", "", "Made by demotic; manifest.json tells of what.", ""])
 
 
 def read_card(folder: Path, origin: Origin) -> Card:

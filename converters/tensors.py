@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -23,11 +23,15 @@ class Tensor:
     shape: rows first; at least one dimension.
     read: gives the rows (of a vector: the elements) from a start up to an end, as float32.
     is_divisible: a part costs what it is worth; where it is False any part costs reading the whole.
+    dtype: what its values are stored as, by safetensors' names; what is computed of it keeps the name.
+    is_scalar: the file has it without a dimension.
     """
 
     shape: tuple[int, ...]
     read: Callable[[int, int], FloatArray]
     is_divisible: bool = True
+    dtype: str = "F32"
+    is_scalar: bool = False
 
     @property
     def num_elements(self) -> int:
@@ -55,35 +59,44 @@ def from_bfloat16(values: npt.NDArray[np.uint16]) -> FloatArray:
     return np.left_shift(values, 16, dtype="<u4").view("<f4")
 
 
-def of_array(values: FloatArray) -> Tensor:
-    """A tensor whose values are in memory."""
-    return Tensor(values.shape, lambda start, stop: values[start:stop])
+def to_bfloat16(values: FloatArray) -> npt.NDArray[np.uint16]:
+    """Finite values rounded to the nearest bfloat16, ties to even: the upper half of their bits, little-endian."""
+    bits = np.ascontiguousarray(values, "<f4").view("<u4")
+    rounded: npt.NDArray[np.uint16] = ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype("<u2")
+    return rounded
+
+
+def of_array(values: FloatArray, dtype: str = "F32") -> Tensor:
+    """A tensor whose values are in memory; `dtype` is what a checkpoint stores them as."""
+    return Tensor(values.shape, lambda start, stop: values[start:stop], dtype=dtype)
 
 
 def changed(tensor: Tensor, change: Callable[[FloatArray], FloatArray]) -> Tensor:
     """The tensor with each value changed by itself: `change` gets rows and returns as many of the same length."""
-    return Tensor(tensor.shape, lambda start, stop: change(tensor.read(start, stop)), tensor.is_divisible)
+    return replace(tensor, read=lambda start, stop: change(tensor.read(start, stop)))
 
 
 def reordered(tensor: Tensor, order: npt.NDArray[np.int64]) -> Tensor:
     """The tensor with row `order[i]` of it as row i."""
     shape = (len(order), *tensor.shape[1:])
-    return Tensor(shape, lambda start, stop: tensor.whole()[order[start:stop]], is_divisible=False)
+    return replace(tensor, shape=shape, read=lambda start, stop: tensor.whole()[order[start:stop]], is_divisible=False)
 
 
 def transposed(tensor: Tensor) -> Tensor:
     """A matrix with rows and columns exchanged."""
     rows, columns = tensor.shape
-    return Tensor(
-        (columns, rows), lambda start, stop: np.ascontiguousarray(tensor.whole()[:, start:stop].T), is_divisible=False
+    return replace(
+        tensor,
+        shape=(columns, rows),
+        read=lambda start, stop: np.ascontiguousarray(tensor.whole()[:, start:stop].T),
+        is_divisible=False,
     )
 
 
 def rows_of(tensor: Tensor, start: int, stop: int) -> Tensor:
     """The rows from `start` up to `stop` as a tensor of their own."""
-    return Tensor(
-        (stop - start, *tensor.shape[1:]), lambda a, b: tensor.read(start + a, start + b), tensor.is_divisible
-    )
+    shape = (stop - start, *tensor.shape[1:])
+    return replace(tensor, shape=shape, read=lambda a, b: tensor.read(start + a, start + b))
 
 
 def stacked(rows: Sequence[Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from converters.checkpoint import TOKENIZER_FILE, Checkpoint
+from converters.checkpoint import TOKENIZER_FILE, TOKENIZER_FILES, Checkpoint
 from runtime.errors import ConversionRefused
 
 _SENTENCEPIECE_FILES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
@@ -22,6 +22,8 @@ _FILES = (
 )
 # SentencePiece's models whose pieces have their ids in another file: Marian's and M2M100's.
 _PIECES = (("source.spm", "target.spm", "vocab.json"), ("sentencepiece.bpe.model", "vocab.json"))
+# All that a tokenizer may be kept in.
+ALL_FILES = frozenset({*TOKENIZER_FILES, *(name for names in (*_FILES, *_PIECES) for name in names)})
 # Files beside any of them.
 SETTINGS_FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 

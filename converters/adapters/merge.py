@@ -103,11 +103,11 @@ def with_lora(base: Tensor, lora: Lora, *, across: bool) -> Tensor:
         rows += base.read(start, stop)
         return rows
 
-    plain = Tensor(base.shape, added, base.is_divisible)
+    plain = replace(base, read=added)
     if lora.magnitude is None:
         return plain
     factors = _dora_across(plain, lora.magnitude) if across else _dora(lora.magnitude)
-    return Tensor(base.shape, lambda start, stop: factors(added(start, stop), start), base.is_divisible)
+    return replace(base, read=lambda start, stop: factors(added(start, stop), start))
 
 
 def _dora(magnitude: Tensor) -> Callable[[FloatArray, int], FloatArray]:
@@ -134,7 +134,7 @@ def _dora_across(plain: Tensor, magnitude: Tensor) -> Callable[[FloatArray, int]
 
 
 def _with_bias(base: Tensor, bias: Tensor, scale: np.float32) -> Tensor:
-    return Tensor(base.shape, lambda start, stop: base.read(start, stop) + scale * bias.read(start, stop))
+    return replace(base, read=lambda start, stop: base.read(start, stop) + scale * bias.read(start, stop))
 
 
 def _with_rows(base: Tensor, rows: Tensor, indices: list[int]) -> Tensor:
@@ -145,4 +145,4 @@ def _with_rows(base: Tensor, rows: Tensor, indices: list[int]) -> Tensor:
                 values[index - start] = rows.read(at, at + 1)[0]
         return values
 
-    return Tensor(base.shape, read, base.is_divisible)
+    return replace(base, read=read)

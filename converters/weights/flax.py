@@ -20,6 +20,7 @@ from runtime.errors import ConversionRefused
 
 _ARRAY_EXTENSION = 1
 _CHUNKED = "__msgpack_chunked_array__"
+_HALVES = {"bfloat16": "BF16", "float16": "F16"}
 _RENAMED = {"kernel": "weight", "embedding": "weight", "scale": "weight"}
 
 
@@ -87,7 +88,8 @@ def _joined(path: Path, name: str, value: dict[Any, Any]) -> Tensor:
         whole = np.concatenate([chunk.whole().ravel() for chunk in chunks if chunk is not None])
         return whole.reshape(shape)[first:last]
 
-    return Tensor(tuple(shape), read, is_divisible=False)
+    dtype = chunks[0].dtype if chunks and chunks[0] is not None else "F32"
+    return Tensor(tuple(shape), read, is_divisible=False, dtype=dtype)
 
 
 def _tensor(value: Any) -> Tensor | None:
@@ -101,4 +103,4 @@ def _tensor(value: Any) -> Tensor | None:
         rows = stored[first:last]
         return from_bfloat16(rows) if is_bf16 else rows.astype(np.float32)
 
-    return Tensor(shape, read)
+    return Tensor(shape, read, dtype=_HALVES.get(value.dtype, "F32"), is_scalar=not value.shape)

@@ -12,6 +12,10 @@ from runtime.errors import ConversionRefused
 if TYPE_CHECKING:
     import torch
 
+# torch's names for types, in safetensors' words.
+_DTYPES = {"float64": "F64", "float16": "F16", "bfloat16": "BF16", "bool": "BOOL", "uint8": "U8"}
+_DTYPES |= {f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)}
+
 
 def read_pickled(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name, mapped into memory where the file is a zip archive (PyTorch 1.6 and later).
@@ -53,4 +57,5 @@ def _tensor(value: torch.Tensor) -> Tensor:
         values: FloatArray = rows[first:last].float().numpy()
         return values
 
-    return Tensor(tuple(rows.shape), read)
+    dtype = _DTYPES.get(str(value.dtype).removeprefix("torch."), "F32")
+    return Tensor(tuple(rows.shape), read, dtype=dtype, is_scalar=value.ndim == 0)

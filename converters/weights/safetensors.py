@@ -73,7 +73,7 @@ def _tensor(path: Path, name: str, entry: Any, data_start: int, file_size: int) 
             values = from_bfloat16(values)
         return values.astype(np.float32, copy=False).reshape(last - first, *dimensions[1:])
 
-    return Tensor(dimensions, read)
+    return Tensor(dimensions, read, dtype=dtype_name, is_scalar=not shape)
 
 
 def _fault(path: Path, fault: str) -> ConversionRefused:
