@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converters.architectures.options import Options
+from converters.bodies import ending_like_an_interrupt, print_json, require_extra, tell
 from runtime.commands.progress import progress_for
-from runtime.errors import ConfigurationInvalid, InvalidRequest
+from runtime.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from converters.manifest import Manifest
     from converters.onnx.difference import Report
-
-_NEEDED = ("gguf", "torch", "transformers")
 
 
 def convert(
@@ -36,23 +29,23 @@ def convert(
     as_json: bool,
 ) -> None:
     """Make a GGUF of a checkpoint or an adapter and say what came of it."""
-    _require_extra()
+    require_extra()
     from converters.convert import Request
     from converters.convert import convert as run
     from converters.shown import parity_line, print_fertility
 
     request = Request(source, output, type_name, adapter, base, force, verify, options)
-    with _ending_like_an_interrupt():
+    with ending_like_an_interrupt():
         done = run(request, progress_for(as_json=as_json))
     if as_json:
-        _print_json({"path": str(done.path), **asdict(done.manifest)})
+        print_json({"path": str(done.path), **asdict(done.manifest)})
         return
     for note in done.manifest.notes:
-        _tell(f"Note: {note}")
+        tell(f"Note: {note}")
     if done.manifest.license is None:
-        _tell("Note: the source names no licence, so the file names none.")
+        tell("Note: the source names no licence, so the file names none.")
     if done.manifest.parity is not None:
-        _tell(parity_line(done.manifest.parity))
+        tell(parity_line(done.manifest.parity))
     print(f"{done.path} ({done.manifest.size / 1e6:,.1f} MB, {done.manifest.type})")  # noqa: T201
     print_fertility(done.manifest.tokenizer["fertility"])
 
@@ -72,7 +65,7 @@ def export(
     as_json: bool,
 ) -> None:
     """Make a folder of ONNX graphs of a checkpoint and say what came of it; `unknown` are options it has not."""
-    _require_extra("onnx", "onnxruntime")
+    require_extra("onnx", "onnxruntime")
     from converters.onnx.export import Request
     from converters.onnx.export import export as run
     from converters.onnx.optimum import find_optimum
@@ -95,17 +88,17 @@ def export(
     is_whole = type_name is None or type_name.lower() in {"fp32", "f32"}
     shrinking = None if is_whole or type_name is None else Shrinking(type_name.lower(), max_drop=max_drop)
     optimum = find_optimum(optimum_python) if with_optimum else None
-    with _ending_like_an_interrupt():
+    with ending_like_an_interrupt():
         request = Request(source, output, adapter, pooling, force, shrinking, optimum)
         done = run(request, progress_for(as_json=as_json), steps_for(as_json=as_json))
     if as_json:
-        _print_json({"path": str(done.path), **asdict(done.manifest)})
+        print_json({"path": str(done.path), **asdict(done.manifest)})
         return
     for note in done.manifest.notes:
-        _tell(f"Note: {note}")
+        tell(f"Note: {note}")
     if done.manifest.license is None:
-        _tell("Note: the source names no licence, so the manifest names none.")
-    _tell(parity_line(done.manifest.parity or {}))
+        tell("Note: the source names no licence, so the manifest names none.")
+    tell(parity_line(done.manifest.parity or {}))
     _print_folder(done.path, done.manifest, done.report)
 
 
@@ -122,20 +115,20 @@ def shrink(
     as_json: bool,
 ) -> None:
     """Make smaller graphs of a folder that was exported and say what came of it."""
-    _require_extra("onnx", "onnxruntime")
+    require_extra("onnx", "onnxruntime")
     from converters.onnx.quantize import Request, Shrinking
     from converters.onnx.quantize import quantize as run
     from converters.progress import steps_for
 
     named = [each.strip() for each in languages.split(",") if each.strip()]
     wanted = Shrinking(type_name.lower(), embedding_type.lower() if embedding_type else None, rank, named, max_drop)
-    with _ending_like_an_interrupt():
+    with ending_like_an_interrupt():
         done = run(Request(source, output, wanted, force), steps_for(as_json=as_json))
     if as_json:
-        _print_json({"path": str(done.path), **asdict(done.manifest)})
+        print_json({"path": str(done.path), **asdict(done.manifest)})
         return
     for note in done.manifest.notes:
-        _tell(f"Note: {note}")
+        tell(f"Note: {note}")
     _print_folder(done.path, done.manifest, done.report)
 
 
@@ -144,7 +137,7 @@ def _print_folder(path: Path, manifest: Manifest, report: Report | None) -> None
 
     if report is not None:
         print_report(report)
-        _tell(sentence(report))
+        tell(sentence(report))
     print(f"{path} ({manifest.size / 1e6:,.1f} MB, {manifest.type})")  # noqa: T201
 
 
@@ -181,15 +174,15 @@ def quantize(
         raise InvalidRequest(f"{output} is the file to read from.", remedy="Choose another name.")
     if source.is_file():
         require_space(output, source.stat().st_size)
-    with _ending_like_an_interrupt(), temporary_beside(output) as temporary:
+    with ending_like_an_interrupt(), temporary_beside(output) as temporary:
         notes = run(source, temporary, wanted, requantize=requantize, given=given)
     manifest = derived(source, output, wanted.type, notes, imatrix=given.as_dict() if given is not None else None)
     write_manifest(output, manifest)
     if as_json:
-        _print_json({"path": str(output), **asdict(manifest)})
+        print_json({"path": str(output), **asdict(manifest)})
         return
     for note in notes:
-        _tell(f"Note: {note}")
+        tell(f"Note: {note}")
     print(f"{output} ({source.stat().st_size / 1e6:,.1f} MB -> {manifest.size / 1e6:,.1f} MB, {wanted.type})")  # noqa: T201
 
 
@@ -203,115 +196,31 @@ def _override(text: str) -> tuple[str, str]:
 
 def calibrate(model: Path, output: Path, texts: list[str], mix: str, *, force: bool, as_json: bool) -> None:
     """Make an importance matrix of a model and say what came of it."""
-    _require_extra()
+    require_extra()
     from converters.calibration.calibrate import Request
     from converters.calibration.calibrate import calibrate as run
     from converters.calibration.shown import print_report
     from converters.progress import steps_for
 
-    with _ending_like_an_interrupt():
+    with ending_like_an_interrupt():
         done = run(Request(model, output, texts, mix, force), steps_for(as_json=as_json))
     if as_json:
-        _print_json({"path": str(done.path), "notes": done.notes, **done.report.as_dict()})
+        print_json({"path": str(done.path), "notes": done.notes, **done.report.as_dict()})
         return
     print_report(done.report)
     for note in done.notes:
-        _tell(f"Note: {note}")
+        tell(f"Note: {note}")
     print(f"{done.path} ({done.report.num_tensors} tensors)")  # noqa: T201
-
-
-def trim(
-    model: str,
-    output: Path,
-    languages: str,
-    corpora: list[str],
-    size: int | None,
-    coverage: float | None,
-    scripts: str,
-    keep: Path | None,
-    adapters: list[Path],
-    *,
-    verify: bool,
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Make a model for some languages and say what came of it."""
-    _require_extra()
-    from converters.adapt.selection import Limits
-    from converters.adapt.shown import print_report
-    from converters.adapt.trim import Request
-    from converters.adapt.trim import trim as run
-    from converters.progress import steps_for
-    from runtime.models.store import Store
-
-    if size is not None and coverage is not None:
-        raise InvalidRequest("--size and --coverage each say how much is kept.", remedy="Give one of them.")
-    request = Request(
-        Store().resolve(model).path,
-        output,
-        _names(languages),
-        tuple(corpora),
-        _names(scripts),
-        Limits(size, coverage),
-        keep,
-        tuple(adapters),
-        verify,
-        force,
-    )
-    with _ending_like_an_interrupt():
-        done = run(request, progress_for(as_json=as_json), steps_for(as_json=as_json))
-    if as_json:
-        paths = {"path": str(done.path), "adapters": [str(path) for path in done.adapters]}
-        _print_json({**paths, **asdict(done.manifest)})
-        return
-    print_report(done.report)
-    for path in (done.path, *done.adapters):
-        print(f"{path} ({path.stat().st_size / 1e6:,.1f} MB)")  # noqa: T201
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, (name.strip() for name in text.split(","))))
 
 
 def verify(first: str, second: str, *, as_json: bool) -> None:
     """Compare two artefacts and show the figures by language."""
-    _require_extra()
+    require_extra()
     from converters.shown import print_report
     from converters.verify import verify as run
 
     report = run(first, second, progress_for(as_json=as_json))
     if as_json:
-        _print_json(report.as_dict())
+        print_json(report.as_dict())
         return
     print_report(report)
-
-
-def _require_extra(*more: str) -> None:
-    missing = [name for name in (*_NEEDED, *more) if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigurationInvalid(
-            f"The converters need {', '.join(missing)}, not installed here.",
-            remedy="Install the extra: pip install 'demotic[convert]'",
-        )
-
-
-@contextmanager
-def _ending_like_an_interrupt() -> Iterator[None]:
-    """Let SIGTERM remove what is half written, as Ctrl-C does."""
-
-    def stop(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))  # noqa: T201

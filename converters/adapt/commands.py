@@ -1,0 +1,63 @@
+"""The bodies of the commands in `cli.py`: results on standard output, progress and notes on standard error."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from converters.bodies import ending_like_an_interrupt, print_json, require_extra
+from runtime.commands.progress import progress_for
+from runtime.errors import InvalidRequest
+
+
+def trim(
+    model: str,
+    output: Path,
+    languages: str,
+    corpora: list[str],
+    size: int | None,
+    coverage: float | None,
+    scripts: str,
+    keep: Path | None,
+    adapters: list[Path],
+    *,
+    verify: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a model for some languages and say what came of it."""
+    require_extra()
+    from converters.adapt.selection import Limits
+    from converters.adapt.shown import print_report
+    from converters.adapt.trim import Request
+    from converters.adapt.trim import trim as run
+    from converters.progress import steps_for
+    from runtime.models.store import Store
+
+    if size is not None and coverage is not None:
+        raise InvalidRequest("--size and --coverage each say how much is kept.", remedy="Give one of them.")
+    request = Request(
+        Store().resolve(model).path,
+        output,
+        _names(languages),
+        tuple(corpora),
+        _names(scripts),
+        Limits(size, coverage),
+        keep,
+        tuple(adapters),
+        verify,
+        force,
+    )
+    with ending_like_an_interrupt():
+        done = run(request, progress_for(as_json=as_json), steps_for(as_json=as_json))
+    if as_json:
+        paths = {"path": str(done.path), "adapters": [str(path) for path in done.adapters]}
+        print_json({**paths, **asdict(done.manifest)})
+        return
+    print_report(done.report)
+    for path in (done.path, *done.adapters):
+        print(f"{path} ({path.stat().st_size / 1e6:,.1f} MB)")  # noqa: T201
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
