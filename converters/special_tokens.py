@@ -11,6 +11,8 @@ from converters.checkpoint import Checkpoint
 from converters.config import Config
 from runtime.errors import ConversionRefused
 
+# What transformers has names for.
+ROLES = ("bos", "eos", "unk", "pad", "sep", "mask", "cls")
 # Where llama.cpp keeps the tokens that end an answer.
 _END_KEYS = ("eos", "eot", "eom")
 _PROBE = "a"
@@ -40,7 +42,7 @@ def special_tokens(checkpoint: Checkpoint, tokenizer: tokenizers.Tokenizer, note
         "tokenizer.ggml.add_bos_token": bool(before),
         "tokenizer.ggml.add_eos_token": bool(after),
     }
-    named = _named(checkpoint, tokenizer)
+    named = named_tokens(checkpoint, tokenizer)
     if bos := before or named["bos"]:
         entries["tokenizer.ggml.bos_token_id"] = bos[0]
     ends = list(dict.fromkeys([*after, *_ends(checkpoint), *named["eos"]]))
@@ -56,14 +58,14 @@ def special_tokens(checkpoint: Checkpoint, tokenizer: tokenizers.Tokenizer, note
     for key, name in (("unknown", "unk"), ("padding", "pad"), ("seperator", "sep"), ("mask", "mask"), ("cls", "cls")):
         if named[name]:
             entries[f"tokenizer.ggml.{key}_token_id"] = named[name][0]
-    return entries | _templates(checkpoint)
+    return entries | chat_templates(checkpoint)
 
 
-def _named(checkpoint: Checkpoint, tokenizer: tokenizers.Tokenizer) -> dict[str, list[int]]:
-    """Ids of the tokens that the tokenizer's files name, one or none each."""
+def named_tokens(checkpoint: Checkpoint, tokenizer: tokenizers.Tokenizer) -> dict[str, list[int]]:
+    """Ids of the tokens that the tokenizer's files name by what they are for (`ROLES`), one or none each."""
     files = [checkpoint.json(name) for name in ("tokenizer_config.json", "special_tokens_map.json")]
     ids: dict[str, list[int]] = {}
-    for name in ("bos", "eos", "unk", "pad", "sep", "mask", "cls"):
+    for name in ROLES:
         texts = [_text(values.get(f"{name}_token")) for values in files]
         found = [tokenizer.token_to_id(text) for text in texts if text is not None]
         ids[name] = [token for token in found if token is not None][:1]
@@ -83,7 +85,8 @@ def _ends(checkpoint: Checkpoint) -> list[int]:
     return generation.integers("eos_token_id") or checkpoint.config.integers("eos_token_id")
 
 
-def _templates(checkpoint: Checkpoint) -> dict[str, Value]:
+def chat_templates(checkpoint: Checkpoint) -> dict[str, Value]:
+    """The entries that hold the chat template, and those under other names; none where there is none."""
     path = checkpoint.path("chat_template.jinja")
     template: Any = path.read_text(encoding="utf-8") if path.is_file() else None
     for file in ("chat_template.json", "tokenizer_config.json"):

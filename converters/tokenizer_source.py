@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import tokenizers
+
 from converters.checkpoint import TOKENIZER_FILE, TOKENIZER_FILES, Checkpoint
 from runtime.errors import ConversionRefused
 
@@ -40,6 +42,20 @@ class TokenizerSource:
     text: str
     encode: Callable[[str], list[int]] | None = None
     is_exact: bool = True
+
+    def library(self) -> tokenizers.Tokenizer:
+        """The tokenizer as `tokenizers` reads it, neither cutting texts off nor filling them up.
+
+        Raises:
+            ConversionRefused: the JSON is damaged.
+        """
+        try:
+            library = tokenizers.Tokenizer.from_str(self.text)
+        except Exception as fault:  # tokenizers raises Exception itself
+            raise ConversionRefused(f"{self.where} is damaged: {fault}.", remedy="Get it again.") from fault
+        library.no_truncation()
+        library.no_padding()
+        return library
 
 
 def tokenizer_source(checkpoint: Checkpoint) -> TokenizerSource:

@@ -71,14 +71,9 @@ def read_tokenizer(checkpoint: Checkpoint, num_rows: int) -> Tokenizer:
         is_decoder = not checkpoint.config.flag("is_encoder_decoder", default=False)
         return Tokenizer("rwkv", byte_entries(num_rows, adds_end=not is_decoder), [])
     source = tokenizer_source(checkpoint)
-    try:
-        library = tokenizers.Tokenizer.from_str(source.text)
-        spec = json.loads(source.text)
-    except Exception as fault:  # tokenizers raises Exception itself
-        raise ConversionRefused(f"{source.where} is damaged: {fault}.", remedy="Get it again.") from fault
-    library.no_truncation()
-    library.no_padding()
-    kind = _kind(spec, source.where)
+    library = source.library()
+    spec = json.loads(source.text)
+    kind = kind_of(spec, source.where)
     notes: list[str] = []
     entries: dict[str, Value] = {"tokenizer.ggml.model": kind, "tokenizer.ggml.pre": "default"}
     tokens = _tokens(library, num_rows, source.where)
@@ -109,7 +104,12 @@ def read_tokenizer(checkpoint: Checkpoint, num_rows: int) -> Tokenizer:
     return Tokenizer(kind, entries, notes, library, source.encode)
 
 
-def _kind(spec: dict[str, Any], where: str) -> Kind:
+def kind_of(spec: dict[str, Any], where: str) -> Kind:
+    """The kind of a tokenizer.json, as llama.cpp calls it.
+
+    Raises:
+        ConversionRefused: it has none like it.
+    """
     model = spec["model"]
     steps = [step["type"] for part in ("pre_tokenizer", "decoder") for step in steps_of(spec.get(part))]
     match model.get("type"):

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import sentencepiece
-import tokenizers
 
 from converters.bytes import END, OFFSET, PAD, UNKNOWN, encode_bytes, is_of_bytes
 from converters.checkpoint import TOKENIZER_FILE, Checkpoint
@@ -99,13 +98,8 @@ def _of_json(checkpoint: Checkpoint, num_rows: int) -> Carried:
             f"No tokenizer.json gives the ids of {Path(source.where).name} on all texts.",
             remedy="Give the checkpoint a tokenizer.json.",
         )
-    try:
-        library = tokenizers.Tokenizer.from_str(source.text)
-        vocabulary = library.get_vocab()
-    except Exception as fault:  # tokenizers raises Exception itself
-        raise ConversionRefused(f"{source.where} is damaged: {fault}.", remedy="Get it again.") from fault
-    library.no_truncation()
-    library.no_padding()
+    library = source.library()
+    vocabulary = library.get_vocab()
     _require_rows(vocabulary, num_rows, source.where)
     masks = [vocabulary[text] for text in _MASKS if text in vocabulary]
     return Carried(

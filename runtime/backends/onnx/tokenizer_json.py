@@ -11,6 +11,7 @@ from typing import Any
 
 from runtime.errors import InvalidRequest
 from runtime.models.onnx_settings import broken
+from runtime.text.byte_level import bytes_of
 from runtime.text.library import TokenizerLibrary
 from runtime.text.tokenizer import Aligned, frame_of
 
@@ -90,7 +91,7 @@ class JsonTokenizer:
         if token in self._control:
             return b""
         if self._has_bytes:
-            return bytes(_BYTES_OF[character] for character in text) if set(text) <= _BYTES_OF.keys() else text.encode()
+            return bytes_of(text)
         if found := _BYTE.fullmatch(text):
             return bytes([int(found[1], 16)])
         return text.replace(_SPACE, " ").encode()
@@ -104,13 +105,3 @@ class JsonTokenizer:
     def is_end(self, token: int) -> bool:
         """See `Tokenizer.is_end`."""
         return token in self._ends
-
-
-def _bytes_of() -> dict[str, int]:
-    """The characters that stand for bytes in vocabularies of GPT-2's kind (`bytes_to_unicode` in its encoder.py)."""
-    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in shown]
-    return {chr(byte): byte for byte in shown} | {chr(256 + index): byte for index, byte in enumerate(others)}
-
-
-_BYTES_OF = _bytes_of()
