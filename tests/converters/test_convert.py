@@ -17,7 +17,7 @@ import torch
 from typer.testing import CliRunner
 
 import demotic
-from converters import commands
+from converters import bodies
 from converters.convert import Request, convert
 from converters.files import require_space
 from runtime.errors import ConfigurationInvalid, ConversionRefused
@@ -236,7 +236,7 @@ def test_an_interrupt_removes_what_was_written(llama: Path, tmp_path: Path) -> N
 def test_a_request_to_end_removes_what_was_written(llama: Path, tmp_path: Path) -> None:
     target = tmp_path / "out" / "a.gguf"
     target.parent.mkdir()
-    with pytest.raises(KeyboardInterrupt), commands._ending_like_an_interrupt():
+    with pytest.raises(KeyboardInterrupt), bodies.ending_like_an_interrupt():
         convert(Request(str(llama), target), Failing())
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert list(target.parent.iterdir()) == []
@@ -255,7 +255,7 @@ def test_a_file_that_the_runtime_would_refuse_is_not_kept(
 
 
 def test_without_the_extra_the_command_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "_NEEDED", ("gguf", "a_package_that_nobody_has"))
+    monkeypatch.setattr(bodies, "_NEEDED", ("gguf", "a_package_that_nobody_has"))
     result = run("convert", "x")
     assert isinstance(result.exception, ConfigurationInvalid)
     assert "pip install 'demotic[convert]'" in str(result.exception)
