@@ -47,7 +47,8 @@ As SOURCE it becomes a LoRA of its own, for `--adapter` of `demotic run` and `de
 With --to onnx the checkpoint becomes a folder of graphs in float32, for onnxruntime: encoders with every head,
 encoder-decoders, decoders and reward models. Each graph is held against its source; one that differs is never written.
 With --type int8, int7, int4 or fp16 they are made smaller after that, as `demotic quantize` does it. With --exporter
-optimum the exporter of Hugging Face's optimum makes the folder, in an environment of its own.
+optimum the exporter of Hugging Face's optimum makes the folder, in an environment of its own. An embedding of two
+factors, as OFA's models have it, stays so unless --dense is given.
 
 Examples:
 
@@ -112,6 +113,9 @@ def _convert(
     reranker: Annotated[
         bool, typer.Option("--reranker", help="Make a reranker of a Qwen3 that answers yes or no.")
     ] = False,
+    dense: Annotated[
+        bool, typer.Option("--dense", help="With --to onnx: make one matrix of an embedding that is two factors.")
+    ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compute source and file, and say how near they are.")
     ] = False,
@@ -126,10 +130,14 @@ def _convert(
         unknown = [name for name, is_given in others.items() if is_given]
         export(
             source, output, type_name, max_drop, adapter, pooling, unknown, optimum_python,
-            with_optimum=exporter == "optimum", force=force, as_json=as_json,
+            with_optimum=exporter == "optimum", dense=dense, force=force, as_json=as_json,
         )  # fmt: skip
         return
-    of_graphs = {"--max-drop": max_drop is not None, "--exporter optimum": exporter == "optimum"}
+    of_graphs = {
+        "--max-drop": max_drop is not None,
+        "--exporter optimum": exporter == "optimum",
+        "--dense": dense,
+    }
     if unknown := [name for name, is_given in of_graphs.items() if is_given]:
         raise InvalidRequest(f"There is no {unknown[0]} with a GGUF.", remedy="Add --to onnx.")
     options = Options(pooling=pooling, is_reranker=reranker)

@@ -61,6 +61,7 @@ def export(
     optimum_python: Path | None,
     *,
     with_optimum: bool,
+    dense: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -76,7 +77,10 @@ def export(
     if unknown:
         remedy = "Leave it out: graphs are made of a whole model, with the head that it has, and always compared."
         raise InvalidRequest(f"There is no {unknown[0]} with --to onnx.", remedy=remedy)
-    given = {"--type": type_name, "--max-drop": max_drop, "--adapter": adapter, "--pooling": pooling}
+    given: dict[str, object] = {
+        "--type": type_name, "--max-drop": max_drop, "--adapter": adapter, "--pooling": pooling,
+        "--dense": dense or None,
+    }  # fmt: skip
     if with_optimum and (others := [name for name, value in given.items() if value is not None]):
         raise InvalidRequest(
             f"There is no {others[0]} with --exporter optimum.", remedy="Leave it out, or export with demotic."
@@ -89,7 +93,7 @@ def export(
     shrinking = None if is_whole or type_name is None else Shrinking(type_name.lower(), max_drop=max_drop)
     optimum = find_optimum(optimum_python) if with_optimum else None
     with ending_like_an_interrupt():
-        request = Request(source, output, adapter, pooling, force, shrinking, optimum)
+        request = Request(source, output, adapter, pooling, force, shrinking, optimum, dense)
         done = run(request, progress_for(as_json=as_json), steps_for(as_json=as_json))
     if as_json:
         print_json({"path": str(done.path), **asdict(done.manifest)})

@@ -48,7 +48,7 @@ def measure(encode: Callable[[str], Sequence[int]]) -> dict[str, Fertility]:
     found = {
         language: Fertility(count, _num_words(language), len(_GRAPHEME.findall(DECLARATION[language])), parity)
         for language, count in counts.items()
-        for parity in [round(count / counts[_REFERENCE], 2)]
+        for parity in [round(count / max(1, counts[_REFERENCE]), 2)]
     }
     return dict(sorted(found.items(), key=lambda each: each[1].parity))
 

@@ -9,7 +9,15 @@ import json
 from pathlib import Path
 
 from converters.card import CARD_FILE
-from converters.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG_FILE, choose_weights, is_adapter, shards_of
+from converters.checkpoint import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CONFIG_FILE,
+    TOKENIZER_FILES,
+    choose_weights,
+    is_adapter,
+    shards_of,
+)
 from converters.tokenizer_source import SETTINGS_FILES, choose_tokenizer
 from runtime.config import cache_dir
 from runtime.errors import ConversionRefused
@@ -47,7 +55,7 @@ def fetch(wanted: HubFile, progress: Progress, *, is_base: bool = False) -> tupl
             f"{wanted} holds no checkpoint: it lacks {'weights' if CONFIG_FILE in files else CONFIG_FILE}.",
             remedy="Choose the repository of the model itself, not of its GGUF files.",
         )
-    folder = cache_dir() / "checkpoints" / repository.repo.replace("/", "--") / repository.commit
+    folder = _folder_of(repository)
     with locked(folder / ".lock"):
         weights = {chosen} if chosen and not is_base else set()
         for name in sorted((_NEEDED & names) | weights | set(choose_tokenizer(names))):
@@ -59,6 +67,31 @@ def fetch(wanted: HubFile, progress: Progress, *, is_base: bool = False) -> tupl
                     raise ConversionRefused(f"{wanted} lacks {name}, which {chosen} names.")
                 _bring(repository, files[name], folder, progress)
     return folder, repository
+
+
+def fetch_tokenizer(wanted: HubFile, progress: Progress) -> tuple[Path, Repository]:
+    """Bring the tokenizer of a repository here, whatever else it holds.
+
+    Raises:
+        ModelNotFound, DownloadFailed, ConfigurationInvalid: as `fetch`.
+        ConversionRefused: the repository has no tokenizer.
+    """
+    if hub.is_offline():
+        raise hub.offline(str(wanted))
+    repository = hub.look_up(wanted.repo, wanted.revision)
+    files = {file.path: file for file in repository.files}
+    chosen = choose_tokenizer(set(files))
+    if not chosen:
+        raise ConversionRefused(f"{wanted} holds no tokenizer.", remedy="Choose the repository of a model.")
+    folder = _folder_of(repository)
+    with locked(folder / ".lock"):
+        for name in sorted({*chosen, CONFIG_FILE, *TOKENIZER_FILES} & set(files)):
+            _bring(repository, files[name], folder, progress)
+    return folder, repository
+
+
+def _folder_of(repository: Repository) -> Path:
+    return cache_dir() / "checkpoints" / repository.repo.replace("/", "--") / repository.commit
 
 
 def _bring(repository: Repository, file: RemoteFile, folder: Path, progress: Progress) -> None:

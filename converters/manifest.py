@@ -43,7 +43,8 @@ class Manifest:
     Of a folder `sha256` is None, and `files` tells each of its files.
     `tokenizer` and `parity` hold figures; `notes` what the artefact does otherwise than its source; `adapter` what was
     merged into the weights, if anything; `imatrix` the importance matrix that it was quantized with; `trim` what its
-    vocabulary was trimmed to; `quantization` how graphs were made smaller, and what that changed.
+    vocabulary was trimmed to; `transplant` where the rows of another tokenizer are from; `quantization` how graphs were
+    made smaller, and what that changed.
     """
 
     file: str
@@ -65,6 +66,7 @@ class Manifest:
     parity: dict[str, Any] | None = None
     imatrix: dict[str, Any] | None = None
     trim: dict[str, Any] | None = None
+    transplant: dict[str, Any] | None = None
     quantization: dict[str, Any] | None = None
     made_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 

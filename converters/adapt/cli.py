@@ -1,4 +1,4 @@
-"""The commands that change what a model knows and for whom it is: trim.
+"""The commands that change what a model knows and for whom it is: trim; transplant has a file of its own.
 
 Only signatures and help texts live here, as in `converters/cli.py`; the bodies are in `converters/adapt/commands.py`.
 """
@@ -10,12 +10,14 @@ from typing import Annotated
 
 import typer
 
+import converters.adapt.transplant.cli
 from converters.cli_options import Force, Json
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the front door's `app`."""
     app.command("trim", help=_TRIM_HELP)(_trim)
+    app.command("transplant", help=converters.adapt.transplant.cli.HELP)(converters.adapt.transplant.cli.transplant)
 
 
 _TRIM_HELP = """Make a smaller and faster model for some languages: keep only the tokens that they need.

@@ -16,6 +16,7 @@ from converters.adapters.peft import Adapter, open_adapter
 from converters.adapters.provenance import card_with, facts_of
 from converters.card import Card, read_card
 from converters.checkpoint import Checkpoint, is_adapter, locate, read_checkpoint
+from converters.factors import expanded, is_factorised
 from converters.files import folder_beside, require_free_folder
 from converters.manifest import Manifest, made_from, source_files, tools, write_folder_manifest
 from converters.onnx.artefact import open_artefact
@@ -44,6 +45,7 @@ class Request:
 
     shrinking: what becomes of the graphs once they are as their source; None leaves them in float32.
     optimum: the interpreter whose optimum exports it; None for our own export.
+    dense: an embedding of two factors becomes one matrix.
     """
 
     source: str
@@ -53,6 +55,7 @@ class Request:
     force: bool = False
     shrinking: Shrinking | None = None
     optimum: Path | None = None
+    dense: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,11 @@ def export(request: Request, progress: Progress | None = None, steps: StepProgre
             remedy=f"Merge it: demotic convert BASE --adapter {request.source} --to onnx.",
         )
     checkpoint, notes = read_checkpoint(folder, origin), list[str]()
+    if request.dense:
+        if not is_factorised(checkpoint.config):
+            raise InvalidRequest(f"{request.source} has an embedding of one matrix.", remedy="Leave out --dense.")
+        checkpoint = expanded(checkpoint)
+        notes.append("The embedding, two factors in the source, is one matrix.")
     kind = kind_of(checkpoint)
     if request.optimum is not None:
         path = request.output or Path(f"{checkpoint.name}-onnx")
@@ -144,7 +152,7 @@ def _fill(
     """Write everything but the manifest, and return the figures of the comparison."""
     steps.start(title, 4 if kind.shape == "encoder-decoder" else 3)
     try:
-        model = load_class(kind.name, checkpoint, unused="pooler." if kind.task == "features" else "")
+        model = _loaded(checkpoint, kind)
         carried = carried_tokenizer(checkpoint, int(model.get_input_embeddings().weight.shape[0]))
         steps.advance()
         graphs = graphs_of(model, kind)
@@ -160,6 +168,15 @@ def _fill(
         return figures
     finally:
         steps.finish()
+
+
+def _loaded(checkpoint: Checkpoint, kind: Kind) -> Any:
+    """The model that the graphs are made of and held against."""
+    if is_factorised(checkpoint.config):
+        from converters.onnx.assembled import load_assembled
+
+        return load_assembled(checkpoint)
+    return load_class(kind.name, checkpoint, unused="pooler." if kind.task == "features" else "")
 
 
 def graphs_of(model: Any, kind: Kind) -> Sequence[Graph]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from converters.checkpoint import Checkpoint
+from converters.factors import CLASSES
 from runtime.errors import UnsupportedArchitecture
 from runtime.models.name import nearest_names
 from runtime.models.onnx_settings import HEADS, Shape, Task
@@ -32,6 +33,7 @@ KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         *(Kind(family + head, "encoder", task) for family in _ENCODERS for head, task in _HEADS.items()),
+        *(Kind(name, "encoder", "fill-mask") for name in CLASSES.values()),
         *(Kind(f"{family}EncoderModel", "encoder", "features") for family in ("T5", "MT5")),
         *(Kind(name, "encoder-decoder", "translate") for name in _TRANSLATORS),
         *(Kind(name, "encoder-decoder", "text2text") for name in _WRITERS),

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from converters.adapt.transplant.given import open_tokenizer
 from converters.checkpoint import open_checkpoint
 from converters.convert import Request, convert
 from runtime.config import cache_dir
 from runtime.errors import ConversionRefused, DownloadFailed, ModelNotFound
+from runtime.models.files import NoProgress
 from tests.converters.families import Families
 from tests.fakes.hub import COMMIT, FakeHub, FakeRepository, running_hub
 from tests.tiny.checkpoints import save_checkpoint
@@ -60,6 +62,18 @@ def test_older_files_of_a_tokenizer_are_fetched_where_there_is_no_json(
     assert {name: fetched.get(name) for name in older} == {**older, "vocab.txt": None}
     hub.repositories["org/pieces"] = FakeRepository({**files, "spiece.model": b"pieces"})
     assert (open_checkpoint("hf:org/pieces").folder / "spiece.model").read_bytes() == b"pieces"
+
+
+def test_of_a_repository_that_gives_its_tokenizer_nothing_else_is_fetched(hub: FakeHub, llama: Path) -> None:
+    files = {name: data for name, data in files_of(llama).items() if name.startswith("tokenizer")}
+    hub.repositories["org/words"] = FakeRepository({**files, "model.safetensors": b"not wanted", "x.json": b"{}"})
+    given = open_tokenizer("hf:org/words", NoProgress())
+    assert (given.origin.source, given.origin.revision) == ("hf:org/words", COMMIT)
+    assert {path.name for path in (cache_dir() / "checkpoints" / "org--words" / COMMIT).glob("[!.]*")} == set(files)
+    assert len(given.vocabulary) == open_tokenizer(str(llama), NoProgress()).vocabulary.library.get_vocab_size()
+    hub.repositories["org/none"] = FakeRepository({"config.json": b"{}"})
+    with pytest.raises(ConversionRefused, match="holds no tokenizer"):
+        open_tokenizer("hf:org/none", NoProgress())
 
 
 def test_all_parts_are_fetched(hub: FakeHub, families: Families, tmp_path: Path) -> None:
