@@ -17,7 +17,8 @@ its ids. It is not yet a better model of any language: it has to be trained on, 
 Rows come from a --mapping that is ready, or from a --method. `overlap` (the default) copies tokens that both
 tokenizers have, and draws the rest. `ofa` also mixes rows of tokens that stand in words with like vectors; with
 --rank the embedding becomes two factors, which is many times smaller. `trans-tokenization` mixes those that a token
-translates to, from a table of aligned words. Tokens with a role, such as the end of a text, get the rows of that role.
+translates to, from a table of aligned words or from parallel text. Tokens with a role, such as the end of a text, get
+the rows of that role.
 
 The report tells how many rows were copied, mixed and drawn, how many tokens the same text takes before and after in
 139 languages, and which old tokens some new ones are nearest to.
@@ -61,10 +62,14 @@ def transplant(
         Path | None,
         typer.Option(metavar="FILE", help="For trans-tokenization: the table that fast_align -p writes."),
     ] = None,
+    parallel: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For trans-tokenization: text in both languages, a line each, to align."),
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """The body is elsewhere, so that `demotic --help` imports nothing heavy."""
     from converters.adapt.transplant.commands import run
 
-    run(model, tokenizer, output, method, mapping, vectors, rank, alignments, force=force, as_json=as_json)
+    run(model, tokenizer, output, method, mapping, vectors, rank, alignments, parallel, force=force, as_json=as_json)

@@ -19,6 +19,7 @@ def run(
     vectors: Path | None,
     rank: int | None,
     alignments: Path | None,
+    parallel: Path | None,
     *,
     force: bool,
     as_json: bool,
@@ -29,7 +30,7 @@ def run(
     from converters.adapt.transplant.transplant import Request, transplant
     from converters.progress import steps_for
 
-    request = Request(model, tokenizer, output, method, mapping, vectors, rank, alignments, force)
+    request = Request(model, tokenizer, output, method, mapping, vectors, rank, alignments, parallel, force)
     with ending_like_an_interrupt():
         done = transplant(request, progress_for(as_json=as_json), steps_for(as_json=as_json))
     if as_json:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from converters.adapt.transplant.aligner import align
 from converters.adapt.transplant.alignments import read_alignments
 from converters.adapt.transplant.given import Given, open_tokenizer
 from converters.adapt.transplant.mapping import plan_by_mapping, read_mapping
@@ -43,7 +44,8 @@ class Request:
     """What is asked for: `source` and `tokenizer` as a person names them.
 
     mapping: a mapping that is ready, in place of a method.
-    vectors, rank: of OFA; `rank` None for an embedding of one matrix. alignments: of trans-tokenization.
+    vectors, rank: of OFA; `rank` None for an embedding of one matrix.
+    alignments, parallel: of trans-tokenization, words that are aligned or text to align them in.
     """
 
     source: str
@@ -54,6 +56,7 @@ class Request:
     vectors: Path | None = None
     rank: int | None = None
     alignments: Path | None = None
+    parallel: Path | None = None
     force: bool = False
 
     def check(self) -> None:
@@ -64,17 +67,22 @@ class Request:
         """
         if self.mapping is not None and self.method is not None:
             raise InvalidRequest("--mapping and --method each say where rows come from.", remedy="Give one of them.")
-        needs: dict[Method, tuple[str, Path | None]] = {
-            "ofa": ("--vectors", self.vectors),
-            "trans-tokenization": ("--alignments", self.alignments),
+        files = {"--alignments": self.alignments, "--parallel": self.parallel}
+        for_method: dict[Method, dict[str, object]] = {
+            "ofa": {"--vectors": self.vectors, "--rank": self.rank},
+            "trans-tokenization": dict(files),
         }
-        for method, (option, value) in needs.items():
-            if self.method == method and value is None:
-                raise InvalidRequest(f"--method {method} needs a file.", remedy=f"Give it with {option}.")
-            if self.method != method and value is not None:
-                raise InvalidRequest(f"{option} is for --method {method}.", remedy="Add that, or leave it out.")
-        if self.rank is not None and self.method != "ofa":
-            raise InvalidRequest("--rank is for --method ofa.", remedy="Add that, or leave it out.")
+        for method, options in for_method.items():
+            given = [option for option, value in options.items() if value is not None]
+            if self.method != method and given:
+                raise InvalidRequest(f"{given[0]} is for --method {method}.", remedy="Add that, or leave it out.")
+        if self.method == "ofa" and self.vectors is None:
+            raise InvalidRequest("--method ofa needs a file.", remedy="Give it with --vectors.")
+        if self.method == "trans-tokenization" and len([each for each in files.values() if each is not None]) != 1:
+            raise InvalidRequest(
+                "--method trans-tokenization needs one file.",
+                remedy="Give it with --alignments, or a parallel text with --parallel.",
+            )
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,9 @@ def _planned(request: Request, old: Vocabulary, new: Vocabulary, steps: StepProg
         return plan_by_mapping(read_mapping(request.mapping), old, new)
     if request.vectors is not None:
         return plan_by_ofa(old, new, read_vectors(request.vectors), steps)
+    if request.parallel is not None:
+        aligned = align(request.parallel, old, new, steps)
+        return plan_by_translation(iter(aligned), old, new, str(request.parallel))
     if request.alignments is not None:
         return plan_by_translation(read_alignments(request.alignments), old, new, str(request.alignments))
     return plan_by_overlap(old, new)

@@ -81,9 +81,13 @@ class Vocabulary:
         """The token for text that has none."""
         return self.roles.get("unk")
 
+    def encode_plain(self, text: str) -> list[int]:
+        """Ids of a text without what belongs around it."""
+        return list(self.library.encode(text, add_special_tokens=False).ids)
+
     def pieces(self, text: str) -> list[int]:
-        """Ids of a text without what belongs around it; none where it has what is unknown."""
-        found = list(self.library.encode(text, add_special_tokens=False).ids)
+        """The same; none where the text has what is unknown."""
+        found = self.encode_plain(text)
         return [] if self.unknown in found else found
 
     def encode(self, text: str) -> list[int]:

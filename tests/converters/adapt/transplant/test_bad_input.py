@@ -126,11 +126,26 @@ def test_alignments_that_are_none(llama: Path, target: Path, tmp_path: Path, out
 
 
 @pytest.mark.parametrize(
+    ("content", "fault"),
+    [(b"one text\n", "no two texts in line 1"), (b"a\t\xff\n", "no UTF-8"), (b"a\t\n", "no line with words on both")],
+)
+def test_a_parallel_text_that_is_none(
+    llama: Path, target: Path, tmp_path: Path, out: Path, content: bytes, fault: str
+) -> None:
+    (tmp_path / "p.txt").write_bytes(content)
+    options = ["--method", "trans-tokenization", "--parallel", tmp_path / "p.txt"]
+    assert fault in message_of(run(llama, "--tokenizer", target, "-o", out, *options))
+
+
+@pytest.mark.parametrize(
     ("options", "fault"),
     [
         (["--mapping", "m.json", "--method", "ofa"], "Give one of them"),
         (["--method", "ofa"], "Give it with --vectors"),
         (["--method", "trans-tokenization"], "Give it with --alignments"),
+        (["--method", "trans-tokenization", "--alignments", "a", "--parallel", "b"], "needs one file"),
+        (["--method", "trans-tokenization", "--parallel", "none.txt"], "There is no file none.txt"),
+        (["--parallel", "a"], "--parallel is for --method trans-tokenization"),
         (["--vectors", "v.txt"], "--vectors is for --method ofa"),
         (["--rank", "4"], "--rank is for --method ofa"),
         (["--mapping", "none.json"], "There is no file none.json"),

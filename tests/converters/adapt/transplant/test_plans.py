@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from converters.adapt.transplant.aligner import align, words_of
 from converters.adapt.transplant.alignments import Alignment, count_tokens, read_alignments
 from converters.adapt.transplant.mapping import Entry, plan_by_mapping
 from converters.adapt.transplant.ofa import NEIGHBOURS, TEMPERATURE, plan_by_ofa, subword_vectors
@@ -145,6 +146,31 @@ def test_words_of_several_tokens_are_counted_all_to_all_and_by_their_place() -> 
     # 21 // 2 = 10: 5 for each of the four pairs, and 10 for those at the same place; 20 // 2 = 10 likewise.
     assert named["▁x"] == {"▁a": 15, "b": 5} and named["y"] == {"▁a": 5, "b": 15}
     assert named["▁z"] == {"▁c": 40, "▁a": 10, "b": 10}
+
+
+def test_words_of_parallel_text_are_aligned_by_where_they_stand_together(tmp_path: Path) -> None:
+    old = vocabulary(unigram("▁the", "▁cat", "▁dog", "▁sees", "▁big", "."))
+    new = vocabulary(unigram("▁кот", "ка", "▁пёс", "▁видит", "▁большой", "."))
+    lines = {
+        "the cat sees the dog.": "котка видит пёс.",
+        "the dog sees the cat.": "пёс видит котка.",
+        "the big cat.": "большой котка.",
+        "the big dog sees.": "большой пёс видит.",
+        "the dog.": "пёс.",
+    }
+    text = "".join(f"{one}{gap}{other}\n" * 20 for gap in ("\t", " ||| ") for one, other in lines.items())
+    (tmp_path / "p.txt").write_text(text, encoding="utf-8")
+    assert words_of("котка видит пёс.", new) == ["▁кот—ка", "▁видит", "▁пёс", "."]
+    found = align(tmp_path / "p.txt", old, new, NoSteps())
+    best = {word: max((each.count, each.old) for each in found if each.new == word) for word in {e.new for e in found}}
+    assert {word: name for word, (_, name) in best.items()} == {
+        "▁кот—ка": "▁cat", "▁пёс": "▁dog", "▁видит": "▁sees", "▁большой": "▁big", ".": ".",
+    }  # fmt: skip
+    # A new word is aligned as often as it occurs, but for what the empty word and rare pairs have of it.
+    assert 100 < sum(each.count for each in found if each.new == "▁пёс") <= 160
+    rows = told(plan_by_translation(iter(found), old, new, "here"), old, new)
+    assert max(rows["▁видит"][1].items(), key=lambda item: item[1])[0] == "▁sees"
+    assert max(rows["ка"][1].items(), key=lambda item: item[1])[0] == "▁cat"
 
 
 def test_rare_pairs_and_those_of_nothing_are_skipped(tmp_path: Path) -> None:
