@@ -20,11 +20,20 @@ def require_extra(*more: str) -> None:
     Raises:
         ConfigurationInvalid: with how to install them.
     """
-    missing = [name for name in (*_NEEDED, *more) if importlib.util.find_spec(name) is None]
+    require("convert", *_NEEDED, *more)
+
+
+def require(extra: str, *names: str) -> None:
+    """Refuse to begin without these packages of an extra.
+
+    Raises:
+        ConfigurationInvalid: with how to install them.
+    """
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigurationInvalid(
             f"The converters need {', '.join(missing)}, not installed here.",
-            remedy="Install the extra: pip install 'demotic[convert]'",
+            remedy=f"Install the extra: pip install 'demotic[{extra}]'",
         )
 
 

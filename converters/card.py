@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from converters.architectures.base import Value
 from converters.checkpoint import Origin
+
+if TYPE_CHECKING:
+    from converters.architectures.base import Value
 
 CARD_FILE = "README.md"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -22,6 +23,7 @@ from runtime.models.provenance import provenance_path, read_provenance
 # Files of the source up to this size are hashed; larger ones, the weights, are told by name and size.
 _MAX_HASHED_BYTES = 64 * 2**20
 _TOOLS = ("demotic", "gguf", "tokenizers", "numpy", "llama-cpp-python")
+_MODULES = {"llama-cpp-python": "llama_cpp"}
 
 
 @dataclass(frozen=True)
@@ -176,8 +178,12 @@ def source_files(folder: Path, weights: Iterable[Path]) -> tuple[SourceFile, ...
 
 
 def tools(*more: str) -> dict[str, str]:
-    """Names and versions of the packages that made the artefact; `more` are those that not every artefact needs."""
-    return {name: importlib.metadata.version(name) for name in (*_TOOLS, *more)}
+    """Names and versions of the packages that made the artefact; `more` are those that not every artefact needs.
+
+    What is not installed has made nothing.
+    """
+    there = (name for name in (*_TOOLS, *more) if importlib.util.find_spec(_MODULES.get(name, name)) is not None)
+    return {name: importlib.metadata.version(name) for name in there}
 
 
 def _hash(path: Path) -> str | None:

@@ -39,7 +39,7 @@ class SourceModel:
         return self._tokenizer.decode(tokens)
 
     def logits(self, tokens: Sequence[int]) -> FloatArray:
-        """Logits for each of the tokens of one sequence, as `GgufModel.logits`: shape (len(tokens), vocabulary)."""
+        """Logits for each of the tokens of one sequence, as `ServedModel.logits`: shape (len(tokens), vocabulary)."""
         import torch
 
         read = torch.tensor([list(tokens)])

@@ -17,6 +17,7 @@ import numpy as np
 
 from converters.architectures.registry import gives_text
 from converters.checkpoint import Checkpoint, open_checkpoint
+from converters.likelihood import kl_divergences, total_bits
 from converters.probes import LINES
 from converters.tensors import FloatArray
 from converters.verify_vectors import Pooled, VectorReport, compare
@@ -156,9 +157,9 @@ def open_model(name: str | Checkpoint, progress: Progress | None = None) -> Comp
     """
     header = _header_of(name)
     if header is not None:
-        from converters.gguf.compute import GgufModel
+        from converters.served import ServedModel
 
-        return GgufModel(header.path)
+        return ServedModel(header.path)
     from converters.source import SourceModel
 
     checkpoint = _checkpoint(name, progress)
@@ -174,9 +175,9 @@ def _open_pooled(name: str | Checkpoint, encoding: Encoding, progress: Progress 
     """The same of a model that gives vectors or scores: a checkpoint as `encoding` has it."""
     header = _header_of(name)
     if header is not None:
-        from converters.gguf.vectors import GgufVectors
+        from converters.served import ServedVectors
 
-        return GgufVectors(header.path, encoding_of(header) or encoding)
+        return ServedVectors(header.path, encoding_of(header) or encoding)
     from converters.source_vectors import SourceVectors
 
     return SourceVectors(_checkpoint(name, progress), encoding)
@@ -207,23 +208,3 @@ def _line(language: str, text: str, one: Computed, other: Computed) -> LineParit
         num_greedy=same,
         greedy_texts=(one.decode(greedy[0]), other.decode(greedy[1])),
     )
-
-
-def total_bits(logits: FloatArray, tokens: Sequence[int], *, has_encoder: bool) -> float:
-    """Negative log-likelihood of tokens, to the base 2; without an encoder the first is given, not guessed."""
-    logs = _log_softmax(logits) if has_encoder else _log_softmax(logits[:-1])
-    wanted = np.asarray(tokens)[len(tokens) - len(logs) :]
-    return float(-logs[np.arange(len(logs)), wanted].sum() / np.log(2))
-
-
-def kl_divergences(wanted: FloatArray, found: FloatArray) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """KL(wanted || found) of the distributions that rows of logits give, in nats: shape (rows)."""
-    p, q = _log_softmax(wanted), _log_softmax(found)
-    divergences: np.ndarray[Any, np.dtype[np.float64]] = (np.exp(p) * (p - q)).sum(axis=1)
-    return divergences
-
-
-def _log_softmax(rows: FloatArray) -> np.ndarray[Any, np.dtype[np.float64]]:
-    shifted = rows.astype(np.float64) - rows.max(axis=1, keepdims=True)
-    logs: np.ndarray[Any, np.dtype[np.float64]] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return logs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from converters.bodies import ending_like_an_interrupt, print_json, require_extra
+from converters.bodies import ending_like_an_interrupt, print_json
 from runtime.commands.progress import progress_for
 from runtime.errors import InvalidRequest
 
@@ -26,10 +26,9 @@ def trim(
     as_json: bool,
 ) -> None:
     """Make a model for some languages and say what came of it."""
-    require_extra()
+    from converters.adapt.request import Request
     from converters.adapt.selection import Limits
     from converters.adapt.shown import print_report
-    from converters.adapt.trim import Request
     from converters.adapt.trim import trim as run
     from converters.progress import steps_for
     from runtime.models.store import Store

@@ -1,22 +1,22 @@
-"""The proof that a trimmed GGUF computes what its original does: the same bits for the rows that were kept."""
+"""The proof that a trimmed model computes what its original does: the same bits for the rows that were kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from converters.gguf.compute import GgufModel
-from converters.gguf.vectors import GgufVectors
+from converters.likelihood import total_bits
 from converters.progress import StepProgress
-from converters.verify import total_bits
-from runtime.models.encoding import encoding_of
-from runtime.models.inspect import read_header
+from converters.served import ServedModel, ServedVectors
+from converters.tensors import FloatArray
+from converters.verify_vectors import Pooled
+from runtime.models.encoding import Encoding
 
 _T = TypeVar("_T")
 
@@ -25,6 +25,21 @@ _MOST_TOKENS = 128
 _LEAST_TOKENS = 3
 # Of a line, what is gone on from.
 _PROMPT_TOKENS = 16
+
+
+class Writer(Protocol):
+    """A model that gives text."""
+
+    has_encoder: bool
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, with what belongs around it."""
+
+    def logits(self, tokens: Sequence[int]) -> FloatArray:
+        """Logits after each token of one sequence, or before it with an encoder: shape (len(tokens), vocabulary)."""
+
+    def greedy(self, tokens: Sequence[int], count: int, among: npt.NDArray[np.int64] | None = None) -> list[int]:
+        """The likeliest tokens that follow, of `among` where it is given."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +81,20 @@ class Proof:
         return (self.bits[0] / self.num_bytes, self.bits[1] / self.num_bytes) if self.num_bytes else None
 
 
-def prove(
-    original: Path,
-    trimmed: Path,
-    kept: npt.NDArray[np.int64],
-    texts: Sequence[Sequence[str]],
-    effort: Effort,
-    progress: StepProgress,
-) -> list[Proof]:
-    """Compute both files on the lines of each source.
+# What both make of the lines of a source.
+Compare: TypeAlias = Callable[[Sequence[str]], Proof]
 
-    The backend, the batch and the number of threads are the same for both, so that only the rows can differ.
-    """
+
+def prove(
+    compared: AbstractContextManager[Compare], texts: Sequence[Sequence[str]], progress: StepProgress
+) -> list[Proof]:
+    """Compute source and result on the lines of each source of text."""
     progress.start("Comparing with the original", len(texts))
     try:
-        with _comparison(original, trimmed, kept, effort) as prove_text:
+        with compared as compare:
             proofs = []
             for lines in texts:
-                proofs.append(prove_text(lines))
+                proofs.append(compare(lines))
                 progress.advance()
             return proofs
     finally:
@@ -91,19 +102,28 @@ def prove(
 
 
 @contextmanager
-def _comparison(
-    original: Path, trimmed: Path, kept: npt.NDArray[np.int64], effort: Effort
-) -> Iterator[Callable[[Sequence[str]], Proof]]:
-    """Both files, loaded: what they make of the lines of a source."""
-    encodings = [encoding_of(read_header(path)) for path in (original, trimmed)]
+def served(
+    paths: tuple[Path, Path],
+    encodings: tuple[Encoding | None, Encoding | None],
+    kept: npt.NDArray[np.int64],
+    effort: Effort,
+) -> Iterator[Compare]:
+    """The source and the result as the runtime computes them; `encodings` are those of what gives no text.
+
+    The backend, the batch and the number of threads are the same for both, so that only the rows can differ.
+    """
     if encodings[0] is None:
-        with closing(GgufModel(original)) as before, closing(GgufModel(trimmed)) as after:
-            yield lambda lines: _prove_text(before, after, kept, lines, effort)
+        with closing(ServedModel(paths[0])) as before, closing(ServedModel(paths[1])) as after:
+            yield lambda lines: prove_text(before, after, kept, lines, effort)
     elif encodings[1] is None:
         yield lambda _lines: Proof(1, 1)  # one gives vectors, the other does not
     else:
-        with closing(GgufVectors(original, encodings[0])) as first, closing(GgufVectors(trimmed, encodings[1])) as last:
-            yield lambda lines: _prove_vectors(first, last, kept, lines, effort)
+        columns = kept if encodings[0].head == "fill-mask" else None
+        with (
+            closing(ServedVectors(paths[0], encodings[0])) as first,
+            closing(ServedVectors(paths[1], encodings[1])) as last,
+        ):
+            yield lambda lines: prove_vectors(first, last, kept, lines, effort, columns)
 
 
 def _spread(found: Sequence[_T], most: int) -> Sequence[_T]:
@@ -111,9 +131,10 @@ def _spread(found: Sequence[_T], most: int) -> Sequence[_T]:
     return found[:: -(-len(found) // most) or 1]
 
 
-def _prove_text(
-    before: GgufModel, after: GgufModel, kept: npt.NDArray[np.int64], lines: Sequence[str], effort: Effort
+def prove_text(
+    before: Writer, after: Writer, kept: npt.NDArray[np.int64], lines: Sequence[str], effort: Effort
 ) -> Proof:
+    """Compare logits and continuations on lines."""
     num_tokens = num_unequal = num_bytes = 0
     bits_before = bits_after = 0.0
     prompts: list[list[int]] = []
@@ -144,12 +165,19 @@ def _prove_text(
     )
 
 
-def _prove_vectors(
-    before: GgufVectors, after: GgufVectors, kept: npt.NDArray[np.int64], lines: Sequence[str], effort: Effort
+def prove_vectors(
+    before: Pooled,
+    after: Pooled,
+    kept: npt.NDArray[np.int64],
+    lines: Sequence[str],
+    effort: Effort,
+    columns: npt.NDArray[np.int64] | None = None,
 ) -> Proof:
+    """Compare vectors or scores on lines; `columns` are those of the original's that are kept, None for all."""
     num_tokens = num_unequal = 0
     for line in _spread(lines, effort.lines):
         tokens = after.encode(line)[:_MOST_TOKENS]
         num_tokens += len(tokens)
-        num_unequal += not np.array_equal(after.row(tokens), before.row(kept[tokens].tolist()))
+        wanted = before.row(kept[tokens].tolist())
+        num_unequal += not np.array_equal(after.row(tokens), wanted if columns is None else wanted[..., columns])
     return Proof(num_tokens, num_unequal)

@@ -33,16 +33,19 @@ MAX_KEEP_BYTES = 2**24
 
 
 def required_tokens(
-    vocabulary: Vocabulary, metadata: Mapping[str, MetadataValue], tokenizer: Tokenizer, more: Iterable[int] = ()
+    vocabulary: Vocabulary, tokenizer: Tokenizer, texts: Iterable[str] = (), more: Iterable[int] = ()
 ) -> set[int]:
-    """The tokens that always stay, without their closure; `more` are others that were asked for."""
+    """The tokens that always stay, without their closure.
+
+    `texts` are what templates write by themselves, `more` tokens that something refers to or that were asked for.
+    """
     required = {
         token
         for token, (piece, kind) in enumerate(zip(vocabulary.pieces, vocabulary.types, strict=True))
         if _is_required(piece, kind)
     }
-    required |= set(ids_in(metadata, len(vocabulary))) | set(more)
-    for text in (*template_texts(metadata), *_ASCII, *(f" {char}" for char in _ASCII)):
+    required |= set(more)
+    for text in (*texts, *_ASCII, *(f" {char}" for char in _ASCII)):
         required |= set(read_inside(text, vocabulary, tokenizer, parse_special=True))
     if vocabulary.kind == "bpe":
         required |= _bytes_of(vocabulary)
@@ -79,7 +82,7 @@ def _bytes_of(vocabulary: Vocabulary) -> set[int]:
 
 
 def ids_in(metadata: Mapping[str, MetadataValue], num_tokens: int) -> Iterator[int]:
-    """The ids that metadata refers to, also those that llama.cpp takes where it says nothing."""
+    """The ids that the metadata of a GGUF refers to, also those that llama.cpp takes where it says nothing."""
     model = metadata.get("tokenizer.ggml.model")
     for name, token in DEFAULT_IDS.get(model if isinstance(model, str) else "", {}).items():
         if f"tokenizer.ggml.{name}_token_id" not in metadata and token < num_tokens:
@@ -91,13 +94,11 @@ def ids_in(metadata: Mapping[str, MetadataValue], num_tokens: int) -> Iterator[i
         yield from (token for token in found if isinstance(token, int) and 0 <= token < num_tokens)
 
 
-def template_texts(metadata: Mapping[str, MetadataValue]) -> Iterator[str]:
+def template_texts(templates: Iterable[str]) -> Iterator[str]:
     """What chat templates write by themselves: their text, and the strings in their code."""
-    for key, value in metadata.items():
-        if not key.startswith("tokenizer.chat_template") or not isinstance(value, str):
-            continue
+    for template in templates:
         try:
-            parts = list(jinja2.Environment(autoescape=True).lex(value))
+            parts = list(jinja2.Environment(autoescape=True).lex(template))
         except jinja2.TemplateSyntaxError:
             continue  # nothing can be written with it
         for _, kind, text in parts:

@@ -24,7 +24,7 @@ def rewritten(
 ) -> dict[str, bytes]:
     """The entries of the trimmed file, from those of the source, whose header is `header`."""
     kept = selection.tokens
-    new_ids = new_ids_of(selection)
+    new_ids = selection.new_ids
     changed = dict(entries)
     texts = _texts(header, "tokens")
     changed["tokenizer.ggml.tokens"] = texts_entry([texts[token] for token in kept.tolist()])
@@ -47,11 +47,6 @@ def rewritten(
         text = json.dumps(trimmed_json(json.loads(embedded), new_ids), ensure_ascii=False, separators=(",", ":"))
         changed[EMBEDDED_KEY] = text_entry(text)
     return changed | _trim_entries(header, selection, len(vocabulary))
-
-
-def new_ids_of(selection: Selection) -> dict[int, int]:
-    """The new id of each token that stays."""
-    return {token: new for new, token in enumerate(selection.tokens.tolist())}
 
 
 def _texts(header: Header, name: str) -> list[bytes]:

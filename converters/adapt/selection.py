@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,11 @@ class Selection:
 
     tokens: npt.NDArray[np.int64]
     num_required: int
+
+    @cached_property
+    def new_ids(self) -> Mapping[int, int]:
+        """The new id of each token that stays."""
+        return {token: new for new, token in enumerate(self.tokens.tolist())}
 
 
 def select(

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from converters.calibration.chunks import TokenChunk
 from converters.calibration.importance import Importance, Importances, Sums
 from converters.calibration.nodes import Node, check_layout, operation
-from converters.gguf.compute import exact_plan
 from converters.progress import StepProgress
+from converters.served import exact_plan
 from converters.tensors import FloatArray
 from runtime.backends.base import Chunk
 from runtime.backends.llama.decoder import LlamaDecoder

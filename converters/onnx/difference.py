@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from converters.likelihood import kl_divergences
 from converters.onnx.artefact import Artefact, Encode, language_of
 from converters.onnx.computed import NUM_GREEDY, Computed, Text
 from converters.onnx.session import Array
 from converters.probes import DECLARATION
-from converters.verify import kl_divergences
 from runtime.errors import ConversionRefused, InvalidRequest
 
 # Languages that a model of many is tried on where nobody says which: scripts and families apart.

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from converters.convert import Request, convert
-from converters.gguf.compute import GgufModel
+from converters.likelihood import kl_divergences
+from converters.served import ServedModel
 from converters.tensors import FloatArray
-from converters.verify import kl_divergences
 from runtime.backends.base import Chunk
 from runtime.models.adapter import check_adapter
 from runtime.models.inspect import read_header
@@ -32,7 +32,7 @@ class Parity:
     wanted_greedy: list[int]
 
 
-class WithLora(GgufModel):
+class WithLora(ServedModel):
     """A GGUF computed with a LoRA beside it, which is checked as a server does."""
 
     def __init__(self, path: Path, lora: Path) -> None:
@@ -48,7 +48,7 @@ def measure(gguf: Path, model: Any, *, num_tokens: int = NUM_TOKENS, seed: int =
     """Compute the same random tokens with both."""
     rows = model.get_input_embeddings().weight.shape[0]
     tokens = np.random.default_rng(seed).integers(3, rows, num_tokens).tolist()
-    ours = GgufModel(gguf) if lora is None else WithLora(gguf, lora)
+    ours = ServedModel(gguf) if lora is None else WithLora(gguf, lora)
     try:
         logits = ours.logits(tokens)
         greedy = ours.greedy(tokens[:8], NUM_GREEDY)

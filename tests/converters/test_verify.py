@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 import demotic
 from converters.architectures.options import Options
 from converters.convert import Request, convert
+from converters.likelihood import kl_divergences, total_bits
 from converters.probes import LINES
-from converters.verify import NUM_GREEDY, Report, kl_divergences, total_bits, verify
+from converters.verify import NUM_GREEDY, Report, verify
 from runtime.errors import ConversionRefused, ModelFileInvalid, ModelNotFound
 from tests.converters.architectures.test_encoders import saved as saved_encoder
 from tests.converters.architectures.test_t5 import saved as saved_t5

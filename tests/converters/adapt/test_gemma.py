@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from converters.adapt.proof import Effort
-from converters.adapt.trim import Request, trim
+from converters.adapt.request import Request
+from converters.adapt.trim import trim
 from converters.probes import DECLARATION, LINES
 from converters.progress import NoSteps
 from runtime.models.files import NoProgress

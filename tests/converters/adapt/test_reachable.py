@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from converters.adapt.closure import Closure, merged
-from converters.adapt.required import required_tokens
+from converters.adapt.format_gguf import embedded_json
+from converters.adapt.required import ids_in, required_tokens
 from converters.adapt.rewrite import rewritten
 from converters.adapt.selection import Limits, Selection, select
 from converters.adapt.tokenizer_json import processor_ids
-from converters.adapt.trim import embedded_json
 from converters.adapt.vocabulary import BYTE, Vocabulary, vocabulary_in, vocabulary_of
 from converters.adapt.wanted import Source
 from converters.gguf.copy import entries_of, write_copy
@@ -46,8 +46,8 @@ def trimmed(source: Path, target: Path, wanted: npt.NDArray[np.float64]) -> tupl
     views = [vocabulary, *([vocabulary_in(spec, len(vocabulary))] if spec else [])]
     closure = Closure(views)
     with open_vocabulary(source) as opened:
-        more = processor_ids(spec) if spec else set()
-        required = set[int]().union(*(required_tokens(view, header.metadata, opened.read, more) for view in views))
+        more = {*ids_in(header.metadata, len(vocabulary)), *(processor_ids(spec) if spec else ())}
+        required = set[int]().union(*(required_tokens(view, opened.read, (), more) for view in views))
     sources = [Source("x", "corpus", wanted)]
     with patch("converters.adapt.selection.ROW_MULTIPLE", 1):  # no rows but those that are needed
         selection = select(sources, required, closure, Limits(), lambda _: True, vocabulary)

@@ -17,8 +17,9 @@ import regex
 from typer.testing import CliRunner
 
 import demotic
+from converters.adapt.request import Request
 from converters.adapt.selection import Limits
-from converters.adapt.trim import Request, Trimmed, trim
+from converters.adapt.trim import Trimmed, trim
 from converters.gguf.copy import write_copy
 from converters.gguf.vocabulary import open_vocabulary
 from converters.progress import NoSteps
@@ -190,7 +191,7 @@ def test_a_file_that_computes_otherwise_is_refused_and_nothing_is_left(
         data = np.memmap(header.path, np.float32, "r+", tensor.offset, (tensor.size // 4,))
         data[:4] += 1e-3
 
-    monkeypatch.setattr("converters.adapt.trim.write_copy", one_row_off)
+    monkeypatch.setattr("converters.adapt.format_gguf.write_copy", one_row_off)
     with pytest.raises(ConversionRefused, match="computes otherwise than its source"):
         do(models["spm"], tmp_path / "a.gguf", corpora=(str(corpus),))
     assert not list(tmp_path.iterdir())

@@ -17,9 +17,9 @@ from converters.architectures.t5 import T5
 from converters.bytes import decode_bytes
 from converters.checkpoint import open_checkpoint
 from converters.convert import Request, convert
+from converters.likelihood import kl_divergences
 from converters.probes import LINES, PROBES
 from converters.tokenizers import read_tokenizer
-from converters.verify import kl_divergences
 from runtime.errors import ConversionRefused
 from runtime.model import load
 from runtime.models.inspect import read_header

@@ -1,4 +1,7 @@
-"""A GGUF computed as exactly as llama.cpp can: float32 keys and values, no flash attention, no sampling."""
+"""A GGUF, or a folder of graphs, computed by the runtime as exactly as it can.
+
+That is with float32 keys and values, without flash attention, and without sampling.
+"""
 
 from __future__ import annotations
 
@@ -9,33 +12,27 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.tensors import FloatArray
-from runtime.backends.base import Chunk, Source
-from runtime.backends.llama.decoder import LlamaDecoder
-from runtime.backends.llama.model import LlamaModel
-from runtime.backends.llama.seq2seq import LlamaEncoderDecoder
+from runtime.backends.base import Chunk, Passage, Source
+from runtime.backends.load import load_decoder, load_encoder
 from runtime.errors import InferenceFailed
 from runtime.hardware.plan import Plan
 from runtime.hardware.probe import probe
+from runtime.models.encoding import Encoding
 
 # More would be of little use for the few tokens at a time that are compared.
 _MOST_THREADS = 4
 _SLOT = 0
 
 
-class GgufModel:
-    """A decoder, or an encoder-decoder, in a GGUF whose header has been checked. It must be closed."""
+class ServedModel:
+    """A decoder, or an encoder-decoder, that has been checked. It must be closed."""
 
     def __init__(self, path: Path, *, context_length: int = 512) -> None:
-        self._model = LlamaModel(path)
-        self.tokenizer = self._model.tokenizer
+        self._loaded = load_decoder(path, exact_plan(context_length))
+        self._decoder = self._loaded.decoder
+        self.tokenizer = self._loaded.tokenizer
         self.vocabulary_size = self.tokenizer.vocabulary_size
-        self.has_encoder = self._model.has_encoder
-        make = LlamaEncoderDecoder if self.has_encoder else LlamaDecoder
-        try:
-            self._decoder: LlamaDecoder = make(self._model, exact_plan(context_length))
-        except BaseException:
-            self._model.close()
-            raise
+        self.has_encoder = self._decoder.sources is not None
 
     def encode(self, text: str) -> list[int]:
         """Ids as the runtime reads a text, with what belongs around it; names of control tokens are text."""
@@ -86,8 +83,29 @@ class GgufModel:
 
     def close(self) -> None:
         """Give the memory back. Calling it twice is harmless."""
-        self._decoder.close()
-        self._model.close()
+        self._loaded.close()
+
+
+class ServedVectors:
+    """An encoder, or a decoder with pooling, that has been checked. It must be closed."""
+
+    def __init__(self, path: Path, encoding: Encoding, *, context_length: int = 512) -> None:
+        self.encoding = encoding
+        self._loaded = load_encoder(path, exact_plan(context_length), encoding)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids as the runtime reads a text, with what belongs around it; names of control tokens are text."""
+        around = [[] if end is None else [end] for end in (self.encoding.opening, self.encoding.closing)]
+        return [*around[0], *self._loaded.tokenizer.encode(text, parse_special=False), *around[1]]
+
+    def row(self, tokens: Sequence[int]) -> FloatArray:
+        """The vector, not normalised, or the scores: shape (width,), or (tokens, width) where each token has some."""
+        row: FloatArray = self._loaded.encoder.encode([Passage(tokens)])[0]
+        return row
+
+    def close(self) -> None:
+        """Give the memory back. Calling it twice is harmless."""
+        self._loaded.close()
 
 
 def exact_plan(context_length: int) -> Plan:
