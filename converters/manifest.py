@@ -190,6 +190,11 @@ def _hash(path: Path) -> str | None:
     return sha256_of(path) if path.stat().st_size <= _MAX_HASHED_BYTES else None
 
 
+def sha256_of_text(text: str) -> str:
+    """The SHA-256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file."""
     digest = hashlib.sha256()

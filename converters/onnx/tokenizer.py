@@ -18,6 +18,7 @@ import sentencepiece
 
 from converters.bytes import END, OFFSET, PAD, UNKNOWN, encode_bytes, is_of_bytes
 from converters.checkpoint import TOKENIZER_FILE, Checkpoint
+from converters.manifest import sha256_of_text
 from converters.onnx.languages import languages_of
 from converters.probes import PROBES
 from converters.tokenizer_source import tokenizer_source
@@ -103,7 +104,7 @@ def _of_json(checkpoint: Checkpoint, num_rows: int) -> Carried:
     _require_rows(vocabulary, num_rows, source.where)
     masks = [vocabulary[text] for text in _MASKS if text in vocabulary]
     return Carried(
-        {"kind": "tokenizer.json", "file": TOKENIZER_FILE},
+        {"kind": "tokenizer.json", "file": TOKENIZER_FILE, "sha256": sha256_of_text(source.text)},
         {TOKENIZER_FILE: source.text},
         lambda text: list(library.encode(text).ids),
         languages_of(checkpoint, vocabulary),

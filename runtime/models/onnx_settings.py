@@ -64,7 +64,7 @@ class Marks:
 class TokenizerSettings:
     """Which kind of tokenizer there is, in which files, and what these do not say.
 
-    file: of the kind "tokenizer.json".
+    file: of the kind "tokenizer.json", and the SHA-256 of it where it is told.
     source, target, vocabulary, unk: of "sentencepiece": models of what is read and written, their ids, and the id of
         what has none.
     offset, pad, eos, sentinels: of "bytes". `unk` is there, too.
@@ -72,6 +72,7 @@ class TokenizerSettings:
 
     kind: Literal["tokenizer.json", "sentencepiece", "bytes"]
     file: str = "tokenizer.json"
+    sha256: str | None = None
     source: str = ""
     target: str = ""
     vocabulary: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import sentencepiece
 
 from runtime.backends.onnx.tokenizer_json import JsonTokenizer
 from runtime.errors import InvalidRequest
+from runtime.models.name import SETTINGS_FILE
 from runtime.models.onnx_folder import OnnxFolder
 from runtime.models.onnx_settings import TokenizerSettings, broken
 from runtime.text.bytes import ByteTokenizer
@@ -24,7 +26,8 @@ def load_tokenizer(folder: OnnxFolder) -> Tokenizer:
     """The tokenizer of a folder; for one that fills gaps, with its sentinels.
 
     Raises:
-        ModelFileInvalid: its files are damaged, or it has tokens that the graph's embedding has no row for.
+        ModelFileInvalid: its files are damaged or not its own, or it has tokens that the graph's embedding has no row
+            for.
     """
     settings = folder.settings
     rows, marks, told = settings.sizes.vocabulary, settings.tokens, settings.tokenizer
@@ -36,11 +39,18 @@ def load_tokenizer(folder: OnnxFolder) -> Tokenizer:
         case "tokenizer.json":
             keeps = marks.mask if settings.task == "fill-mask" else None
             tokenizer = JsonTokenizer(folder.path / told.file, num_rows=rows, ends=marks.eos, keeps=keeps)
+            _require_own(folder.path / told.file, told.sha256)
         case "sentencepiece":
             tokenizer = PieceTokenizer(folder.path, told, num_rows=rows, ends=marks.eos)
         case "bytes":
             tokenizer = _byte_tokenizer(folder.path, told, rows)
     return with_sentinels(tokenizer) if settings.task == "text2text" else tokenizer
+
+
+def _require_own(path: Path, sha256: str | None) -> None:
+    """Refuse a tokenizer.json that is not the one that the graphs were written with, which would be read as well."""
+    if sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise broken(path, f"is not the file that {SETTINGS_FILE} tells of: it is another vocabulary's, or was changed")
 
 
 def _byte_tokenizer(path: Path, told: TokenizerSettings, rows: int) -> ByteTokenizer:

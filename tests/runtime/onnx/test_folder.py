@@ -132,6 +132,20 @@ def test_a_tokenizer_that_knows_more_than_the_graph_or_nothing_is_refused(source
         opened(folder)
 
 
+def test_a_tokenizer_of_as_many_tokens_that_is_not_the_graph_s_is_refused(sources: Sources, tmp_path: Path) -> None:
+    folder = copied(sources, "bert", tmp_path)
+    spec = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    (first, one), (second, other), *_ = list(spec["model"]["vocab"].items())[-2:]
+    spec["model"]["vocab"] |= {first: other, second: one}
+    (folder / "tokenizer.json").write_text(json.dumps(spec), encoding="utf-8")
+    with pytest.raises(ModelFileInvalid, match=r"tokenizer\.json is not the file that demotic\.json tells of"):
+        opened(folder)
+    settings = json.loads((folder / "demotic.json").read_text(encoding="utf-8"))
+    del settings["tokenizer"]["sha256"]  # as of what was exported before it was told
+    (folder / "demotic.json").write_text(json.dumps(settings), encoding="utf-8")
+    opened(folder).close()
+
+
 def test_a_folder_takes_no_adapter(sources: Sources, tmp_path: Path) -> None:
     card = ModelCard.read(file_of(sources.exported("bert").path))
     with pytest.raises(InvalidRequest, match=r"take no adapters.*Merge it"):
