@@ -114,7 +114,12 @@ def write_contents(folder: Path, contents: Contents, progress: Progress, *, titl
     write_weights(folder, contents.tensors, progress, title=title)
     text = json.dumps(contents.config, ensure_ascii=False, indent=2) + "\n"
     (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
-    for name, source in contents.files.items():
+    copy_files(folder, contents.files)
+
+
+def copy_files(folder: Path, files: Mapping[str, Path | str]) -> None:
+    """Write files by their names, which may be in folders: each a file to copy, or the text itself."""
+    for name, source in files.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(source, Path):

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from converters.checkpoint import Checkpoint
 from converters.tensors import FloatArray
-from converters.tokenizers import read_tokenizer
 from runtime.errors import ConversionRefused
 
 # What maps configs to classes, as the classes that choose themselves do.
@@ -20,14 +22,73 @@ _MAPPINGS = {
 }
 
 
-class SourceModel:
-    """A decoder, or an encoder-decoder, in a checkpoint. Its weights take four bytes each until it is closed."""
+class Writing:
+    """A decoder, or an encoder-decoder, in a checkpoint. Its weights take four bytes each until it is closed.
+
+    least_rows: tokens that are computed together at least; fewer are computed several times.
+    """
+
+    least_rows = 1
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.has_encoder = checkpoint.config.flag("is_encoder_decoder", default=False)
         self._model = load_with("AutoModelForSeq2SeqLM" if self.has_encoder else "AutoModelForCausalLM", checkpoint)
         self._start: int | None = int(self._model.config.decoder_start_token_id) if self.has_encoder else None
         self.vocabulary_size: int = int(self._model.get_input_embeddings().weight.shape[0])
+
+    def logits(self, tokens: Sequence[int]) -> FloatArray:
+        """Logits for each of the tokens of one sequence, as `ServedModel.logits`: shape (len(tokens), vocabulary)."""
+        import torch
+
+        copies = -(-self.least_rows // len(tokens))
+        read = torch.tensor([list(tokens)] * copies)
+        with torch.no_grad():
+            if self._start is None:
+                out = self._model(input_ids=read)
+            else:
+                written = torch.tensor([[self._start, *tokens[:-1]]] * copies)
+                out = self._model(input_ids=read, decoder_input_ids=written)
+        found: FloatArray = out.logits[0].numpy()
+        return found
+
+    def greedy(self, tokens: Sequence[int], count: int, among: npt.NDArray[np.int64] | None = None) -> list[int]:
+        """The `count` likeliest tokens that follow, or of an encoder-decoder answer, one after the other.
+
+        Where `among` is given, ascending, they are of these tokens.
+        """
+        import torch
+
+        found: list[int] = []
+        copies = self.least_rows
+        read = torch.tensor([list(tokens)] * copies)
+        with torch.no_grad():
+            if self._start is None:
+                name, fed, fixed = "input_ids", list(tokens), {}
+            else:
+                name, fed = "decoder_input_ids", [self._start]
+                fixed = {"encoder_outputs": self._model.get_encoder()(input_ids=read)}
+            state = None
+            while len(found) < count:
+                out = self._model(
+                    **{name: torch.tensor([fed] * copies)}, **fixed, past_key_values=state, use_cache=True
+                )
+                row = out.logits[0, -1].numpy()
+                state, fed = out.past_key_values, [int(row.argmax() if among is None else among[row[among].argmax()])]
+                found += fed
+        return found
+
+    def close(self) -> None:
+        """Let go of the weights."""
+        self._model = None
+
+
+class SourceModel(Writing):
+    """Such a model with its tokenizer, as it is converted."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        from converters.tokenizers import read_tokenizer  # needs gguf, which transformers' side does not
+
+        super().__init__(checkpoint)
         self._tokenizer = read_tokenizer(checkpoint, self.vocabulary_size)
 
     def encode(self, text: str) -> list[int]:
@@ -37,42 +98,6 @@ class SourceModel:
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens."""
         return self._tokenizer.decode(tokens)
-
-    def logits(self, tokens: Sequence[int]) -> FloatArray:
-        """Logits for each of the tokens of one sequence, as `ServedModel.logits`: shape (len(tokens), vocabulary)."""
-        import torch
-
-        read = torch.tensor([list(tokens)])
-        with torch.no_grad():
-            if self._start is None:
-                out = self._model(input_ids=read)
-            else:
-                out = self._model(input_ids=read, decoder_input_ids=torch.tensor([[self._start, *tokens[:-1]]]))
-        found: FloatArray = out.logits[0].numpy()
-        return found
-
-    def greedy(self, tokens: Sequence[int], count: int) -> list[int]:
-        """The `count` likeliest tokens that follow, or of an encoder-decoder answer, one after the other."""
-        import torch
-
-        found: list[int] = []
-        read = torch.tensor([list(tokens)])
-        with torch.no_grad():
-            if self._start is None:
-                name, fed, fixed = "input_ids", list(tokens), {}
-            else:
-                name, fed = "decoder_input_ids", [self._start]
-                fixed = {"encoder_outputs": self._model.get_encoder()(input_ids=read)}
-            state = None
-            while len(found) < count:
-                out = self._model(**{name: torch.tensor([fed])}, **fixed, past_key_values=state, use_cache=True)
-                state, fed = out.past_key_values, [int(out.logits[0, -1].argmax())]
-                found += fed
-        return found
-
-    def close(self) -> None:
-        """Let go of the weights."""
-        self._model = None
 
 
 def load_with(auto_class: str, checkpoint: Checkpoint) -> Any:

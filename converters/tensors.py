@@ -82,6 +82,20 @@ def reordered(tensor: Tensor, order: npt.NDArray[np.int64]) -> Tensor:
     return replace(tensor, shape=shape, read=lambda start, stop: tensor.whole()[order[start:stop]], is_divisible=False)
 
 
+def kept_rows(tensor: Tensor, rows: npt.NDArray[np.int64]) -> Tensor:
+    """The tensor with these rows of it, ascending; of what is divisible no more is read than lies between them."""
+
+    def read(start: int, stop: int) -> FloatArray:
+        wanted = rows[start:stop]
+        if not len(wanted):
+            return tensor.read(0, 0)
+        between = tensor.read(int(wanted[0]), int(wanted[-1]) + 1)
+        chosen: FloatArray = between[wanted - wanted[0]]
+        return chosen
+
+    return replace(tensor, shape=(len(rows), *tensor.shape[1:]), read=read)
+
+
 def transposed(tensor: Tensor) -> Tensor:
     """A matrix with rows and columns exchanged."""
     rows, columns = tensor.shape

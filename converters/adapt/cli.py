@@ -22,12 +22,13 @@ def register(app: typer.Typer) -> None:
 
 _TRIM_HELP = """Make a smaller and faster model for some languages: keep only the tokens that they need.
 
-Rows of the embedding and of the head are copied bit for bit, quantized as they are; every id in the file is counted
+What is trimmed is a GGUF, a folder of ONNX graphs, or the folder of a checkpoint, and it becomes another of its kind.
+Rows of the embedding and of the head are copied bit for bit, quantized as they are; every id beside them is counted
 anew. What the languages need is counted in a corpus, one line in ten of which is held out and told about. Without a
 corpus, lists of words (the extra 'trim') and alphabets stand in. Kept tokens stay reachable, bytes and control tokens
 always stay, and other text is cut into smaller pieces.
 
-The file is proved before it gets its name: texts whose tokens are all kept are read alike, logits are equal to the
+The result is proved before it gets its name: texts whose tokens are all kept are read alike, logits are equal to the
 source's to the bit, and continuations are equal to those of the source among the kept rows.
 
 Examples:
@@ -37,12 +38,16 @@ Examples:
   demotic trim gemma-3-270m -o gemma-tha.gguf --languages tha,eng --size 32768
 
   demotic trim model.gguf -o smaller.gguf --scripts Cyrl,Latn --keep terms.txt --adapter legal.gguf
+
+  demotic trim ./xlmr-onnx -o ./xlmr-afro --scripts Latn,Ethi,Arab --corpus hau=hausa.txt --corpus amh=amharic.txt
 """
 
 
 def _trim(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="The GGUF: a path, or a name as for demotic run.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A GGUF, by its path or a name as for demotic run; or a folder.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="Where to.")],
     languages: Annotated[
         str, typer.Option(metavar="LANGUAGE,...", help="Which languages it is for, as in bul,eng.")
     ] = "",
@@ -68,11 +73,9 @@ def _trim(
     ] = None,
     adapter: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="A LoRA of the model, to be made one of the new file; may be repeated."),
+        typer.Option(metavar="PATH", help="A LoRA of the model, to be made one of the new one; may be repeated."),
     ] = None,
-    verify: Annotated[
-        bool, typer.Option("--verify/--no-verify", help="Compute both files, and refuse one that differs.")
-    ] = True,
+    verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Compute both, and refuse what differs.")] = True,
     force: Force = False,
     as_json: Json = False,
 ) -> None:

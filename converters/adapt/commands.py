@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from converters.bodies import ending_like_an_interrupt, print_json
+from converters.bodies import ending_like_an_interrupt, print_json, require
 from runtime.commands.progress import progress_for
 from runtime.errors import InvalidRequest
 
@@ -26,6 +26,7 @@ def trim(
     as_json: bool,
 ) -> None:
     """Make a model for some languages and say what came of it."""
+    from converters.adapt.format import packages_of
     from converters.adapt.request import Request
     from converters.adapt.selection import Limits
     from converters.adapt.shown import print_report
@@ -35,8 +36,11 @@ def trim(
 
     if size is not None and coverage is not None:
         raise InvalidRequest("--size and --coverage each say how much is kept.", remedy="Give one of them.")
+    folder = Path(model).expanduser()
+    source = folder if folder.is_dir() else Store().resolve(model).path
+    require(*packages_of(source, verify=verify))
     request = Request(
-        Store().resolve(model).path,
+        source,
         output,
         _names(languages),
         tuple(corpora),
@@ -54,8 +58,15 @@ def trim(
         print_json({**paths, **asdict(done.manifest)})
         return
     print_report(done.report)
-    for path in (done.path, *done.adapters):
-        print(f"{path} ({path.stat().st_size / 1e6:,.1f} MB)")  # noqa: T201
+    sizes = {done.path: done.manifest.size} | {path: _num_bytes(path) for path in done.adapters}
+    for path, num_bytes in sizes.items():
+        print(f"{path} ({num_bytes / 1e6:,.1f} MB)")  # noqa: T201
+
+
+def _num_bytes(path: Path) -> int:
+    """The size of a file, or of all files in a folder."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(each.stat().st_size for each in files)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.adapt.adapter import adapter_path, remap_adapter
+from converters.adapt.held_out import Reads
 from converters.adapt.proof import Compare, Effort, served
 from converters.adapt.request import Request
 from converters.adapt.required import ids_in, template_texts
@@ -66,6 +67,11 @@ class Gguf:
     texts: Sequence[str]
     num_bytes: int
 
+    @property
+    def adapters(self) -> tuple[Path, ...]:
+        """See `Opened.adapters`."""
+        return tuple(targets_of(self.request)[1:])
+
     @contextmanager
     def write(self, selection: Selection, progress: Progress) -> Iterator[WrittenGguf]:
         """See `Opened.write`; adapters are written with it, and checked against it."""
@@ -100,7 +106,7 @@ class WrittenGguf:
     manifest: Manifest | None = None
 
     @contextmanager
-    def readers(self) -> Iterator[Sequence[tuple[Tokenizer, Tokenizer]]]:
+    def readers(self) -> Iterator[Sequence[tuple[Reads, Reads]]]:
         """See `Written.readers`: the runtime's, and llama.cpp's own, which other programs read with."""
         with open_vocabulary(self.source.path) as before, open_vocabulary(self.trimmed.path) as after:
             is_other = type(before.own) is not type(before.read)

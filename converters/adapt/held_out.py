@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from converters.adapt.vocabulary import BYTE, UNKNOWN, Vocabulary
-from runtime.text.tokenizer import Tokenizer
 
 # The characters of byte-level BPE for bytes that are no ASCII; one of them alone is a part of a character.
 _FIRST_OTHER_BYTE = 0x7F
+# What a token is that the trimmed model has no row for.
+_NO_ROW = -1
+
+
+class Reads(Protocol):
+    """What reads texts."""
+
+    def encode(self, text: str, *, parse_special: bool) -> list[int]:
+        """Ids of a text, with what belongs around it."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +54,21 @@ class HeldOut:
 
 def hold(
     lines: Iterable[str],
-    before: Tokenizer,
-    after: Tokenizer,
+    before: Reads,
+    after: Reads,
     kept: npt.NDArray[np.int64],
     new_ids: Mapping[int, int],
     fallbacks: frozenset[int],
 ) -> HeldOut:
     """Read `lines` with both; `fallbacks` are those of the original's tokens that stand for parts or the unknown."""
+    rows = kept.tolist()
     around = len(before.encode("", parse_special=False))
     characters = tokens_before = tokens_after = num_kept = fallbacks_before = fallbacks_after = 0
     covered = differing = count = 0
     for line in lines:
         old = before.encode(line, parse_special=False)
-        new = kept[np.array(after.encode(line, parse_special=False), np.int64)].tolist()
+        read = after.encode(line, parse_special=False)
+        new = [rows[token] if token < len(rows) else _NO_ROW for token in read]
         stay = sum(token in new_ids for token in old)
         count += 1
         characters += len(line)

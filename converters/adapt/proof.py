@@ -20,8 +20,6 @@ from runtime.models.encoding import Encoding
 
 _T = TypeVar("_T")
 
-# Tokens of a line that are computed at once; the rest is left out.
-_MOST_TOKENS = 128
 _LEAST_TOKENS = 3
 # Of a line, what is gone on from.
 _PROMPT_TOKENS = 16
@@ -44,11 +42,16 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class Effort:
-    """How much of each source's text is computed: lines, prompts to go on from, and tokens that follow each."""
+    """How much of each source's text is computed.
+
+    lines, prompts to go on from, and tokens that follow each.
+    longest: tokens of a line that are computed at once; longer lines are left out, or their rest.
+    """
 
     lines: int = 40
     prompts: int = 4
     tokens: int = 16
+    longest: int = 128
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def prove_text(
     prompts: list[list[int]] = []
     for line in _spread(lines, 2 * effort.lines):  # some are too long or too short
         tokens, own = after.encode(line), before.encode(line)
-        if not _LEAST_TOKENS <= len(tokens) <= _MOST_TOKENS or len(own) > _MOST_TOKENS:
+        if not _LEAST_TOKENS <= len(tokens) <= effort.longest or len(own) > effort.longest:
             continue
         mapped = kept[tokens].tolist()
         found, wanted = after.logits(tokens), before.logits(mapped)
@@ -176,7 +179,7 @@ def prove_vectors(
     """Compare vectors or scores on lines; `columns` are those of the original's that are kept, None for all."""
     num_tokens = num_unequal = 0
     for line in _spread(lines, effort.lines):
-        tokens = after.encode(line)[:_MOST_TOKENS]
+        tokens = after.encode(line)[: effort.longest]
         num_tokens += len(tokens)
         wanted = before.row(kept[tokens].tolist())
         num_unequal += not np.array_equal(after.row(tokens), wanted if columns is None else wanted[..., columns])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.adapt.adapter import adapter_path
 from converters.adapt.closure import Closure
 from converters.adapt.format import Opened, Written, open_model
 from converters.adapt.held_out import HeldOut, fallback_tokens, hold
@@ -69,8 +68,7 @@ def trim(request: Request, progress: Progress, steps: StepProgress) -> Trimmed:
                 ),
             )
             manifest = written.describe(report.as_dict())
-    adapters = tuple(adapter_path(request.output, adapter) for adapter in request.adapters)
-    return Trimmed(request.output, adapters, report, manifest)
+    return Trimmed(request.output, opened.adapters, report, manifest)
 
 
 def _required(opened: Opened, request: Request) -> set[int]:

@@ -86,6 +86,8 @@ def vocabulary_in(spec: Mapping[str, Any], num_rows: int) -> Vocabulary:
     kind: Kind
     scores: dict[int, float] = {}
     match model.get("type"):
+        case "BPE" if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
+            raise ConversionRefused("A tokenizer.json whose merges add or drop a mark of words is not trimmed.")
         case "BPE":
             kind, ids = "bpe", dict(model["vocab"])
         case "WordPiece":

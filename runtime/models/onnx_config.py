@@ -12,7 +12,7 @@ GENERATION = (
     "begin_suppress_tokens",
 )  # fmt: skip
 # Families that count positions from the id of the padding token on.
-_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "longformer")
+OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "longformer")
 _POSITIONS = ("max_position_embeddings", "n_positions", "seq_length")
 _UNLIMITED = 10**6
 _MARKS = ("pad", "bos", "decoder_start", "forced_bos", "forced_eos")
@@ -21,7 +21,7 @@ _MARKS = ("pad", "bos", "decoder_start", "forced_bos", "forced_eos")
 def max_length_of(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> int | None:
     """How many tokens a text may have; None where the model sets no limit, as with relative positions."""
     limits = [value for name in _POSITIONS if isinstance(value := config.get(name), int)][:1]
-    if limits and config.get("model_type") in _OFFSET_POSITIONS:
+    if limits and config.get("model_type") in OFFSET_POSITIONS:
         limits = [limits[0] - int(config.get("pad_token_id") or 0) - 1]
     told = tokenizer_config.get("model_max_length")
     if isinstance(told, int) and 0 < told < _UNLIMITED:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from converters.probes import DECLARATION, LINES
 from tests.tiny.tokenizers import TEXTS, unigram
 
 _SIZE = 500
@@ -55,6 +57,32 @@ def sentencepiece() -> tokenizers.Tokenizer:
     tokenizer = unigram(opening="<s>")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     tokenizer.add_special_tokens([tokenizers.AddedToken("<mask>", lstrip=True)])
+    ends = [(text, tokenizer.token_to_id(text)) for text in ("<s>", "</s>")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=ends
+    )
+    return tokenizer
+
+
+@cache
+def xlm_roberta(*languages: str) -> tokenizers.Tokenizer:
+    """XLM-RoBERTa's with the ids that it gives what stands for no text, and "<mask>" last; of these languages alone."""
+    tokenizer = tokenizers.Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(
+        vocab_size=_SIZE, special_tokens=special, unk_token="<unk>", show_progress=False, shrinking_factor=0.5
+    )
+    tokenizer.train_from_iterator([texts[name] for name in languages for texts in (LINES, DECLARATION)], trainer)
+    spec = json.loads(tokenizer.to_str())
+    pieces = spec["model"]["vocab"][len(special) :]
+    trained = sorted(pieces, key=lambda each: (-round(each[1], 2), each[0]))
+    scored = [[piece, round(score, 2) - at / 1e3] for at, (piece, score) in enumerate(trained)]
+    spec["model"]["vocab"] = [*([text, 0.0] for text in special), *scored, ["<mask>", 0.0]]
+    spec["model"]["unk_id"] = 3
+    tokenizer = tokenizers.Tokenizer.from_str(json.dumps(spec))
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens([*special, tokenizers.AddedToken("<mask>", lstrip=True)])
     ends = [(text, tokenizer.token_to_id(text)) for text in ("<s>", "</s>")]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=ends

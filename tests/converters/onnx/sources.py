@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import transformers
+from tokenizers import pre_tokenizers
 
 from converters.onnx.export import Exported, Request, export
 from tests.tiny import checkpoints as tiny
@@ -84,6 +85,17 @@ def madlad(folder: Path) -> None:
     tiny.save_checkpoint(folder, model, library)
 
 
+def mt5_with_sentinels(folder: Path) -> None:
+    """An mT5 with two sentinels after the pieces, as transformers lays them out."""
+    library = tiny_tokenizers.unigram()
+    library.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    sentinels = ["<extra_id_1>", "<extra_id_0>"]
+    library.add_special_tokens(sentinels)
+    model = tiny.tiny_mt5(library.get_vocab_size(), pad_token_id=0, eos_token_id=1)
+    named = {"tokenizer_class": "T5Tokenizer", "extra_ids": 2, "additional_special_tokens": sentinels}
+    tiny.save_checkpoint(folder, model, library, tokenizer_config=named)
+
+
 def byt5(folder: Path) -> None:
     """A ByT5, which has no file of a tokenizer."""
     model = tiny.tiny_byt5(pad_token_id=0, eos_token_id=1)
@@ -144,7 +156,13 @@ def _write_vocabulary(folder: Path, ids: dict[str, int], tokenizer: str) -> None
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
+def _four_scripts() -> Any:
+    return encoder_tokenizers.xlm_roberta(*FOUR_SCRIPTS)
+
+
 _WORDPIECE, _BYTES = encoder_tokenizers.wordpiece, encoder_tokenizers.byte_level
+# AfroXLMR's case (seed S53): three scripts that stay, and one that goes.
+FOUR_SCRIPTS = ("hau_Latn", "amh_Ethi", "arb_Arab", "bul_Cyrl")
 _SPAN = {0: "start", 1: "end"}
 _ROBERTA: dict[str, Any] = {"type_vocab_size": 1}
 _LONGFORMER = {**_ROBERTA, "attention_window": 8}
@@ -190,6 +208,13 @@ MAKERS: dict[str, Callable[[Path], None]] = {
 }
 
 
+# Others of classes that are there already, of which only the tests of trimming need more.
+TO_TRIM: dict[str, Callable[[Path], None]] = {
+    "xlmr-four-scripts": encoder("XLMRobertaForMaskedLM", "XLMRobertaConfig", _four_scripts, **_ROBERTA),
+    "mt5-sentinels": mt5_with_sentinels,
+}
+
+
 @dataclass
 class Sources:
     """Folders of checkpoints and of what was exported of them, by name."""
@@ -202,7 +227,7 @@ class Sources:
         folder = self.folder / name
         if not folder.exists():
             torch.manual_seed(0)
-            MAKERS[name](folder)
+            (MAKERS | TO_TRIM)[name](folder)
         return folder
 
     def exported(self, name: str) -> Exported:

@@ -155,6 +155,30 @@ def test_rows_of_a_head_in_four_bits_are_kept_with_their_scales() -> None:
     assert np.array_equal(run(model, ids), whole[..., rows])
 
 
+def test_rows_are_kept_in_what_is_computed_by_a_condition_too() -> None:
+    inner = tied_model(table_of())
+    choice = helper.make_tensor_value_info("choice", TensorProto.BOOL, [])
+    branches = {}
+    for name in ("then", "else"):
+        branch = helper.make_graph([], name, [], inner.graph.output)
+        branch.CopyFrom(inner.graph)
+        branch.name = name
+        del branch.input[:]
+        branches[f"{name}_branch"] = branch
+    node = helper.make_node("If", ["choice"], ["logits"], **branches)
+    graph = helper.make_graph([node], "both", [inner.graph.input[0], choice], list(inner.graph.output))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    rows = [0, 3, 41, 95]
+    assert keep_rows(model, rows, ROWS) == 4  # table and bias, in each branch
+    options = ort.SessionOptions()
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    ids = np.array([[rows.index(row) for row in IDS[0]]])
+    whole = run(inner)
+    for chosen in (True, False):
+        found = session.run(None, {"input_ids": ids, "choice": np.array(chosen)})[0]
+        assert np.array_equal(found, whole[..., rows])
+
+
 def test_rows_are_not_cut_where_another_size_is_the_same() -> None:
     model = tied_model(table_of())
     add_initializer(model.graph, "square", np.zeros((ROWS, ROWS), np.float32))
