@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,10 @@ _STYLE: Any = {  # matplotlib types the keys of its settings one by one
 }
 _WIDTH = 9.0  # inches; a README shows as many hundreds of pixels
 _DPI = 130
+# The width of a letter of a title and of a note, in inches.
+_TITLE_LETTER, _NOTE_LETTER = 0.115, 0.068
 # Of a heat map, in inches: a cell, and a letter of a row's name.
-_CELL_WIDTH, _CELL_HEIGHT, _LETTER = 0.8, 0.2, 0.075
+_CELL_WIDTH, _CELL_HEIGHT, _LETTER = 0.84, 0.2, 0.066
 
 
 @dataclass(frozen=True)
@@ -127,76 +130,83 @@ def lines(path: Path, title: str, x_label: str, y_label: str, drawn: Sequence[Li
     _save(figure, axes, path, title, note)
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of a heat map: `form` writes its values; `is_high_good` is None where its cells stay white."""
+
+    head: str
+    form: str = "{:.3g}"
+    is_high_good: bool | None = False
+
+
 def heat_map(
     path: Path,
     title: str,
     rows: Sequence[str],
-    columns: Sequence[str],
+    columns: Sequence[Column],
     values: Sequence[Sequence[float | None]],
     *,
     note: str = "",
-    form: str = "{:.3g}",
-    forms: Sequence[str] | None = None,
-    is_high_good: Sequence[bool] | bool = False,
     blocks: int = 1,
 ) -> None:
     """Values in cells, `values[row][column]`, None where there is none; the better a value, the lighter its cell.
 
-    Each column has its own scale, from its best to its worst value, by logarithm where all are positive. `forms` are
-    for values of single columns, `form` for all; `is_high_good` says by column or for all which way is better.
-    `blocks` is in how many parts, side by side, the rows stand.
+    Each column has its own scale, from its best to its worst value, by logarithm where all are positive. `blocks` is in
+    how many parts, side by side, the rows stand.
     """
-    goods = [is_high_good] * len(columns) if isinstance(is_high_good, bool) else list(is_high_good)
-    told = list(forms) if forms is not None else [form] * len(columns)
-    shades = [_shades([row[at] for row in values], is_good=goods[at]) for at in range(len(columns))]
     height = math.ceil(len(rows) / blocks)
     blocks = math.ceil(len(rows) / height)
     # In cells: a block is as wide as its names and its columns.
     names_width = max(map(len, rows)) * _LETTER / _CELL_WIDTH + 0.2
     step = names_width + len(columns) + 0.3
-    num_lines = max(head.count("\n") + 1 for head in columns)
-    figure, axes = _new(0.6 + 0.17 * num_lines + _CELL_HEIGHT * height, width=step * blocks * _CELL_WIDTH)
+    num_lines = max(column.head.count("\n") + 1 for column in columns)
+    figure, axes = _new(0.8 + 0.17 * num_lines + _CELL_HEIGHT * height, width=step * blocks * _CELL_WIDTH)
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
     # Light is good, dark is dear; told apart in grey too, and with every kind of colour-blindness.
     colours = colormaps["YlGnBu"]
+    for block in range(blocks):
+        for at, column in enumerate(columns):
+            place = block * step + names_width + at + 0.5
+            axes.text(place, -0.25, column.head, ha="center", va="bottom", size=7.5, linespacing=1.1)
     for at, name in enumerate(rows):
         block, row = divmod(at, height)
-        left = block * step + names_width
-        axes.text(left - 0.12, row + 0.5, name, ha="right", va="center", size=8)
-        for column in range(len(columns)):
-            value, shade = values[at][column], shades[column][at]
-            colour = "#f4f4f4" if value is None else colours(shade)
-            axes.add_patch(Rectangle((left + column, row), 1, 1, facecolor=colour, edgecolor="white", linewidth=0.8))
-            label = "–" if value is None else told[column].format(value)
-            ink = "white" if value is not None and _is_dark(colour) else _INK
-            axes.text(left + column + 0.5, row + 0.5, label, ha="center", va="center", size=8, color=ink)
-    for block in range(blocks):
-        for column, head in enumerate(columns):
-            place = block * step + names_width + column + 0.5
-            axes.text(place, -0.25, head, ha="center", va="bottom", size=8, color=_INK, linespacing=1.1)
+        axes.text(block * step + names_width - 0.12, row + 0.5, name, ha="right", va="center_baseline", size=8)
+    for at, column in enumerate(columns):
+        mine = [cells[at] for cells in values]
+        for number, (value, shade) in enumerate(zip(mine, _shades(mine, column.is_high_good), strict=True)):
+            block, row = divmod(number, height)
+            left = block * step + names_width + at
+            colour = "white" if shade is None else colours(shade)
+            axes.add_patch(Rectangle((left, row), 1, 1, facecolor=colour, edgecolor="white", linewidth=0.8))
+            label = "–" if value is None else column.form.format(value)
+            ink = "white" if shade is not None and _is_dark(colours(shade)) else _INK
+            axes.text(left + 0.5, row + 0.5, label, ha="center", va="center_baseline", size=8, color=ink)
     axes.set_xlim(0, step * blocks - 0.3)
     axes.set_ylim(height, 0)
     axes.axis("off")
-    _save(figure, axes, path, title, note, pad=8 + 11 * num_lines)
+    _save(figure, axes, path, title, note, pad=4 + 11 * num_lines)
 
 
-def _shades(values: Sequence[float | None], *, is_good: bool) -> list[float]:
-    """0 (best) to 1 (worst) for each value of a column; 0 where there is none."""
+def _wrapped(text: str, width: float) -> str:
+    """`text` in lines of at most `width` letters; its own line ends stay."""
+    return "\n".join(textwrap.fill(line, int(width)) for line in text.splitlines())
+
+
+def _shades(values: Sequence[float | None], is_high_good: bool | None) -> list[float | None]:
+    """0 (best) to 1 (worst) for each value of a column; None where there is no value, or none is to be seen."""
     known = [value for value in values if value is not None]
-    if not known or min(known) == max(known):
-        return [0.0] * len(values)
+    if is_high_good is None or not known:
+        return [None] * len(values)
     scale = math.log if min(known) > 0 else float
     low, high = scale(min(known)), scale(max(known))
-    places = [0.0 if value is None else (scale(value) - low) / (high - low) for value in values]
-    return [1 - place for place in places] if is_good else places
+    places = [None if value is None else (scale(value) - low) / ((high - low) or 1.0) for value in values]
+    return [None if place is None else 1 - place for place in places] if is_high_good else places
 
 
-def _is_dark(colour: Sequence[float] | str) -> bool:
-    """Whether white letters read better: by relative luminance (WCAG 2.2), without its gamma."""
-    if isinstance(colour, str):
-        return False
+def _is_dark(colour: Sequence[float]) -> bool:
+    """Whether white letters read better on it: by luminance, as ITU-R BT.709 weighs red, green and blue."""
     red, green, blue = colour[:3]
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5
 
@@ -229,9 +239,11 @@ def _save(figure: Figure, axes: Axes, path: Path, title: str, note: str, pad: fl
     """
     import matplotlib as mpl
 
-    axes.set_title(title, loc="left", size=12, weight="bold", pad=pad)
+    width = figure.get_figwidth()
+    figure.suptitle(_wrapped(title, width / _TITLE_LETTER), x=0.01, ha="left", size=12, weight="bold")
+    axes.set_title(" ", size=1, pad=pad)
     if note:
-        figure.supxlabel(note, x=0.01, ha="left", size=8, color=_MUTED)
+        figure.supxlabel(_wrapped(note, width / _NOTE_LETTER), x=0.01, ha="left", size=8, color=_MUTED)
     kind = path.suffix.casefold().removeprefix(".")
     drawn = io.BytesIO()
     with mpl.rc_context(_STYLE):

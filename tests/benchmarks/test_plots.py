@@ -22,7 +22,8 @@ def draw(kind: str, path: Path) -> None:
             plots.lines(path, "Speed", "prompt tokens", "tokens/s", LINES, note="Two threads.")
         case "heat map":
             rows = ["bul Bulgarian", "tha Thai", "eng English"]
-            plots.heat_map(path, "Cost", rows, ["tokens", "time"], [[1.0, 2.5], [3.75, None], [0.5, 9.0]], blocks=2)
+            columns = [plots.Column("tokens", is_high_good=None), plots.Column("time")]
+            plots.heat_map(path, "Cost", rows, columns, [[1.0, 2.5], [3.75, None], [0.5, 9.0]], blocks=2)
 
 
 @pytest.mark.parametrize("kind", ["bars", "lines", "heat map"])
@@ -47,9 +48,10 @@ def test_every_value_of_a_heat_map_is_printed_in_its_cell(tmp_path: Path) -> Non
 
 
 def test_the_better_a_value_the_lighter_its_cell() -> None:
-    assert plots._shades([1.0, 10.0, 100.0, None], is_good=False) == [0.0, 0.5, 1.0, 0.0]
-    assert plots._shades([0.0, 5.0, 10.0], is_good=True) == [1.0, 0.5, 0.0]
-    assert plots._shades([3.0, 3.0], is_good=True) == [0.0, 0.0]
+    assert plots._shades([1.0, 10.0, 100.0, None], is_high_good=False) == [0.0, 0.5, 1.0, None]
+    assert plots._shades([0.0, 5.0, 10.0], is_high_good=True) == [1.0, 0.5, 0.0]
+    assert plots._shades([3.0, 3.0], is_high_good=False) == [0.0, 0.0]
+    assert plots._shades([3.0, 4.0], is_high_good=None) == [None, None]
 
 
 def test_another_kind_of_file_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
