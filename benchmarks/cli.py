@@ -73,6 +73,9 @@ where it can be read, and what the time goes to: medians, with the least and the
 Lists such as 1,4,8 are swept: all combinations take turns. It warns where the machine is noisy or throttles. Ctrl-C
 ends with what was measured so far.
 
+With --languages it measures what the same text costs in each language: characters, graphemes and bytes a second,
+characters per token, and how many times the cheapest language's time, for prompts and for answers.
+
 `demotic bench serve` measures an endpoint under load, and `demotic bench tools` how well it calls tools; `compare` sets
 results side by side, and `submit-card` makes one fit to be posted. Each shows its options with --help.
 
@@ -85,6 +88,10 @@ Examples:
   demotic bench gemma-3-270m --batch 1,4,8 --threads 1,2 --format json --output here.json
 
   demotic bench model-Q4_K_M.gguf model-Q8_0.gguf --kv-type f16,q8_0 --plot speed.svg
+
+  demotic bench gemma-3-270m --languages bul,tha,amh,eng
+
+  demotic bench gemma-3-270m --languages all --plot languages.svg
 """
 
 
@@ -112,13 +119,23 @@ def _speed(
     devices: Annotated[
         list[str] | None, typer.Option(help="What computes: cpu, cuda, metal, vulkan.", metavar="DEVICE,...")
     ] = None,
+    languages: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure what the same text costs in these, or in all.", metavar="LANGUAGE,...|all"),
+    ] = None,
+    parallel: Annotated[
+        list[Path] | None,
+        typer.Option(help="Text of your own for that: a file a language, aligned by line, or .tsv, .jsonl."),
+    ] = None,
     repetitions: Annotated[
-        int | None, typer.Option(min=1, help="How often to measure each thing.", show_default="5")
+        int | None, typer.Option(min=1, help="How often to measure each thing.", show_default="5; by language 3")
     ] = None,
     warm_up: Annotated[int, typer.Option(min=0, help="Requests after each loading that do not count.")] = 1,
     form: Annotated[Literal["md", "csv", "json", "jsonl"], typer.Option("--format", help="Of the result.")] = "md",
     output: Annotated[Path | None, typer.Option(help="A file for the result, instead of printing it.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="A picture of the generation speed, .svg or .png.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="A picture of the generation speed, or of languages, .svg or .png.")
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -142,7 +159,15 @@ def _speed(
         warm_up=warm_up,
     )
     outlet = Outlet("json" if as_json else form, output, plot, force)
-    raise typer.Exit(bench(models or [], plan, outlet))
+    if not languages and not parallel:
+        raise typer.Exit(bench(models or [], plan, outlet))
+    from benchmarks.languages.command import bench as bench_languages
+    from benchmarks.languages.measure import LanguagePlan
+
+    if prompt_tokens or output_tokens or batch:
+        raise typer.BadParameter("Texts of languages have lengths of their own, and are read one at a time.")
+    by_language = LanguagePlan(repetitions=repetitions or (1 if quick else 3), warm_up=warm_up)
+    raise typer.Exit(bench_languages(models or [], words(languages), parallel or [], plan, by_language, outlet))
 
 
 _COMPARE_HELP = """Set results of `demotic bench` side by side: ratios to the first one, with how sure they are.

@@ -43,7 +43,7 @@ _STYLE: Any = {  # matplotlib types the keys of its settings one by one
 _WIDTH = 9.0  # inches; a README shows as many hundreds of pixels
 _DPI = 130
 # The width of a letter of a title and of a note, in inches.
-_TITLE_LETTER, _NOTE_LETTER = 0.115, 0.068
+_TITLE_LETTER, _NOTE_LETTER = 0.105, 0.06
 # Of a heat map, in inches: a cell, and a letter of a row's name.
 _CELL_WIDTH, _CELL_HEIGHT, _LETTER = 0.84, 0.2, 0.066
 

@@ -5,6 +5,8 @@ Every report says in `measured` what its figures mean, and in `machine` where th
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import statistics
@@ -69,6 +71,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
     return plain(asdict(value)) if hasattr(value, "__dataclass_fields__") else value
+
+
+def csv_document(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows as CSV below the names of all their values, without a last line's end."""
+    written = io.StringIO()
+    writer = csv.DictWriter(written, dict.fromkeys(head for row in rows for head in row), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return written.getvalue().rstrip("\n")
 
 
 def page(parts: list[str], *, is_interrupted: bool) -> str:

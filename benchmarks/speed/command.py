@@ -49,12 +49,7 @@ class Outlet:
 def bench(references: Sequence[str], plan: SpeedPlan, outlet: Outlet) -> int:
     """Measure and print; the exit status is 130 after Ctrl-C."""
     outlet.check()
-    store = Store()
-    cards = [ModelCard.read(store.resolve(name)) for name in references or [store.default_name()]]
-    for card in cards:
-        if card.encoding is not None:
-            raise InvalidRequest(f"{card.name} makes vectors or scores and generates no text.", param="model")
-    variants = variants_of(cards, plan)
+    variants = variants_to_measure(references, plan)
     with Interrupt() as interrupt:
         with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
             run = Run(plan, with_cards(probe()), interrupt, _teller(progress, variants, plan.num_steps))
@@ -64,6 +59,21 @@ def bench(references: Sequence[str], plan: SpeedPlan, outlet: Outlet) -> int:
     if outlet.plot is not None:
         plot(report, outlet.plot)
     return INTERRUPTED if report.is_interrupted else 0
+
+
+def variants_to_measure(references: Sequence[str], plan: SpeedPlan) -> list[Variant]:
+    """The ways to run the models that are named, or the default model.
+
+    Raises:
+        ModelNotFound: there is no such model.
+        InvalidRequest: one generates no text.
+    """
+    store = Store()
+    cards = [ModelCard.read(store.resolve(name)) for name in references or [store.default_name()]]
+    for card in cards:
+        if card.encoding is not None:
+            raise InvalidRequest(f"{card.name} makes vectors or scores and generates no text.", param="model")
+    return variants_of(cards, plan)
 
 
 def _teller(progress: Progress, variants: Sequence[Variant], num_steps: int) -> Callable[[str], None]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.plots import Line, bars, lines
-from benchmarks.report import plain, to_json
+from benchmarks.report import csv_document, plain, to_json
 from benchmarks.speed.figures import JobSpeed, ModelSpeed
 from benchmarks.speed.report import SpeedReport, to_markdown
 
@@ -27,7 +25,7 @@ def to_document(report: SpeedReport, form: Format) -> str:
         case "jsonl":
             return "\n".join(to_json(record, indent=None) for record in _records(report))
         case "csv":
-            return _csv(report)
+            return csv_document([_row(report, model, job) for model in report.models for job in model.jobs])
 
 
 def _records(report: SpeedReport) -> Iterator[dict[str, Any]]:
@@ -40,16 +38,6 @@ def _records(report: SpeedReport) -> Iterator[dict[str, Any]]:
         way = {name: value for name, value in plain(model).items() if name != "jobs"}
         for job in model.jobs:
             yield {**about, **way, "job": job}
-
-
-def _csv(report: SpeedReport) -> str:
-    rows = [_row(report, model, job) for model in report.models for job in model.jobs]
-    written = io.StringIO()
-    heads = dict.fromkeys(head for row in rows for head in row)
-    writer = csv.DictWriter(written, heads, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return written.getvalue().rstrip("\n")
 
 
 def _row(report: SpeedReport, model: ModelSpeed, job: JobSpeed) -> dict[str, Any]:

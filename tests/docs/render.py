@@ -1,4 +1,4 @@
-"""The parts of the documentation that are made from the program itself.
+"""The parts of the documentation that are made from the program itself, or from the results of its benchmarks.
 
 A page marks such a part with two comments, and `python -m tests.docs.render` writes what is between them:
 
@@ -19,6 +19,7 @@ from typing import Any
 from typer.main import get_command
 
 import demotic
+from benchmarks.figures import sections
 from runtime.api.errors import TABLE
 from runtime.chat import sandbox
 from runtime.chat.template import PLAIN, PLAIN_TASK
@@ -207,12 +208,15 @@ PARTS: dict[str, Callable[[], str]] = {
     "task-template": _task_template,
     "dialects": _dialects,
     "chat-actions": _chat_actions,
+    "figures": sections.readme,
+    "trim-table": sections.trim_table,
+    "languages-table": sections.all_languages,
 }
 
 
 def main() -> None:
     """Write the made parts of every page anew."""
-    for path in sorted(REPOSITORY.glob("docs/*.md")):
+    for path in [REPOSITORY / "README.md", *sorted(REPOSITORY.glob("docs/*.md"))]:
         before = path.read_text(encoding="utf-8")
         after = rendered(before)
         if after != before:

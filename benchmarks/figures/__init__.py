@@ -1,0 +1,1 @@
+"""What the documentation says of speed, made from the results files: tables, sentences, pictures."""

@@ -1,0 +1,1 @@
+"""What the same meaning costs in each language: `demotic bench --languages`."""
