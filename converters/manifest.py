@@ -45,8 +45,8 @@ class Manifest:
     Of a folder `sha256` is None, and `files` tells each of its files.
     `tokenizer` and `parity` hold figures; `notes` what the artefact does otherwise than its source; `adapter` what was
     merged into the weights, if anything; `imatrix` the importance matrix that it was quantized with; `trim` what its
-    vocabulary was trimmed to; `transplant` where the rows of another tokenizer are from; `quantization` how graphs were
-    made smaller, and what that changed.
+    vocabulary was trimmed to; `transplant` where the rows of another tokenizer are from; `merge` what weights it was
+    computed of, and how; `quantization` how graphs were made smaller, and what that changed.
     """
 
     file: str
@@ -69,6 +69,7 @@ class Manifest:
     imatrix: dict[str, Any] | None = None
     trim: dict[str, Any] | None = None
     transplant: dict[str, Any] | None = None
+    merge: dict[str, Any] | None = None
     quantization: dict[str, Any] | None = None
     made_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -119,6 +120,7 @@ def derived(
     name: str | None = None,
     imatrix: dict[str, Any] | None = None,
     trim: dict[str, Any] | None = None,
+    merge: dict[str, Any] | None = None,
 ) -> Manifest:
     """The manifest of a GGUF that was made of another: what that one was made from, if its manifest says.
 
@@ -143,6 +145,7 @@ def derived(
         tokenizer={} if trim else before.get("tokenizer") or {},
         imatrix=imatrix or before.get("imatrix"),
         trim=trim,
+        merge=merge,
     )
 
 

@@ -22,6 +22,7 @@ from runtime.models.encoding import Encoding
 # More would be of little use for the few tokens at a time that are compared.
 _MOST_THREADS = 4
 _SLOT = 0
+_ADAPTERS = "adapters"
 
 
 class ServedModel:
@@ -31,8 +32,20 @@ class ServedModel:
         self._loaded = load_decoder(path, exact_plan(context_length))
         self._decoder = self._loaded.decoder
         self.tokenizer = self._loaded.tokenizer
+        self._adapter: str | None = None
         self.vocabulary_size = self.tokenizer.vocabulary_size
         self.has_encoder = self._decoder.sources is not None
+
+    def attach(self, adapters: Sequence[tuple[Path, float]]) -> None:
+        """Load LoRAs that have been checked into a GGUF's model, each with its scale; `adapt` lets them take part."""
+        from runtime.backends.llama.decoder import LlamaDecoder
+
+        assert isinstance(self._decoder, LlamaDecoder)  # noqa: S101  # graphs take no adapters
+        self._decoder.attach_together(_ADAPTERS, adapters)
+
+    def adapt(self, *, is_adapted: bool) -> None:
+        """Compute with what was attached from now on, or without it."""
+        self._adapter = _ADAPTERS if is_adapted else None
 
     def encode(self, text: str) -> list[int]:
         """Ids as the runtime reads a text, with what belongs around it; names of control tokens are text."""
@@ -72,14 +85,14 @@ class ServedModel:
         self._decoder.forget(_SLOT)
         if self._decoder.sources is None:
             return None
-        self._decoder.sources.encode([Source(tokens, [_SLOT])])
+        self._decoder.sources.encode([Source(tokens, [_SLOT])], self._adapter)
         return self._decoder.sources.start
 
     def _decode(self, tokens: Sequence[int], position: int) -> FloatArray:
         most = self._decoder.context_length
         if position + len(tokens) > most:
             raise InferenceFailed(f"{position + len(tokens)} tokens do not fit a context of {most}.")
-        return self._decoder.forward([Chunk(_SLOT, position, tokens, len(tokens))]).copy()
+        return self._decoder.forward([Chunk(_SLOT, position, tokens, len(tokens))], self._adapter).copy()
 
     def close(self) -> None:
         """Give the memory back. Calling it twice is harmless."""

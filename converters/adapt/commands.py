@@ -71,3 +71,45 @@ def _num_bytes(path: Path) -> int:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
+def merge(
+    models: list[str],
+    output: Path,
+    scale: str,
+    weights: str,
+    base: str | None,
+    *,
+    apply_delta: bool,
+    verify: bool | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make one model of others and say what came of it."""
+    require_extra()
+    from converters.arithmetic.merge import Request
+    from converters.arithmetic.merge import merge as run
+    from converters.arithmetic.shown import print_merged
+    from converters.progress import steps_for
+
+    request = Request(tuple(models), output, scale, weights, base, apply_delta, verify, force)
+    with ending_like_an_interrupt():
+        done = run(request, progress_for(as_json=as_json), steps_for(as_json=as_json))
+    if as_json:
+        print_json({"path": str(output), **asdict(done)})
+        return
+    print_merged(output, done)
+
+
+def transfer(base: str, finetuned: str, target: str, output: Path, scale: float, *, force: bool, as_json: bool) -> None:
+    """Carry a fine-tuning over to another model and say what came of it."""
+    require_extra()
+    from converters.arithmetic.merge import transfer as run
+    from converters.arithmetic.shown import print_merged
+
+    with ending_like_an_interrupt():
+        done = run(base, finetuned, target, output, scale, progress_for(as_json=as_json), force=force)
+    if as_json:
+        print_json({"path": str(output), **asdict(done)})
+        return
+    print_merged(output, done)

@@ -53,7 +53,7 @@ def merged(checkpoint: Checkpoint, adapter: Adapter, notes: list[str]) -> Checkp
         checkpoint,
         config=Config(values, checkpoint.config.where),
         tensors={by_name.get(name, name): tensor for name, tensor in tensors.items()} | unchanged,
-        tokenizer_folder=adapter.folder if adapter.has_tokenizer else None,
+        tokenizer_folder=adapter.folder if adapter.has_tokenizer else checkpoint.tokenizer_folder,
         is_merged=True,
     )
 

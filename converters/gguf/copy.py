@@ -1,4 +1,4 @@
-"""A GGUF written from another: entries and tensors as they are, but for those that are replaced.
+"""A GGUF written from another: entries and tensors as they are, but for those that are replaced or changed.
 
 Nothing is decoded on the way: an entry keeps its type, and of a tensor whole rows are copied, in whatever type they are
 quantized. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, version 3.
@@ -7,7 +7,7 @@ quantized. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, ve
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +78,12 @@ def write_copy(
     progress: Progress,
     *,
     title: str,
+    changed: Mapping[str, Callable[[], Iterator[bytes]]] | None = None,
 ) -> None:
     """Write `source`, whose header is `file`, to `path` with other `entries`, and of some tensors only `rows`.
 
-    `rows` are indices into the last dimension of a tensor, in the order in which they are written.
+    `rows` are indices into the last dimension of a tensor, in the order in which they are written. `changed` gives the
+    bytes of tensors that are not copied; they are as many as before.
     """
     sizes = {name: _size(tensor, rows) for name, tensor in file.tensors.items()}
     progress.start(f"Writing {title}", sum(sizes.values()))
@@ -90,7 +92,8 @@ def write_copy(
             out.write(_header(file, entries, rows, sizes))
             for tensor in file.tensors.values():
                 out.write(b"\0" * (-out.tell() % file.alignment))
-                for block in _blocks(source, tensor, rows.get(tensor.name)):
+                new = (changed or {}).get(tensor.name)
+                for block in _blocks(source, tensor, rows.get(tensor.name)) if new is None else new():
                     out.write(block)
                     progress.advance(len(block))
             out.write(b"\0" * (-out.tell() % file.alignment))

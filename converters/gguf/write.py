@@ -6,9 +6,8 @@ The header is the `gguf` package's; the values are written here, so that no tens
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import gguf
 import numpy as np
 
+from converters.ahead import WORKERS, ahead
 from converters.architectures.base import Output, Value
 from converters.gguf.encode import encoded
 from runtime.models.files import Progress, read_blocks
@@ -25,8 +25,6 @@ from runtime.models.header import FILE_TYPES
 # What is written directly; every other type goes over llama.cpp's quantizer.
 DIRECT_TYPES = ("f32", "f16", "bf16", "q8_0")
 
-# Reading, encoding, hashing and writing all let other threads run; more would take more memory, and wait for the disk.
-_WORKERS = 2
 _ALIGNMENT = gguf.GGUF_DEFAULT_ALIGNMENT
 # Small, and read in float32 by llama.cpp's graphs.
 _ALWAYS_F32 = ("position_embd", "token_types", "attn_rel_b", "rope_")
@@ -90,7 +88,7 @@ def write_gguf(
         digest.update(block)
     progress.start(f"Writing {title}", sum(each.num_bytes for each in planned))
     try:
-        with path.open("ab") as file, ThreadPoolExecutor(_WORKERS) as pool:
+        with path.open("ab") as file, ThreadPoolExecutor(WORKERS) as pool:
             for each in planned:
                 padding = b"\0" * (-file.tell() % _ALIGNMENT)
                 file.write(padding)
@@ -114,13 +112,7 @@ def _encoded(planned: Planned, pool: Executor) -> Iterator[memoryview]:
     def piece(start: int, stop: int) -> memoryview:
         return encoded(tensor.read(start, stop), planned.type, planned.output.name).data.cast("B")
 
-    ahead: deque[Future[memoryview]] = deque()
-    for span in tensor.spans():
-        ahead.append(pool.submit(piece, *span))
-        if len(ahead) > _WORKERS:
-            yield ahead.popleft().result()
-    while ahead:
-        yield ahead.popleft().result()
+    return ahead(pool, piece, tensor.spans())
 
 
 def file_type(type_name: str) -> int:

@@ -78,7 +78,7 @@ class LlamaDecoder:
         self._model = model.handle
         self._name = model.name
         # llama.cpp frees them with the model.
-        self._adapters: dict[str, Any] = {}
+        self._adapters: dict[str, list[tuple[Any, float]]] = {}
         self._adapter: str | None = None
         self.vocabulary_size = model.tokenizer.vocabulary_size
         # llama.cpp rounds sizes; what it made is what counts.
@@ -199,19 +199,29 @@ class LlamaDecoder:
 
     def attach(self, adapter: str, path: Path) -> None:
         """See `Decoder.attach`."""
-        take_error()
-        handle = llama_cpp.llama_adapter_lora_init(self._model, bytes(path))
-        if not handle:
-            raise ModelLoadFailed(f"llama.cpp could not load the adapter {path}: {take_error() or 'no reason given'}.")
-        self._adapters[adapter] = handle
+        self.attach_together(adapter, [(path, 1.0)])
+
+    def attach_together(self, adapter: str, parts: Sequence[tuple[Path, float]]) -> None:
+        """Load several LoRAs that are computed as one, each times its scale, otherwise as `attach`."""
+        loaded = []
+        for path, scale in parts:
+            take_error()
+            handle = llama_cpp.llama_adapter_lora_init(self._model, bytes(path))
+            if not handle:
+                raise ModelLoadFailed(
+                    f"llama.cpp could not load the adapter {path}: {take_error() or 'no reason given'}."
+                )
+            loaded.append((handle, scale))
+        self._adapters[adapter] = loaded
 
     def _use(self, adapter: str | None) -> None:
         """Compute with `adapter` from now on; a change costs llama.cpp a few milliseconds."""
         if adapter == self._adapter:
             return
-        handles = [] if adapter is None else [self._adapters[adapter]]
-        pointers = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(*handles)
-        if llama_cpp.llama_set_adapters_lora(self._context, pointers, len(handles), (ctypes.c_float * 1)(1.0)) != 0:
+        parts = [] if adapter is None else self._adapters[adapter]
+        pointers = (llama_cpp.llama_adapter_lora_p_ctypes * len(parts))(*(handle for handle, _ in parts))
+        scales = (ctypes.c_float * len(parts))(*(scale for _, scale in parts))
+        if llama_cpp.llama_set_adapters_lora(self._context, pointers, len(parts), scales) != 0:
             raise InferenceFailed(f"llama.cpp could not change to the adapter {adapter}.")
         self._adapter = adapter
 

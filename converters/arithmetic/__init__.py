@@ -1,0 +1,1 @@
+"""Weights added to weights: adapters, averages, deltas and what a fine-tuning changed."""
