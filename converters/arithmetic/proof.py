@@ -12,7 +12,7 @@ import numpy as np
 from converters.served import ServedModel
 from converters.probes import LINES
 from converters.progress import StepProgress
-from converters.verify import kl_divergences
+from converters.likelihood import kl_divergences
 from runtime.errors import ConversionRefused
 
 
