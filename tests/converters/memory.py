@@ -26,6 +26,20 @@ convert(second)
 print((peak() - before) * 1024)
 """
 
+_MERGED = """
+import json, resource, sys
+from converters.arithmetic.merge import Request, merge
+from converters.progress import NoSteps
+from pathlib import Path
+from runtime.models.files import NoProgress
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+first, second = [Request(tuple(each[:2]), Path(each[2]), weights="0.5,0.5") for each in json.loads(sys.argv[1])]
+merge(first, NoProgress(), NoSteps())
+before = peak()
+merge(second, NoProgress(), NoSteps())
+print((peak() - before) * 1024)
+"""
+
 
 def enlarge(folder: Path, model: Any) -> None:
     """Give a folder with a tiny Llama one block with matrices of 134 MB as float32, zeros that take no room."""
@@ -48,6 +62,14 @@ def enlarge(folder: Path, model: Any) -> None:
 
 def bytes_for(second: Sequence[str], after: Sequence[str]) -> int:
     """What the second conversion takes beyond the most that the first one took; each the fields of a `Request`."""
-    requests = json.dumps([list(after), list(second)])
-    done = subprocess.run([sys.executable, "-c", _MEASURED, requests], capture_output=True, text=True, check=True)
-    return int(done.stdout)
+    return _measured(_MEASURED, [list(after), list(second)])
+
+
+def bytes_for_merge(second: Sequence[str], after: Sequence[str]) -> int:
+    """The same of two linear merges; each two models and an output."""
+    return _measured(_MERGED, [list(after), list(second)])
+
+
+def _measured(code: str, requests: list[list[str]]) -> int:
+    arguments = [sys.executable, "-c", code, json.dumps(requests)]
+    return int(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)

@@ -19,6 +19,8 @@ from converters.arithmetic import plan
 from converters.convert import Request, convert
 from runtime.models.inspect import read_header
 from tests.converters.arithmetic.commands import refusal, run
+from tests.converters.families import Families
+from tests.converters.memory import bytes_for_merge, enlarge
 from tests.converters.parity import assert_same
 from tests.tiny.checkpoints import save_checkpoint, tiny_llama
 from tests.tiny.tokenizers import sentencepiece
@@ -265,6 +267,16 @@ def test_nothing_that_is_read_is_overwritten(make: Make, tmp_path: Path) -> None
     run("merge", one, other, "--weights", "0,1", "-o", out, "--force")
     found, wanted = (load_file(folder / "model.safetensors") for folder in (out, other))
     assert all(torch.equal(found[name], value) for name, value in wanted.items())
+
+
+def test_large_models_are_merged_in_a_bounded_memory(families: Families, llama: Path, tmp_path: Path) -> None:
+    enlarge(llama, families["llama"].model)
+    small = str(families["llama"].folder)
+    assert (
+        bytes_for_merge((str(llama), str(llama), str(tmp_path / "b")), after=(small, small, str(tmp_path / "a")))
+        < 150e6
+    )
+    assert (tmp_path / "b" / "model.safetensors").stat().st_size > 200e6
 
 
 def test_an_interrupted_run_leaves_nothing(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

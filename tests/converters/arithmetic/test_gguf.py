@@ -9,11 +9,13 @@ import gguf
 import numpy as np
 import pytest
 
+from converters.arithmetic.changes import read_changes
+from converters.arithmetic.requantize import Changed
 from converters.gguf.compute import GgufModel
 from converters.gguf.encode import decoded, encoded
 from converters.gguf.quantize import Quantization, quantize
 from converters.tensors import FloatArray
-from runtime.models.gguf_format import GGML_TYPES
+from runtime.models.gguf_format import GGML_TYPES, parse
 from runtime.models.provenance import provenance_path
 from tests.converters.arithmetic.commands import refusal, run
 from tests.converters.families import Families
@@ -21,6 +23,7 @@ from tests.converters.parity import assert_same
 from tests.tiny.adapters import save_adapter
 from tests.tiny.encoders import tiny_bert, write_encoder
 from tests.tiny.gguf import write_tiny_gguf, write_tiny_lora
+from tests.tiny.seq2seq import tiny_t5, write_seq2seq
 
 TARGETS = ("attn_q", "ffn_down")
 CHANGED = {f"blk.{block}.{name}.weight" for block in (0, 1) for name in TARGETS}
@@ -139,6 +142,35 @@ def test_several_adapters_are_as_they_are_beside_the_base(whole: Path, lora: Pat
     finally:
         base.close()
         merged.close()
+
+
+def test_experts_are_changed_each_by_its_own_matrices(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    name = "blk.0.ffn_up_exps.weight"
+    matrices = {name: (3, 8, 64), f"{name}.lora_a": (3, 2, 64), f"{name}.lora_b": (3, 8, 2)}
+    tensors = {each: random.standard_normal(shape, np.float32) for each, shape in matrices.items()}
+    base, lora = tmp_path / "base.gguf", tmp_path / "lora.gguf"
+    for path, names in ((base, [name]), (lora, list(matrices)[1:])):
+        writer = gguf.GGUFWriter(path, "llama")
+        writer.add_float32("adapter.lora.alpha", 6.0)
+        for each in names:
+            writer.add_tensor(each, tensors[each])
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    change = read_changes([(lora, 0.5)])[name]
+    changed = Changed(base, parse(base).tensors[name], change)
+    found = np.frombuffer(b"".join(changed.blocks()), np.float32).reshape(3, 8, 64)
+    wanted = tensors[name] + 1.5 * tensors[f"{name}.lora_b"] @ tensors[f"{name}.lora_a"]
+    assert np.allclose(found, wanted, atol=1e-5)
+
+
+def test_an_encoder_decoder_is_merged_and_compared_too(tmp_path: Path) -> None:
+    base = write_seq2seq(tmp_path / "t5.gguf", tiny_t5())
+    lora = write_tiny_lora(tmp_path / "lora.gguf", base, targets=("attn_q", "attn_v"))
+    proof = run("merge", base, lora, "-o", tmp_path / "out.gguf")["merge"]["proof"]
+    assert proof["mean_kl"] < 1e-6 < proof["base_mean_kl"]
 
 
 def test_an_adapter_of_peft_goes_into_a_gguf_by_its_base(families: Families, tmp_path: Path) -> None:
