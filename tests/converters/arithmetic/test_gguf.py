@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TypeAlias
 
 import gguf
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from converters.arithmetic.changes import read_changes
@@ -14,7 +16,6 @@ from converters.arithmetic.requantize import Changed
 from converters.gguf.compute import GgufModel
 from converters.gguf.encode import decoded, encoded
 from converters.gguf.quantize import Quantization, quantize
-from converters.tensors import FloatArray
 from runtime.models.gguf_format import GGML_TYPES, parse
 from runtime.models.provenance import provenance_path
 from tests.converters.arithmetic.commands import refusal, run
@@ -24,6 +25,8 @@ from tests.tiny.adapters import save_adapter
 from tests.tiny.encoders import tiny_bert, write_encoder
 from tests.tiny.gguf import write_tiny_gguf, write_tiny_lora
 from tests.tiny.seq2seq import tiny_t5, write_seq2seq
+
+Float64Array: TypeAlias = npt.NDArray[np.float64]
 
 TARGETS = ("attn_q", "ffn_down")
 CHANGED = {f"blk.{block}.{name}.weight" for block in (0, 1) for name in TARGETS}
@@ -43,7 +46,7 @@ def lora(whole: Path) -> Path:
     return write_tiny_lora(whole.with_name("lora.gguf"), whole, targets=TARGETS)
 
 
-def values(path: Path) -> dict[str, FloatArray]:
+def values(path: Path) -> dict[str, Float64Array]:
     return {
         tensor.name: gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float64)
         for tensor in gguf.GGUFReader(path).tensors
@@ -54,10 +57,10 @@ def stored(path: Path) -> dict[str, tuple[str, bytes]]:
     return {tensor.name: (tensor.tensor_type.name, tensor.data.tobytes()) for tensor in gguf.GGUFReader(path).tensors}
 
 
-def product(lora: Path, name: str) -> FloatArray:
+def product(lora: Path, name: str) -> Float64Array:
     """What a LoRA of alpha = rank adds."""
     matrices = {tensor.name: np.array(tensor.data, np.float64) for tensor in gguf.GGUFReader(lora).tensors}
-    change: FloatArray = matrices[f"{name}.lora_b"] @ matrices[f"{name}.lora_a"]
+    change: Float64Array = matrices[f"{name}.lora_b"] @ matrices[f"{name}.lora_a"]
     return change
 
 
