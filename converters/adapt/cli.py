@@ -145,7 +145,7 @@ def _merge(
         str | None,
         typer.Option(
             metavar="BASE",
-            help="With a GGUF: the checkpoint that PEFT's adapters are of; else the one that they name.",
+            help="With a GGUF that does not say enough: the checkpoint of PEFT's adapters; else the one they name.",
         ),
     ] = None,
     verify: Annotated[

@@ -12,7 +12,7 @@ from converters.architectures.base import Value
 from converters.architectures.options import Options
 from converters.architectures.registry import architecture_of
 from converters.card import Card, read_card
-from converters.checkpoint import open_base
+from converters.checkpoint import Checkpoint, open_base
 from converters.files import require_space, temporary_beside
 from converters.gguf.write import DIRECT_TYPES, file_type, plan, write_gguf
 from converters.manifest import Manifest, made_from, source_files
@@ -23,7 +23,9 @@ from runtime.models.name import HUB_PREFIX, is_hub_repository
 _SAY_BASE = "Say which it is: --base FOLDER or --base hf:org/repo."
 
 
-def write_adapter(adapter: Adapter, base: str | None, path: Path, type_name: str, progress: Progress) -> Manifest:
+def write_adapter(
+    adapter: Adapter, base: str | Checkpoint | None, path: Path, type_name: str, progress: Progress
+) -> Manifest:
     """Write the file at `path`; `base` None for the model that the adapter names.
 
     Raises:
@@ -34,7 +36,8 @@ def write_adapter(adapter: Adapter, base: str | None, path: Path, type_name: str
         raise ConversionRefused(
             f"An adapter is not written as {type_name.upper()}.", remedy=f"Choose of {', '.join(DIRECT_TYPES)}."
         )
-    architecture = architecture_of(open_base(base or _named_base(adapter), progress), Options())
+    known = base if isinstance(base, Checkpoint) else open_base(base or _named_base(adapter), progress)
+    architecture = architecture_of(known, Options())
     notes: list[str] = []
     outputs, alpha = lora_outputs(adapter, architecture, notes)
     planned = plan(outputs, type_name, notes)

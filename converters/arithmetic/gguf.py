@@ -12,6 +12,7 @@ from typing import Any
 from converters.adapters.artefact import write_adapter
 from converters.adapters.peft import Adapter, read_adapter
 from converters.arithmetic.changes import read_changes
+from converters.arithmetic.known import base_in
 from converters.arithmetic.proof import prove
 from converters.arithmetic.requantize import Changed, require_types
 from converters.arithmetic.tokens import tokens_in
@@ -94,7 +95,7 @@ def _as_gguf(adapters: Sequence[str], base: str | None, header: Header, notes: l
                 _check_tokens(adapter, header)
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="demotic-"))
                 path = Path(folder) / f"{adapter.origin.name}{MODEL_SUFFIX}"
-                notes += write_adapter(adapter, base, path, "f32", NoProgress()).notes
+                notes += write_adapter(adapter, base or base_in(header), path, "f32", NoProgress()).notes
             check_adapter(path, header)
             notes += _named_otherwise(path, header)
             paths.append(path)
