@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from converters.bodies import ending_like_an_interrupt, print_json, require
+from converters.bodies import ending_like_an_interrupt, print_json, require, require_extra
 from runtime.commands.progress import progress_for
 from runtime.errors import InvalidRequest
 

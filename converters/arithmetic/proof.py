@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.served import ServedModel
+from converters.likelihood import kl_divergences
 from converters.probes import LINES
 from converters.progress import StepProgress
-from converters.likelihood import kl_divergences
+from converters.served import ServedModel
 from runtime.errors import ConversionRefused
 
 

@@ -14,7 +14,7 @@ import torch
 from openai import OpenAI
 
 from converters.convert import Request, convert
-from converters.gguf.compute import GgufModel
+from converters.served import ServedModel
 from tests.converters.families import Families
 from tests.server import serving
 from tests.tiny.adapters import save_adapter
@@ -43,12 +43,15 @@ def client(families: Families, adapted: tuple[Path, dict[str, Any]]) -> Iterator
 
 def wanted(gguf: Path, model: Any) -> str:
     """The greedy text of a model of transformers."""
-    with closing(GgufModel(gguf)) as opened:
+    with closing(ServedModel(gguf)) as opened:
         tokens = opened.encode(PROMPT)
         found: list[int] = []
         with torch.no_grad():
             while len(found) < NUM_TOKENS:
-                found.append(int(model(input_ids=torch.tensor([[*tokens, *found]])).logits[0, -1].argmax()))
+                token = int(model(input_ids=torch.tensor([[*tokens, *found]])).logits[0, -1].argmax())
+                if opened.tokenizer.is_end(token):
+                    break
+                found.append(token)
         return opened.decode(found)
 
 
@@ -76,7 +79,7 @@ def test_s4_without_an_adapter_it_is_the_base_to_the_bit(
     families: Families, adapted: tuple[Path, dict[str, Any]]
 ) -> None:
     tokens = list(range(5, 45))
-    with closing(GgufModel(families["llama"].converted.path)) as model:
+    with closing(ServedModel(families["llama"].converted.path)) as model:
         before = model.logits(tokens)
         model.attach([(adapted[0] / "mkd.gguf", 1.0)])
         model.adapt(is_adapted=True)

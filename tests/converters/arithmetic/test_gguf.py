@@ -13,9 +13,9 @@ import pytest
 
 from converters.arithmetic.changes import read_changes
 from converters.arithmetic.requantize import Changed
-from converters.gguf.compute import GgufModel
 from converters.gguf.encode import decoded, encoded
 from converters.gguf.quantize import Quantization, quantize
+from converters.served import ServedModel
 from runtime.models.gguf_format import GGML_TYPES, parse
 from runtime.models.provenance import provenance_path
 from tests.converters.arithmetic.commands import refusal, run
@@ -132,7 +132,7 @@ def test_several_adapters_are_as_they_are_beside_the_base(whole: Path, lora: Pat
     out = tmp_path / "out.gguf"
     run("merge", whole, lora, other, "-o", out, "--scale", "0.5,-0.2")
     tokens = list(range(5, 45))
-    base, merged = GgufModel(whole), GgufModel(out)
+    base, merged = ServedModel(whole), ServedModel(out)
     try:
         alone = base.logits(tokens)
         base.attach([(lora, 0.5), (other, -0.2)])
