@@ -1,4 +1,4 @@
-"""The commands that measure: bench, and below it serve, tools, compare and submit-card.
+"""The commands that measure: bench, and below it serve, tools, compare and submit-card; those of quality are in `quality/cli.py`.
 
 Only their signatures, help texts and defaults live here, so that `demotic --help` imports nothing heavy; the bodies
 are in `benchmarks/speed/`, `benchmarks/load.py` and `benchmarks/tools.py`.
@@ -10,16 +10,16 @@ import dataclasses
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperArgument, TyperGroup
 
+import benchmarks.quality.cli
+from benchmarks.group import ModelsOrCommand
 from runtime.config import ServerConfig
 from runtime.errors import InvalidRequest
 
 _SERVER = ServerConfig()
-_IS_COMMAND = "benchmarks.is_command"
 
 # The backslashes keep rich from reading the brackets as markup.
 _MODEL_HELP = (
@@ -35,28 +35,10 @@ _URL = f"http://{_SERVER.host}:{_SERVER.port}/v1"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of Markdown.")]
 
 
-class SpeedOrCommand(TyperGroup):
-    """A group that is a command too: its words are models, unless the first one names a command of the group."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read `args` as the group's own, or leave all of them to the command that the first one names."""
-        is_command = bool(args) and args[0] in self.commands
-        ctx.meta[_IS_COMMAND] = is_command
-        ctx.allow_interspersed_args = not is_command
-        return super().parse_args(ctx, args)
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters, without the models where a command's name would be taken for one."""
-        params = super().get_params(ctx)
-        if ctx.meta.get(_IS_COMMAND):
-            return [param for param in params if not isinstance(param, TyperArgument)]
-        return params
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands to the front door's `app`."""
     bench = typer.Typer(
-        cls=SpeedOrCommand, invoke_without_command=True, subcommand_metavar="| COMMAND ...", help=_SPEED_HELP
+        cls=ModelsOrCommand, invoke_without_command=True, subcommand_metavar="| COMMAND ...", help=_SPEED_HELP
     )
     bench.callback(help=_SPEED_HELP)(_speed)
     bench.command("serve", help=_LOAD_HELP)(_load)
@@ -64,6 +46,7 @@ def register(app: typer.Typer) -> None:
     bench.command("compare", help=_COMPARE_HELP)(_compare)
     bench.command("submit-card", help=_CARD_HELP)(_card)
     app.add_typer(bench, name="bench")
+    benchmarks.quality.cli.register(app)
 
 
 _SPEED_HELP = """Measure how fast models are on this machine, in this process.
