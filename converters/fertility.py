@@ -46,17 +46,25 @@ def measure(encode: Callable[[str], Sequence[int]]) -> dict[str, Fertility]:
     around = len(encode(""))
     counts = {language: len(encode(text)) - around for language, text in DECLARATION.items()}
     found = {
-        language: Fertility(count, _num_words(language), len(_GRAPHEME.findall(DECLARATION[language])), parity)
+        language: Fertility(
+            count, num_words(language, DECLARATION[language]), num_characters(DECLARATION[language]), parity
+        )
         for language, count in counts.items()
         for parity in [round(count / max(1, counts[_REFERENCE]), 2)]
     }
     return dict(sorted(found.items(), key=lambda each: each[1].parity))
 
 
-def _num_words(language: str) -> int | None:
+def num_words(language: str, text: str) -> int | None:
+    """How many words a text has; None where the language's script does not part them by spaces."""
     if language.rpartition("_")[2] in _WITHOUT_SPACES:
         return None
-    return len([word for word in _SPACES.split(DECLARATION[language]) if word])
+    return len([word for word in _SPACES.split(text) if word])
+
+
+def num_characters(text: str) -> int:
+    """How many characters it has as a reader counts them: grapheme clusters (UAX #29)."""
+    return len(_GRAPHEME.findall(text))
 
 
 def as_cells(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:

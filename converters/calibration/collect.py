@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeAlias
 
-import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
 from converters.calibration.chunks import TokenChunk
 from converters.calibration.importance import Importance, Importances, Sums
-from converters.calibration.nodes import Node, check_layout, operation
+from converters.gguf.nodes import Node, operation
+from converters.gguf.watch import NodeWatcher
 from converters.progress import StepProgress
 from converters.served import exact_plan
 from converters.tensors import FloatArray
@@ -33,19 +33,16 @@ _SLOT = 0
 _PREFIX = "blk."
 
 
-class Collector:
-    """Sums over the nodes that llama.cpp computes; `callback` is what it calls."""
+class Collector(NodeWatcher):
+    """Sums over the products that llama.cpp computes."""
 
     def __init__(self) -> None:
-        check_layout()
-        self.callback = llama_cpp.ggml_backend_sched_eval_callback(self._on_node)
+        super().__init__()
         self._dense, self._of_experts = operation("MUL_MAT"), operation("MUL_MAT_ID")
         self._into: Importances = {}
         self._weights: Sums = np.empty(0)
         self._num_seen = 0
         self._num_nodes: int | None = None
-        self._fault: BaseException | None = None
-        self._is_stopped = False
 
     def begin(self, into: Importances, weights: Sums) -> None:
         """The next forward pass is over tokens that count so often, and is added to `into`."""
@@ -59,32 +56,19 @@ class Collector:
         Raises:
             InferenceFailed: what it showed cannot be summed up.
         """
-        if self._fault is not None:
-            raise self._fault
+        self.check()
         self._num_nodes = self._num_seen
 
-    def stop(self) -> None:
-        """Let the forward pass end at its next node; may be called by another thread."""
-        self._is_stopped = True
+    def wants(self, node: Node) -> bool:
+        """Whether it is a product with a weight of the blocks."""
+        return node.op in {self._dense, self._of_experts} and node.source(0).weight_name().startswith(_PREFIX)
 
-    def _on_node(self, address: int, is_asking: bool, _user_data: object) -> bool:
-        """Asked, say whether the node is wanted; then take it, and say whether to go on."""
-        try:
-            node = Node.from_address(address)
-            if is_asking:
-                return self._is_stopped or self._is_wanted(node)
-            if self._is_stopped:
-                return False
-            self._add(node)
-        except BaseException as fault:  # noqa: BLE001  # through C it would not come: `end` raises it
-            self._fault = fault
-            return False
+    def take(self, node: Node) -> bool:
+        """Sum up what the weight is multiplied by."""
+        self._add(node)
         self._num_seen += 1
         # What follows the last of them is the product with the vocabulary, of which nothing is needed.
         return self._num_seen != self._num_nodes
-
-    def _is_wanted(self, node: Node) -> bool:
-        return node.op in {self._dense, self._of_experts} and node.source(0).weight_name().startswith(_PREFIX)
 
     def _add(self, node: Node) -> None:
         weight, activations = node.source(0), node.source(1)

@@ -17,8 +17,8 @@ from converters.calibration.calibrate import Request, calibrate
 from converters.calibration.chunks import TokenChunk
 from converters.calibration.collect import Collector, collect
 from converters.calibration.importance import Importances
-from converters.calibration.nodes import Node, check_layout, operation
 from converters.gguf.imatrix import read_imatrix
+from converters.gguf.nodes import Node, check_layout, operation
 from converters.progress import NoSteps
 from runtime.backends.llama.model import LlamaModel
 from runtime.errors import ConfigurationInvalid, InferenceFailed
