@@ -18,6 +18,7 @@ from runtime.model import Model, load
 from runtime.models.store import Store
 
 if TYPE_CHECKING:
+    from tests.converters.families import Families
     from tests.converters.onnx.sources import Sources
 
 
@@ -55,6 +56,14 @@ def smollm2(_own_home: None) -> Iterator[Model]:
 def gemma(_own_home: None) -> Iterator[Model]:
     with load("gemma-3-270m", context_length=2048) as model:
         yield model
+
+
+@pytest.fixture(scope="session")
+def families(tmp_path_factory: pytest.TempPathFactory) -> Families:
+    """Tiny decoders, each made and converted when a test first asks for it; who changes one takes a copy."""
+    from tests.converters.families import Families
+
+    return Families(tmp_path_factory.mktemp("checkpoints"))
 
 
 @pytest.fixture(scope="session")

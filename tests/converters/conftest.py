@@ -1,4 +1,4 @@
-"""Tiny checkpoints that all tests of the converters share; a test that changes one takes a copy."""
+"""A tiny checkpoint that tests of the converters may change."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.converters.families import Families
-
-
-@pytest.fixture(scope="session")
-def families(tmp_path_factory: pytest.TempPathFactory) -> Families:
-    return Families(tmp_path_factory.mktemp("checkpoints"))
 
 
 @pytest.fixture
