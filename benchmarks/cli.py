@@ -1,7 +1,8 @@
-"""The commands that measure: bench, and below it serve, tools, compare and submit-card; those of quality are in `quality/cli.py`.
+"""The commands that measure: bench, and below it serve, tools, compare and submit-card.
 
 Only their signatures, help texts and defaults live here, so that `demotic --help` imports nothing heavy; the bodies
-are in `benchmarks/speed/`, `benchmarks/load.py` and `benchmarks/tools.py`.
+are in `benchmarks/speed/`, `benchmarks/load.py` and `benchmarks/tools.py`. Those of quality are
+in `benchmarks/quality/cli.py`.
 """
 
 from __future__ import annotations

@@ -18,20 +18,17 @@ TOOLS = (
 )
 # What it may know of languages; the second loads a classifier, and so is only imported where it is used.
 LANGUAGES = ("runtime.language.codes", "runtime.language.fidelity")
+# What computes models, and counts and compares what comes of it; `gguf` and `onnx` are files and graphs.
+COMPUTING = tuple(
+    f"converters.{name}"
+    for name in ("gguf", "onnx", "fertility", "likelihood", "probes", "progress", "served", "tensors")
+)
 # What each package may import of the others; `runtime.errors` and `runtime.config` are everybody's.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "runtime": ("runtime",),
     "converters": ("converters", "runtime"),
     "tui": ("tui", "runtime.errors", "runtime.config", "runtime.models.files", *LANGUAGES, *TOOLS),
-    "benchmarks": (
-        "benchmarks",
-        "runtime",
-        "demotic",
-        "tui",
-        "converters.onnx",
-        "converters.probes",
-        "converters.gguf.encode",
-    ),
+    "benchmarks": ("benchmarks", "runtime", "demotic", "tui", *COMPUTING),
 }
 
 

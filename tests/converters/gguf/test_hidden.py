@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from converters.gguf.compute import exact_plan
 from converters.gguf.hidden import HiddenWatcher
+from converters.served import exact_plan
 from converters.tensors import FloatArray
 from runtime.backends.base import Chunk
 from runtime.backends.llama.decoder import LlamaDecoder
