@@ -31,12 +31,12 @@ from converters.gguf.write import (
     plan,
     write_gguf,
 )
-from converters.manifest import Manifest, made_from, sha256_of, source_files, write_manifest
+from converters.manifest import Manifest, made_from, source_files, write_manifest
 from converters.token_check import check_tokens
 from converters.tokenizers import Tokenizer, read_tokenizer
 from converters.verify import verify
 from runtime.errors import ConversionRefused, DemoticError, InvalidRequest
-from runtime.models.files import NoProgress, Progress
+from runtime.models.files import NoProgress, Progress, sha256_of
 from runtime.models.inspect import check_loadable, read_header
 
 _TYPE, _ADAPTER_TYPE = "f16", "f32"

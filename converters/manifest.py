@@ -15,7 +15,7 @@ from typing import Any
 from converters.card import Card
 from converters.checkpoint import Origin
 from runtime.errors import ConversionRefused
-from runtime.models.files import read_blocks, write_atomically
+from runtime.models.files import sha256_of, write_atomically
 from runtime.models.inspect import read_header
 from runtime.models.onnx_folder import MANIFEST_FILE
 from runtime.models.provenance import provenance_path, read_provenance
@@ -196,11 +196,3 @@ def _hash(path: Path) -> str | None:
 def sha256_of_text(text: str) -> str:
     """The SHA-256 of a text in UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file."""
-    digest = hashlib.sha256()
-    for block in read_blocks(path):
-        digest.update(block)
-    return digest.hexdigest()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from converters.gguf.copy import Rows, entries_of, text_entry, write_copy
 from runtime.models.files import Progress
+from runtime.models.gguf_copy import Rows, entries_of, text_entry, write_copy
 from runtime.models.gguf_format import parse
 from runtime.models.trimmed import ADAPTER_KEY, VOCABULARY_TENSORS
 

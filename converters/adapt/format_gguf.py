@@ -19,13 +19,13 @@ from converters.adapt.selection import Selection
 from converters.adapt.tokenizer_json import processor_ids
 from converters.adapt.vocabulary import Vocabulary, vocabulary_in, vocabulary_of
 from converters.files import require_free, require_space, temporary_beside
-from converters.gguf.copy import Rows, copied_size, entries_of, write_copy
 from converters.gguf.vocabulary import open_vocabulary
 from converters.manifest import Manifest, derived, write_manifest
 from runtime.errors import InvalidRequest
 from runtime.models.adapter import check_adapter
 from runtime.models.encoding import encoding_of
 from runtime.models.files import Progress
+from runtime.models.gguf_copy import Rows, copied_size, entries_of, write_copy
 from runtime.models.gguf_format import GgufFile, parse
 from runtime.models.header import EMBEDDED_KEY, Header
 from runtime.models.inspect import check_loadable, read_header

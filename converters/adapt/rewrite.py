@@ -11,7 +11,7 @@ from converters.adapt.required import DEFAULT_IDS, ID_KEY
 from converters.adapt.selection import Selection
 from converters.adapt.tokenizer_json import trimmed_json
 from converters.adapt.vocabulary import Vocabulary
-from converters.gguf.copy import number_entry, numbers_entry, text_entry, texts_entry
+from runtime.models.gguf_copy import number_entry, numbers_entry, text_entry, texts_entry
 from runtime.models.gguf_format import StringArray
 from runtime.models.header import EMBEDDED_KEY, Header
 from runtime.models.trimmed import MAP_KEY, ORIGINAL_KEY, ROWS_KEY, fingerprint

@@ -18,13 +18,13 @@ from converters.arithmetic.requantize import Changed, require_types
 from converters.arithmetic.tokens import tokens_in
 from converters.checkpoint import TOKENIZER_FILE, locate, read_json
 from converters.files import require_free, require_space, temporary_beside
-from converters.gguf.copy import entries_of, write_copy
-from converters.manifest import Manifest, derived, sha256_of, write_manifest
+from converters.manifest import Manifest, derived, write_manifest
 from converters.progress import StepProgress
 from runtime.errors import ConversionRefused, InvalidRequest
 from runtime.models.adapter import check_adapter
 from runtime.models.encoding import encoding_of
-from runtime.models.files import NoProgress, Progress
+from runtime.models.files import NoProgress, Progress, sha256_of
+from runtime.models.gguf_copy import entries_of, write_copy
 from runtime.models.gguf_format import StringArray
 from runtime.models.gguf_format import parse as parse_gguf
 from runtime.models.header import Header

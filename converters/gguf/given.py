@@ -12,8 +12,8 @@ import llama_cpp
 import numpy as np
 
 from converters.gguf.imatrix import ImportanceMatrix, check_fits, read_imatrix
-from converters.manifest import sha256_of
 from converters.tensors import FloatArray
+from runtime.models.files import sha256_of
 from runtime.models.header import Header
 
 _MAX_TEXT_BYTES = 127  # of a value in llama_model_kv_override

@@ -23,7 +23,7 @@ from runtime.backends.base import BLOCK_CELLS
 from runtime.config import PrefixConfig
 from runtime.engine.prefix_files import KEY_BYTES, BlockDamaged, delete_oldest, path_of, read_block, write_block
 from runtime.errors import InferenceFailed
-from runtime.models.files import read_blocks
+from runtime.models.files import sha256_of
 
 _log = logging.getLogger("demotic.engine")
 
@@ -194,11 +194,7 @@ def file_hash(path: Path, progress: Callable[[int], object] = lambda _num_bytes:
     Raises:
         OSError: it cannot be read.
     """
-    digest = hashlib.sha256()
-    for piece in read_blocks(path):
-        digest.update(piece)
-        progress(len(piece))
-    return digest.digest()
+    return bytes.fromhex(sha256_of(path, progress))
 
 
 def _hash(data: bytes) -> bytes:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -69,6 +70,19 @@ def read_blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as handle:
         while block := handle.read(BLOCK_BYTES):
             yield block
+
+
+def sha256_of(path: Path, on_read: Callable[[int], object] = lambda _num_bytes: None) -> str:
+    """The SHA-256 of a file in hexadecimal; `on_read` is told the size of each piece that has been read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    for block in read_blocks(path):
+        digest.update(block)
+        on_read(len(block))
+    return digest.hexdigest()
 
 
 def storage_fault(fault: OSError, path: Path) -> DemoticError:

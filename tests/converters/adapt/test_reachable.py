@@ -22,9 +22,9 @@ from converters.adapt.selection import Limits, Selection, select
 from converters.adapt.tokenizer_json import processor_ids
 from converters.adapt.vocabulary import BYTE, Vocabulary, vocabulary_in, vocabulary_of
 from converters.adapt.wanted import Source
-from converters.gguf.copy import entries_of, write_copy
 from converters.gguf.vocabulary import open_vocabulary
 from runtime.models.files import NoProgress
+from runtime.models.gguf_copy import entries_of, write_copy
 from runtime.models.gguf_format import parse
 from runtime.models.inspect import read_header
 from runtime.models.trimmed import VOCABULARY_TENSORS

@@ -20,12 +20,12 @@ import demotic
 from converters.adapt.request import Request
 from converters.adapt.selection import Limits
 from converters.adapt.trim import Trimmed, trim
-from converters.gguf.copy import write_copy
 from converters.gguf.vocabulary import open_vocabulary
 from converters.progress import NoSteps
 from runtime.errors import ConversionRefused, ModelFileInvalid
 from runtime.models.adapter import check_adapter
 from runtime.models.files import NoProgress
+from runtime.models.gguf_copy import write_copy
 from runtime.models.gguf_format import StringArray
 from runtime.models.header import EMBEDDED_KEY, Header
 from runtime.models.inspect import read_header
