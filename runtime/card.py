@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast
 
 import msgspec
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from runtime.config import EngineConfig
     from runtime.hardware.plan import Plan
     from runtime.hardware.probe import Machine
+    from runtime.models.bundles import Bundle
     from runtime.translation.translator import Translator
 
 
@@ -59,6 +60,15 @@ class Options(TypedDict, total=False):
 
 
 _SAMPLING = frozenset(SamplingParams.__struct_fields__)
+# What answers are kept in: whoever names one of these leaves none of the others to defaults.
+LOCK_OPTIONS = frozenset({"language", "scripts", "mode"})
+
+
+def with_defaults(options: Options, defaults: Options) -> Options:
+    """The options, with the defaults of a bundle where they say nothing."""
+    left_out = LOCK_OPTIONS if LOCK_OPTIONS & options.keys() else frozenset()
+    given = {name: value for name, value in defaults.items() if name not in left_out}
+    return cast("Options", {**given, **options})
 
 
 class ModelCard:
@@ -84,17 +94,36 @@ class ModelCard:
 
     @cached_property
     def template(self) -> ChatTemplate:
-        """The model's chat template, or the plain one."""
+        """The chat template of the bundle or of the model, or the plain one."""
         bos, eos = (self.header.token_text(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
-        dialect = self.file.tool_dialect or (self.file.entry.tool_dialect if self.file.entry else None)
+        own = self.bundle.template if self.bundle is not None else None
+        known = self.file.entry.tool_dialect if self.file.entry is not None and own is None else None
         return ChatTemplate(
-            self.header.chat_template,
+            self.header.chat_template if own is None else own,
             bos_token=bos,
             eos_token=eos,
-            tool_dialect=dialect,
+            tool_dialect=self.file.tool_dialect or known,
             plain=PLAIN_TASK if self.has_encoder else PLAIN,
-            tool_source=self.header.tool_template,
+            tool_source=self.header.tool_template if own is None else None,
+            system=self.bundle.recipe.defaults.system if self.bundle is not None else None,
         )
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """The bundle that the model is in, if it is in one."""
+        return self.file.bundle
+
+    @property
+    def defaults(self) -> Options:
+        """What requests get that say nothing else, the adapter among it; nothing but from a bundle."""
+        if self.bundle is None:
+            return Options()
+        adapter = {} if self.bundle.adapter_key is None else {"adapter": self.bundle.adapter_key}
+        return cast("Options", {**self.bundle.recipe.defaults.options(), **adapter})
+
+    def of(self, file: ModelFile) -> ModelCard:
+        """The card of another bundle on the same file, which is not read again."""
+        return ModelCard(file, self.header)
 
     @cached_property
     def encoding(self) -> Encoding | None:
@@ -167,6 +196,8 @@ class ModelCard:
     @property
     def is_chat(self) -> bool:
         """Whether the model was trained for conversations; a base model only continues texts."""
+        if self.bundle is not None and self.bundle.recipe.template is not None:
+            return True
         return self.file.entry.task == "chat" if self.file.entry else self.template.source is not None
 
     @property
@@ -223,6 +254,7 @@ class ModelCard:
 
     def _request(self, prompt: str, options: Options, said: str, exempt: tuple[Span, ...]) -> Generate:
         """The request for an answer to what a user `said`; of it `exempt` is kept in no language."""
+        options = with_defaults(options, self.defaults)
         sampling: dict[str, Any] = {name: value for name, value in options.items() if name in _SAMPLING}
         return Generate(
             request_id=uuid.uuid4().hex,

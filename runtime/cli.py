@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from runtime.config import PoolConfig, RunConfig, ServerConfig
 from runtime.tool_options import Approve, Tools, ToolsFile, wants_tools
+
+if TYPE_CHECKING:
+    from runtime.card import Options
 
 _RUN = RunConfig()
 _SERVER = ServerConfig()
@@ -25,7 +28,10 @@ Context = Annotated[
     typer.Option("--context", min=16, help="Tokens one request may hold; without it, what the model and memory allow."),
 ]
 # The backslashes keep rich from reading the brackets as markup.
-_MODEL_HELP = r"A path (GGUF or ONNX graphs), a catalogue name, or hf:org/repo\[@revision]\[:file-or-quantization]."
+_MODEL_HELP = (
+    r"A path (GGUF, ONNX graphs, or a bundle's recipe), a name of `demotic list`, or "
+    r"hf:org/repo\[@revision]\[:file-or-quantization]."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -61,6 +67,7 @@ Examples:
 
 
 def _run(
+    call: typer.Context,
     model: Annotated[
         str | None, typer.Argument(metavar="MODEL", help=f"{_MODEL_HELP} Without it, the default model.")
     ] = None,
@@ -106,28 +113,32 @@ def _run(
     context: Context = None,
     as_json: Json = False,
 ) -> None:
-    from runtime.card import Options
     from runtime.commands.run import run
 
-    options = Options(
-        max_tokens=max_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
-        stop=tuple(stop or ()),
+    given = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "stop": tuple(stop or ()),
+        "seed": seed,
+        "max_characters": max_characters,
+        "language": language,
+        "scripts": tuple(script or ()),
+        "mode": lock,
+    }
+    # What was not said is left to the model's bundle, or else to the defaults of `run`.
+    said = {"scripts": "script", "mode": "lock"}
+    options = cast(
+        "Options",
+        {
+            name: value
+            for name, value in given.items()
+            if (source := call.get_parameter_source(said.get(name, name))) is not None and source.name != "DEFAULT"
+        },
     )
-    if seed is not None:
-        options["seed"] = seed
-    if max_characters is not None:
-        options["max_characters"] = max_characters
-    if language is not None:
-        options["language"] = language
-    if script:
-        options["scripts"] = tuple(script)
-    if lock is not None:
-        options["mode"] = lock
     wish = None
     if wants_tools(tools, tools_file, says_more=bool(approve) or tool_choice != "auto"):
         from runtime.commands.run_tools import ToolWish
@@ -162,6 +173,8 @@ Examples:
   demotic serve qwen3-0.6b gemma-3-270m --max-models 1 --keep-alive 600
 
   demotic serve qwen3-0.6b --adapter legal=./legal-bg.gguf --adapter-dir ./adapters
+
+  demotic serve gemma-3-270m gemma-bul gemma-deu
 
   demotic serve qwen3-0.6b --tools-file ./tools.toml
 """
@@ -326,6 +339,9 @@ def _mcp(
 
 _PULL_HELP = """Download a model, resuming where an earlier download stopped.
 
+A bundle (NAME.bundle.json, here or on the hub) comes with its base and all its files, each held against its hash, and
+the model that it makes of the base is made.
+
 Examples:
 
   demotic pull qwen3-0.6b
@@ -333,6 +349,8 @@ Examples:
   demotic pull hf:bartowski/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M
 
   demotic pull hf:bartowski/Qwen2.5-0.5B-Instruct-GGUF --preview
+
+  demotic pull ./gemma-bul.bundle.json
 """
 
 

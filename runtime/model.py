@@ -37,7 +37,14 @@ class Model:
         self.card = card
         self.plan = plan
         self.client = client
-        self.adapters: set[str] = set()
+        # The size of each that is loaded, in bytes, by its name.
+        self.adapters: dict[str, int] = {}
+
+    def shown_as(self, card: ModelCard) -> Model:
+        """The same loaded weights and adapters under another card: a bundle's on this model."""
+        other = Model(card, self.plan, self.client)
+        other.adapters = self.adapters
+        return other
 
     def chat(
         self,
@@ -129,7 +136,7 @@ class Model:
         adapter = path.stem if adapter is None else adapter
         self.card.check_adapter(path)
         attach(self.client, adapter, path)
-        self.adapters.add(adapter)
+        self.adapters[adapter] = path.stat().st_size
         return adapter
 
     def tokenize(self, text: str) -> list[int]:
@@ -178,6 +185,7 @@ def start(card: ModelCard, limits: EngineConfig, progress: Callable[[float], boo
 
     Raises:
         ModelLoadFailed: the machine or the backend cannot hold it.
+        ModelFileInvalid: the adapter of its bundle is not for it.
         Cancelled: `progress` stopped it.
     """
     return start_as(card, card.plan(probe(), limits), limits, progress)
@@ -187,6 +195,17 @@ def start_as(
     card: ModelCard, chosen: Plan, limits: EngineConfig, progress: Callable[[float], bool] | None = None
 ) -> Model:
     """`start`, run as `chosen`, which need not be the plan that the machine would be given."""
+    model = _started(card, chosen, limits, progress)
+    if card.bundle is not None and card.bundle.adapter is not None:
+        try:
+            model.attach(card.bundle.adapter, card.bundle.adapter_key)
+        except BaseException:
+            model.close()
+            raise
+    return model
+
+
+def _started(card: ModelCard, chosen: Plan, limits: EngineConfig, progress: Callable[[float], bool] | None) -> Model:
     if (encoding := card.encoding) is not None:
         encoder = load_encoder(card.file.path, chosen, encoding, progress=progress)
         return Model(

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 
 from runtime.api.chat_translation import translate_said, wants_translation
 from runtime.api.choices import respond
+from runtime.api.defaults import filled
 from runtime.api.language import user_language
 from runtime.api.routing import Routed, route
 from runtime.api.schemas.chat import (
@@ -56,6 +57,7 @@ async def create_chat_completion(body: ChatCompletionRequest, http: Request) -> 
             return await _respond_translated(body, turns, said, model, routed, http)
         if body.source or body.target:
             raise InvalidRequest(f"{model.name} does not translate.", remedy="Leave out 'source' and 'target'.")
+        body = filled(body, model.card)
         template = model.card.template
         language = await user_language(body, said) if tools.told else None
         variables = body.template_variables(template)

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from runtime.api.choices import respond
+from runtime.api.defaults import filled
 from runtime.api.routing import route
 from runtime.api.schemas.common import FinishReasonBody, UsageBody
 from runtime.api.schemas.completions import DEFAULT_MAX_TOKENS, Completion, CompletionChoice, CompletionRequest
@@ -29,6 +30,7 @@ async def create_completion(body: CompletionRequest, http: Request) -> Response:
     said = [prompt if isinstance(prompt, str) else "" for prompt in body.prompts]
     routed = await route(body.model, body, said, http)
     async with pool.hold(routed.model, body.adapter) as (model, adapter):
+        body = filled(body, model.card)
         shape = CompletionShape(f"cmpl-{uuid.uuid4().hex}", int(time.time()), routed.model or model.name, body)
         max_tokens = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
         request = Generate(

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from runtime.api.defaults import filled
 from runtime.api.errors import anthropic_error
 from runtime.api.events import tokens_of
 from runtime.api.language import user_language
@@ -62,6 +63,7 @@ async def create_message(body: MessageRequest, http: Request) -> Response:
     routed = await route(body.model, body, said_by_user(turns), http)
     tools = body.tool_use().normalising(body.normalize)
     async with pool.hold(routed.model, body.adapter) as (model, adapter):
+        body = filled(body, model.card)
         prompt = await _prompt(body, turns, tools, model.card.template)
         message_id = f"msg_{uuid.uuid4().hex}"
         request = prompt.to_request(

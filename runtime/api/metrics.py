@@ -91,7 +91,7 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        for name in pool.names:
+        for name in pool.statistics():
             self.first_token.labels(name)
             self.between_tokens.labels(name)
 
@@ -251,13 +251,18 @@ class _PoolCollector(Collector):
             "Memory of the worker's process, with what is in memory of the model's file.",
             labels=["model"],
         )
+        adapters = GaugeMetricFamily(
+            "demotic_adapter_bytes", "Adapters that are loaded, those of bundles among them.", labels=["model"]
+        )
         for name, model in models.items():
+            adapters.add_metric([name], model.adapter_bytes)
             for each in get_args(ModelState):
                 state.add_metric([name, each], each == model.state)
             if model.pid is not None and (resident := _resident_bytes(model.pid)) is not None:
                 memory.add_metric([name], resident)
         yield state
         yield memory
+        yield adapters
         yield GaugeMetricFamily(
             "demotic_server_resident_memory_bytes",
             "Memory of the server's own process.",

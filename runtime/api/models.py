@@ -84,13 +84,15 @@ async def _bodies(name: str, pool: ModelPool) -> list[ModelBody]:
         progress=pool.progress(name),
         device=device_of(loaded.plan) if loaded else None,
         capabilities=list(card.capabilities),
-        languages=list(card.file.entry.languages) if card.file.entry else [],
+        languages=list(card.file.languages),
         license=card.file.license or card.header.license,
         context_length=loaded.client.context_length if loaded else None,
         trained_context_length=card.header.trained_context_length,
         quantization=card.header.quantization,
         size_bytes=card.header.file_size,
         adapters=list(adapters),
+        base=card.bundle.recipe.base.reference if card.bundle is not None else None,
+        shares=pool.shares(name),
     )
     model = ModelBody(id=name, created=pool.started, owned_by="demotic", demotic=details)
     return [

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from runtime.api.conversation import effort_variables, name_results
+from runtime.api.defaults import filled
 from runtime.api.kept import conversation_before, keep, owner_of
 from runtime.api.language import user_language
 from runtime.api.parts import Kind, part_events
@@ -69,6 +70,7 @@ async def create_response(body: ResponseRequest, http: Request) -> Response:
     said = last_said(turns)
     routed = await route(body.model, body, said_by_user(turns), http)
     async with pool.hold(routed.model, body.adapter) as (model, adapter):
+        body = filled(body, model.card)
         instructions = [Message("system", body.instructions)] if body.instructions else []
         template = model.card.template
         prompt = ChatPrompt.render(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
+from runtime.api.defaults import filled
 from runtime.api.language import text_usage, user_language
 from runtime.api.routing import route
 from runtime.api.schemas.chat import (
@@ -114,8 +115,8 @@ class _Answers:
     async def answer(self, messages: Sequence[Message], tools: ToolUse) -> AsyncGenerator[Piece | ToolCall | Finished]:
         """See `Answers.answer`."""
         pool: ModelPool = self.http.app.state.pool
-        body = self.body
-        async with pool.hold(self.model, body.adapter) as (model, adapter):
+        async with pool.hold(self.model, self.body.adapter) as (model, adapter):
+            body = filled(self.body, model.card)
             self.num_turns += 1
             self.context_length = model.client.context_length
             template = model.card.template

@@ -76,7 +76,7 @@ class ChatTemplate:
 
     `source` None stands for a model without a template, which gets `plain`. `tool_dialect` names how the model writes
     calls of tools, where that is known better than by the template's text. `tool_source` is a template of its own for
-    requests with tools, which some models have (Hermes).
+    requests with tools, which some models have (Hermes). `system` begins conversations that have no system message.
     """
 
     source: str | None
@@ -86,6 +86,7 @@ class ChatTemplate:
     plain: str = PLAIN
     config: ChatTemplateConfig = field(default_factory=ChatTemplateConfig)
     tool_source: str | None = None
+    system: str | None = None
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -118,6 +119,8 @@ class ChatTemplate:
                 raise InvalidRequest(
                     f"'{message.role}' is not a role.", remedy=f"Roles are {', '.join(ROLES)}.", param="messages"
                 )
+        if self.system and not any(message.role == "system" for message in messages):
+            messages = [Message("system", self.system), *messages]
         if opening == "last":
             marked = _with_open_end(messages)
             whole = self.render(marked, opening="none", variables=variables, tools=tools, language=language)

@@ -31,18 +31,23 @@ def entry_facts(entry: CatalogEntry) -> dict[str, object]:
 def summary(model: ModelFile) -> dict[str, object]:
     """Facts that need no look into the file."""
     known: Mapping[str, object] = entry_facts(model.entry) if model.entry is not None else {"title": model.path.stem}
+    if model.bundle is not None:
+        known = {**known, "title": model.bundle.recipe.description or model.name, "gated": False}
     return {
         **known,
         "name": model.name,
         "path": str(model.path),
         "source": model.source,
         "license": model.license,
+        "languages": list(model.languages),
         "size_bytes": bytes_of(model),
     }
 
 
 def bytes_of(model: ModelFile) -> int | None:
-    """The size of its file; None where that is not known."""
+    """The size of its file, of a bundle what it takes beside its base; None where that is not known."""
+    if model.bundle is not None:
+        return model.bundle.size_bytes
     if model.path.is_file():
         return model.path.stat().st_size
     return model.entry.size if model.entry is not None else None  # a starter that is not assembled yet

@@ -52,9 +52,12 @@ def list_models(*, as_json: bool, with_fit: bool = False) -> None:
 
 def show(reference: str, *, as_json: bool) -> None:
     """Show all that is known of one model; of one that is not here, what the catalogue says."""
+    store = Store()
     try:
-        model = Store().resolve(reference, progress=progress_for(as_json=as_json))
+        model = store.resolve(reference, progress=progress_for(as_json=as_json))
     except ModelNotFound:
+        if store.has_bundle(reference):  # and its base is not here
+            raise
         known = parse_reference(reference, load_catalog())
         if not isinstance(known, CatalogName):
             raise
@@ -81,7 +84,8 @@ def _show_facts(facts: Mapping[str, object], *, as_json: bool) -> None:
 def remove(reference: str, *, yes: bool, as_json: bool) -> None:
     """Delete a downloaded model, after asking."""
     store = Store()
-    store.resolve(reference)
+    if not store.has_bundle(reference):
+        store.resolve(reference)
     if not yes:
         if as_json or not sys.stdin.isatty():
             raise InvalidRequest(f"Removing {reference} was not confirmed.", remedy="Add --yes.")
@@ -90,7 +94,11 @@ def remove(reference: str, *, yes: bool, as_json: bool) -> None:
             return
     model = store.remove(reference)
     if as_json:
-        print_json({"removed": model.name, "path": str(model.path)})
+        place = model.path if model.bundle is None else model.bundle.folder
+        print_json({"removed": model.name, "path": str(place)})
+        return
+    if model.bundle is not None:
+        say(f"Removed {model.name} ({model.bundle.folder}). Its base, {model.bundle.recipe.base.reference}, stays.")
         return
     say(f"Removed {model.name} ({model.path}).")
     if model.source == "starter" and model.entry is not None:
@@ -114,14 +122,14 @@ def _file_facts(model: ModelFile) -> dict[str, object]:
         shape = None
     entry = model.entry
     made = read_provenance(model.path)
-    return {
+    facts = {
         "name": model.name,
         "title": entry.title if entry is not None else header.name,
         "path": str(model.path),
         "source": f"{model.source}: {origin_of(entry)}" if entry is not None else model.source,
         "license": model.license or header.license,
         "license_url": entry.license_url if entry is not None else None,
-        "languages": list(entry.languages if entry is not None else made.get("languages") or ()),
+        "languages": list(model.languages or made.get("languages") or ()),
         "architecture": header.architecture,
         "kind": _kind(header.architecture),
         "parameters": header.parameter_count,
@@ -135,6 +143,11 @@ def _file_facts(model: ModelFile) -> dict[str, object]:
         "notes": entry.notes if entry is not None else " ".join(made.get("notes") or ()) or None,
         **{key: made.get(key) for key in _MADE},
     }
+    if model.bundle is not None:
+        from runtime.commands.bundled import bundle_facts
+
+        facts |= bundle_facts(model.bundle, header)
+    return facts
 
 
 def _kind(architecture: str) -> str:
@@ -156,11 +169,22 @@ def _readable(key: str, value: object) -> str:
             return "not known"
         case bool():
             return "yes" if value else "no"
+        case dict():
+            return "\n".join(f"{name}: {_line(each)}" for name, each in value.items())
         case list():
             return ", ".join(value) if value else "not known"
         case int():
-            return sized(value) if key == "size_bytes" else f"{value:,}"
+            return sized(value) if key.endswith("size_bytes") else f"{value:,}"
     return str(value)
+
+
+def _line(value: object) -> str:
+    """A value in one line; of several each with its name."""
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{name} {each:g}" if isinstance(each, float) else f"{name} {each}" for name, each in value.items()
+        )
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _row(name: str, facts: Mapping[str, object], source: str) -> tuple[str, ...]:

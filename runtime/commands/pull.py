@@ -21,7 +21,9 @@ def pull(reference: str, *, as_json: bool, with_progress: bool = False) -> None:
     if as_json:
         print_json(summary(model))
         return
-    say(f"{model.name} is here: {model.path} ({sized(bytes_of(model))})")
+    beside = f" beside its base, {model.bundle.recipe.base.reference}" if model.bundle is not None else ""
+    place = model.bundle.folder if model.bundle is not None else model.path
+    say(f"{model.name} is here: {place} ({sized(bytes_of(model))}{beside})")
     if model.license:
         say(f"Licence: {license_line(model.license, model.entry)}")
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from runtime.answer import Answer
-from runtime.card import ModelCard, Options
+from runtime.card import ModelCard, Options, with_defaults
 from runtime.chat.template import Message
 from runtime.commands.interrupt import INTERRUPTED, Interrupt
 from runtime.commands.notice import tell_licence
-from runtime.config import EngineConfig
+from runtime.commands.progress import progress_for
+from runtime.config import EngineConfig, RunConfig
 from runtime.engine.messages import Between, Delta, Finished, Generate
 from runtime.errors import InvalidRequest, ModelNotFound
 from runtime.model import start
@@ -29,6 +30,9 @@ from runtime.models.store import Store
 
 if TYPE_CHECKING:
     from runtime.commands.run_tools import ToolWish
+
+# What an answer gets where neither the person nor a bundle says anything.
+_DEFAULTS = Options(max_tokens=RunConfig.max_tokens, temperature=RunConfig.temperature, top_p=RunConfig.top_p)
 
 
 def run(
@@ -51,8 +55,9 @@ def run(
         model, prompt = None, model
     prompt = _with_standard_input(prompt)
     started = time.perf_counter()
-    card = ModelCard.read(store.resolve(model))
+    card = ModelCard.read(store.resolve(model, progress=progress_for(as_json=as_json)))
     tell_licence(store, card.file)
+    options = with_defaults(with_defaults(options, card.defaults), _DEFAULTS)
     if tools is not None:
         from runtime.commands.run_tools import run_with_tools
 

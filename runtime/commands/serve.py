@@ -25,6 +25,7 @@ from runtime.chat.tools.toolbox import open_toolbox
 from runtime.commands.access import check_origins, gather_keys, is_open
 from runtime.commands.listening import bind, url_of
 from runtime.commands.notice import tell_licence
+from runtime.commands.progress import progress_for
 from runtime.config import EngineConfig, PoolConfig, ServerConfig
 from runtime.engine.loader import WorkerLoader
 from runtime.engine.pool import ModelPool
@@ -32,7 +33,7 @@ from runtime.engine.prefix_files import prepare
 from runtime.errors import Cancelled, ConfigurationInvalid
 from runtime.language.route import Routes
 from runtime.models.adapter import AdapterFiles
-from runtime.models.store import Store
+from runtime.models.store import ModelFile, Store
 
 
 def serve(
@@ -67,8 +68,10 @@ def serve(
     cards: dict[str, ModelCard] = {}
     for reference in references or [store.default_name()]:
         # A file that cannot be run is told of now, also where it is loaded only when it is asked for.
-        card = ModelCard.read(store.resolve(reference))
+        card = ModelCard.read(store.resolve(reference, progress=progress_for(as_json=False)))
         tell_licence(store, card.file)
+        if card.bundle is not None and card.bundle.adapter is not None:
+            card.check_adapter(card.bundle.adapter)
         cards[card.name] = card
     for name, dialect in _read_dialects(tool_dialects, cards).items():
         cards[name] = ModelCard(dataclasses.replace(cards[name].file, tool_dialect=dialect), cards[name].header)
@@ -79,9 +82,20 @@ def serve(
     with bind(config.host, config.port) as listener, _open_log(access_log, log_prompts=log_prompts) as log:
         reachable = is_open(listener.getsockname()[:2], has_keys=bool(keys), insecure=insecure)
         loader = WorkerLoader(files, limits, adapters=shelf, prefix_dir=prefix_cache_dir)
-        pool = ModelPool(list(files), loader, pool_config, max_waiting=limits.max_waiting, cards=cards)
+        waiting, shares = limits.max_waiting, _shares(files)
+        pool = ModelPool(list(files), loader, pool_config, max_waiting=waiting, cards=cards, shares=shares)
         table = None if routes is None else _read_routes(routes, pool)
         asyncio.run(_serve(listener, pool, dataclasses.replace(config, is_open=reachable), keys, log, table, tools))
+
+
+def _shares(files: Mapping[str, ModelFile]) -> dict[str, str]:
+    """Which bundles are names for another one's process: of those with one file the model itself, or the first."""
+    owners: dict[Path, str] = {}
+    # A model that is no bundle comes first: its name is the one that the process should have.
+    for name, file in sorted(files.items(), key=lambda item: item[1].bundle is not None):
+        owners.setdefault(file.path.resolve(), name)
+    of_bundles = {name: owners[file.path.resolve()] for name, file in files.items() if file.bundle is not None}
+    return {name: owner for name, owner in of_bundles.items() if owner != name}
 
 
 def _read_dialects(texts: Sequence[str], cards: Mapping[str, ModelCard]) -> dict[str, str]:
@@ -120,6 +134,11 @@ def _read_adapters(texts: Sequence[str], cards: Mapping[str, ModelCard]) -> dict
         model = model if colon else next(iter(cards))
         if model not in cards:
             raise _not_served(text, model, cards)
+        if cards[model].bundle is not None:
+            raise ConfigurationInvalid(
+                f"'{text}' is for the bundle '{model}', which has its own or none.",
+                remedy="Serve its base as well and give it the adapter, or make a bundle of it.",
+            )
         cards[model].check_adapter(Path(file))
         adapters[model][name] = Path(file)
     return adapters

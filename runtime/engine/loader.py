@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from runtime.card import ModelCard
@@ -53,7 +53,10 @@ class WorkerLoader:
         return card.plan(_with_spare(probe(), spare_bytes), self._limits)
 
     def start(self, card: ModelCard, plan: Plan, progress: Callable[[float], bool]) -> Model:
-        """Load the model, and the adapters given for it, into a new process. Raises as `WorkerClient` does."""
+        """Load the model into a new process, and the adapters given for it and those of bundles on it.
+
+        Raises as `WorkerClient` does.
+        """
         limits = self._limits
         file = os.fsencode(card.file.path.absolute())
         load = Load(
@@ -64,23 +67,35 @@ class WorkerLoader:
         try:
             for adapter, path in self._adapters.given.get(card.name, {}).items():
                 model.attach(path, adapter)
+            for key, path in self._adapters_of_bundles(card):
+                if key not in model.adapters:
+                    model.attach(path, key)
         except BaseException:
             model.close()
             raise
         return model
 
     def adapters(self, name: str) -> tuple[str, ...]:
-        """Names of the adapters that a model may be asked for."""
-        return tuple(self._adapters.of(name))
+        """Names of the adapters that a model may be asked for; a bundle has its own, and none besides."""
+        return () if self._files[name].bundle is not None else tuple(self._adapters.of(name))
 
     def attach(self, model: Model, adapter: str) -> None:
-        """Load an adapter that the model does not have yet.
+        """Load an adapter that the model does not have yet: that of its bundle, if it is in one.
 
         Raises:
             AdapterNotFound: there is none of that name.
             ModelFileInvalid, ModelLoadFailed: it does not fit the model.
         """
-        model.attach(self._adapters.find(model.name, adapter), adapter)
+        bundle = model.card.bundle
+        own = bundle.adapter if bundle is not None and bundle.adapter_key == adapter else None
+        model.attach(own or self._adapters.find(model.name, adapter), adapter)
+
+    def _adapters_of_bundles(self, card: ModelCard) -> Iterator[tuple[str, Path]]:
+        """Those of bundles that are run with the file of `card`, by their names in the worker."""
+        for file in self._files.values():
+            bundle = file.bundle if file.path == card.file.path else None
+            if bundle is not None and bundle.adapter is not None and bundle.adapter_key is not None:
+                yield bundle.adapter_key, bundle.adapter
 
 
 def _with_spare(machine: Machine, spare: int) -> Machine:

@@ -3,6 +3,9 @@
 A model is loaded when it is first asked for; requests that come meanwhile wait for the same loading. Models are loaded
 one after the other, so that each is planned with the memory that is really left. To make room, the one that was idle
 for the longest time goes; one with requests in flight never does, and a request waits a while for it to fall idle.
+
+Bundles on one model, where they leave its vocabulary alone, are names for the same process: it has their adapters, and
+each name its own template and defaults.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from runtime.config import EngineConfig, PoolConfig
 from runtime.engine.client import EngineClient
 from runtime.engine.served import ModelState, ModelStatistics, Served, unload
 from runtime.errors import (
+    AdapterNotFound,
     Cancelled,
     DemoticError,
     InvalidRequest,
@@ -68,15 +72,20 @@ class ModelPool:
         *,
         max_waiting: int = EngineConfig.max_waiting,
         cards: Mapping[str, ModelCard] | None = None,
+        shares: Mapping[str, str] | None = None,
     ) -> None:
         """`max_waiting` is how many requests may wait for one model to be loaded.
 
-        `cards` are those that are known already; the others are read when they are asked for.
+        `cards` are those that are known already; the others are read when they are asked for. `shares` tells of names
+        whose model is in the process of another name.
         """
         self.names = tuple(names)
         self.started = int(time.time())
-        known = cards or {}
-        self._served = {name: Served(name, known.get(name)) for name in self.names}
+        self._shares = dict(shares or {})
+        # What was last known of the file of each.
+        self._cards = dict(cards or {})
+        own = {name: Served(name) for name in self.names if name not in self._shares}
+        self._served = {name: own[self._shares.get(name, name)] for name in self.names}
         self._loader = loader
         self._config = config or PoolConfig()
         self._max_waiting = max_waiting
@@ -87,8 +96,8 @@ class ModelPool:
 
     async def preload(self) -> None:
         """Load the models, in order, as many as may be loaded at a time. Raises as `get` does."""
-        for name in self.names[: self._config.max_models]:
-            await self.get(name)
+        for served in self._all()[: self._config.max_models]:
+            await self.get(served.name)
 
     def split(self, name: str) -> tuple[str, str | None]:
         """Model and adapter of "model:adapter"; a model's own name may have colons, too."""
@@ -99,9 +108,13 @@ class ModelPool:
         """Names of the adapters that a served model may be asked for."""
         return self._loader.adapters(name)
 
+    def shares(self, name: str) -> str | None:
+        """The served name whose process has the model of `name`; None where it has its own."""
+        return self._shares.get(name)
+
     @asynccontextmanager
     async def hold(self, name: str | None, adapter: str | None = None) -> AsyncIterator[tuple[Model, str | None]]:
-        """The model as `get` gives it, and the adapter that `name` or `adapter` asks for.
+        """The model as `get` gives it, and the adapter that `name` or `adapter` asks for, or that its bundle has.
 
         It stays loaded while the block runs. Raises as `get` does.
         """
@@ -114,7 +127,7 @@ class ModelPool:
         served = self._served[model.name]
         served.claims += 1
         try:
-            yield model, adapter
+            yield model, adapter or _own_adapter(model.card)
         finally:
             served.claims -= 1
 
@@ -124,29 +137,29 @@ class ModelPool:
         Raises:
             ModelFileInvalid, UnsupportedArchitecture: it was not known yet, and the file cannot be run.
         """
-        served = self._served[name]
-        if served.card is None:
-            served.card = await asyncio.to_thread(self._loader.read, name)
-        return served.card
+        if name not in self._cards:
+            self._cards[name] = await asyncio.to_thread(self._loader.read, name)
+        return self._cards[name]
 
     def loaded(self, name: str) -> Model | None:
         """A served model where it is loaded; None where it is not."""
         return self._living(self._served[name])
 
     async def get(self, name: str | None, adapter: str | None = None) -> Model:
-        """The model served as `name`, the first one for None, with `adapter` attached.
+        """The model served as `name`, the first one for None, with `adapter`, or that of its bundle, attached.
 
         It stays loaded until the caller waits for something.
 
         Raises:
             ModelNotFound: no model is served under that name.
-            AdapterNotFound: it has no such adapter.
+            AdapterNotFound: it has no such adapter; a bundle has none to choose from.
             QueueFull: as many requests wait for it to be loaded as may.
             WorkerDied: its process died again and again, and is not started yet.
             NoRoomForModel: other models were answering all the time.
             DemoticError: it could not be loaded; the next request tries again.
         """
-        served = self._find(self.names[0] if name is None else name)
+        name = self.names[0] if name is None else name
+        served = self._find(name)
         if self._keeper is None and self._config.keep_alive is not None:
             self._keeper = asyncio.create_task(self._unload_idle(self._config.keep_alive))
         served.claims += 1
@@ -163,8 +176,13 @@ class ModelPool:
                     await asyncio.shield(served.loading)
                 finally:
                     served.num_waiting -= 1
-            if adapter is not None and adapter not in model.adapters:
-                await asyncio.to_thread(self._loader.attach, model, adapter)
+            if name != served.name:
+                model = model.shown_as(await self.card(name))
+            own = _own_adapter(model.card)
+            if adapter is not None and model.card.bundle is not None:
+                raise AdapterNotFound(adapter, known=())
+            if (wanted := adapter or own) is not None and wanted not in model.adapters:
+                await asyncio.to_thread(self._loader.attach, model, wanted)
             return model
         finally:
             served.claims -= 1
@@ -200,21 +218,21 @@ class ModelPool:
         return served.share if served.loading is not None else None
 
     def statistics(self) -> dict[str, ModelStatistics]:
-        """What each model's processes have done, and what the present one holds."""
-        return {name: self._statistics(served) for name, served in self._served.items()}
+        """What each model's processes have done, and what the present one holds; names that share one are left out."""
+        return {served.name: self._statistics(served) for served in self._all()}
 
     def name_of(self, client: EngineClient) -> str | None:
         """The name under which `client` serves; None where it does no more, and another has come after it."""
-        return next((name for name, served in self._served.items() if served.client is client), None)
+        return next((served.name for served in self._all() if served.client is client), None)
 
     async def close(self) -> None:
         """Unload everything; requests in flight are answered with an error first."""
         self._is_closing = True
         if self._keeper is not None:
             self._keeper.cancel()
-        loading = [served.loading for served in self._served.values() if served.loading is not None]
+        loading = [served.loading for served in self._all() if served.loading is not None]
         await asyncio.gather(*loading, return_exceptions=True)
-        await asyncio.gather(*(unload(served) for served in self._served.values()))
+        await asyncio.gather(*(unload(served) for served in self._all()))
 
     def _find(self, name: str) -> Served:
         served = self._served.get(name)
@@ -236,10 +254,15 @@ class ModelPool:
     def _statistics(self, served: Served) -> ModelStatistics:
         state, model = self._state(served), served.model
         engine, pid = (None, None) if model is None else (model.client.statistics, model.client.pid)
-        return ModelStatistics(state, served.restarts, served.totals, engine, pid)
+        adapter_bytes = 0 if model is None else sum(model.adapters.values())
+        return ModelStatistics(state, served.restarts, served.totals, engine, pid, adapter_bytes)
+
+    def _all(self) -> list[Served]:
+        """Each once, however many names it has."""
+        return [served for name, served in self._served.items() if name == served.name]
 
     def _loaded(self) -> list[Served]:
-        return [served for served in self._served.values() if self._living(served) is not None]
+        return [served for served in self._all() if self._living(served) is not None]
 
     def _check_delay(self, served: Served) -> None:
         """Refuse to start a process again too soon after it died.
@@ -264,7 +287,9 @@ class ModelPool:
             async with self._changing:
                 if self._is_closing:
                     raise Cancelled("The server is stopping.")
-                card = served.card = await asyncio.to_thread(self._loader.read, served.name)
+                card = self._cards[served.name] = await asyncio.to_thread(self._loader.read, served.name)
+                for name in [name for name, owner in self._shares.items() if owner == served.name]:
+                    self._cards[name] = card.of((await self.card(name)).file)
                 plan = await self._make_room(served, card)
                 if served.lacked_card_memory:
                     plan = retreat(plan)
@@ -334,6 +359,11 @@ class ModelPool:
                     idle = served.idle_seconds
                     if idle is not None and idle >= keep_alive:
                         await unload(served)
+
+
+def _own_adapter(card: ModelCard) -> str | None:
+    """The name in the worker of the adapter that a bundle has."""
+    return card.bundle.adapter_key if card.bundle is not None else None
 
 
 def _bytes_of(loaded: Sequence[Served]) -> int:

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from runtime.card import ModelCard
 from runtime.engine.client import EngineClient
 from runtime.engine.statistics import EngineStatistics, Totals
 from runtime.errors import DemoticError, WorkerDied
@@ -20,7 +19,8 @@ ModelState = Literal["unloaded", "loading", "ready", "failed"]
 class ModelStatistics:
     """One served model: the `totals` of all processes that it has had, `engine` and `pid` of the present one.
 
-    `restarts` counts processes that were started because the one before had died.
+    `restarts` counts processes that were started because the one before had died. `adapter_bytes` are those of the
+    adapters that are loaded.
     """
 
     state: ModelState
@@ -28,21 +28,22 @@ class ModelStatistics:
     totals: Totals
     engine: EngineStatistics | None
     pid: int | None
+    adapter_bytes: int = 0
 
 
 @dataclass
 class Served:
     """One name, and what has become of its model.
 
-    `card` is what was last known of its file. `share` is how much of it is loaded, from 0 to 1, while it is `loading`.
-    `claims` counts requests that ask for the model or hold it, `num_waiting` those that wait for it to be loaded,
-    `deaths` those of its process in a row. `lacked_card_memory` is whether one of them was for want of a card's memory,
-    since the model was unloaded last. `fault` is why it could not be loaded, or died; None when it is loaded again.
-    `client` is that of the model, or of the one before, which is no more; `past` is what those before it have counted.
+    Several names may have one: those of bundles on one model, of which `name` is the first. `share` is how much of it
+    is loaded, from 0 to 1, while it is `loading`. `claims` counts requests that ask for the model or hold it,
+    `num_waiting` those that wait for it to be loaded, `deaths` those of its process in a row. `lacked_card_memory` is
+    whether one of them was for want of a card's memory, since the model was unloaded last. `fault` is why it could not
+    be loaded, or died; None when it is loaded again. `client` is that of the model, or of the one before, which is no
+    more; `past` is what those before it have counted.
     """
 
     name: str
-    card: ModelCard | None = None
     model: Model | None = None
     loading: asyncio.Task[None] | None = None
     share: float = 0.0

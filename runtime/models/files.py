@@ -15,6 +15,7 @@ from typing import Protocol
 from runtime.errors import ConfigurationInvalid, DemoticError, DownloadFailed
 
 BLOCK_BYTES = 1 << 20
+_SILENT_BYTES = 1 << 25
 
 
 class Progress(Protocol):
@@ -83,6 +84,22 @@ def sha256_of(path: Path, on_read: Callable[[int], object] = lambda _num_bytes: 
         digest.update(block)
         on_read(len(block))
     return digest.hexdigest()
+
+
+def told_sha256(path: Path, progress: Progress) -> str:
+    """The SHA-256 of a file; `progress` is told of one that takes longer than anybody waits for without wondering.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    size = path.stat().st_size
+    if size <= _SILENT_BYTES:
+        return sha256_of(path)
+    progress.start(f"Checking {path.name}", size)
+    try:
+        return sha256_of(path, progress.advance)
+    finally:
+        progress.finish()
 
 
 def storage_fault(fault: OSError, path: Path) -> DemoticError:

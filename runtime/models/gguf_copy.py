@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.models.files import BLOCK_BYTES, Progress
-from runtime.models.gguf_format import ARRAY_TYPE, GGML_TYPES, NUMBER_TYPES, STRING_TYPE, GgufFile, TensorInfo
+from runtime.models.gguf_format import (
+    ARRAY_TYPE,
+    DEFAULT_ALIGNMENT,
+    GGML_TYPES,
+    NUMBER_TYPES,
+    STRING_TYPE,
+    GgufFile,
+    TensorInfo,
+)
 
 Rows = npt.NDArray[np.int64]
 
@@ -61,12 +70,7 @@ def _string(data: bytes) -> bytes:
 
 def copied_size(file: GgufFile, rows: Mapping[str, Rows]) -> int:
     """The bytes of the tensors that `write_copy` would write."""
-    return sum(_size(tensor, rows) for tensor in file.tensors.values())
-
-
-def _size(tensor: TensorInfo, rows: Mapping[str, Rows]) -> int:
-    chosen = rows.get(tensor.name)
-    return tensor.size if chosen is None else tensor.size // tensor.shape[-1] * len(chosen)
+    return sum(_chosen(tensor, rows.get(name)).size for name, tensor in file.tensors.items())
 
 
 def write_copy(
@@ -79,21 +83,23 @@ def write_copy(
     *,
     title: str,
     changed: Mapping[str, Callable[[], Iterator[bytes]]] | None = None,
+    more: tuple[Path, GgufFile] | None = None,
 ) -> None:
     """Write `source`, whose header is `file`, to `path` with other `entries`, and of some tensors only `rows`.
 
-    `rows` are indices into the last dimension of a tensor, in the order in which they are written. `changed` gives the
+    `rows` are indices into the last dimension of a tensor, in the order in which they are written. One below zero, ~k,
+    is row k of the tensor of this name in the file `more`, which is of the same type and width. `changed` gives the
     bytes of tensors that are not copied; they are as many as before.
     """
-    sizes = {name: _size(tensor, rows) for name, tensor in file.tensors.items()}
-    progress.start(f"Writing {title}", sum(sizes.values()))
+    chosen = [_chosen(tensor, rows.get(name)) for name, tensor in file.tensors.items()]
+    progress.start(f"Writing {title}", sum(tensor.size for tensor in chosen))
     try:
         with path.open("wb") as out:
-            out.write(_header(file, entries, rows, sizes))
+            out.write(_header(entries, chosen, file.alignment))
             for tensor in file.tensors.values():
                 out.write(b"\0" * (-out.tell() % file.alignment))
                 new = (changed or {}).get(tensor.name)
-                for block in _blocks(source, tensor, rows.get(tensor.name)) if new is None else new():
+                for block in _blocks(source, tensor, rows.get(tensor.name), more) if new is None else new():
                     out.write(block)
                     progress.advance(len(block))
             out.write(b"\0" * (-out.tell() % file.alignment))
@@ -101,27 +107,57 @@ def write_copy(
         progress.finish()
 
 
-def _header(file: GgufFile, entries: Mapping[str, bytes], rows: Mapping[str, Rows], sizes: Mapping[str, int]) -> bytes:
-    parts = [b"GGUF", struct.pack("<IQQ", 3, len(file.tensors), len(entries))]
+def write_rows(
+    path: Path, entries: Mapping[str, bytes], tensors: Sequence[tuple[TensorInfo, npt.NDArray[np.uint8]]]
+) -> None:
+    """Write a GGUF of `entries` and of rows of tensors as they are stored, whose offsets are not looked at."""
+    with path.open("wb") as out:
+        out.write(_header(entries, [tensor for tensor, _ in tensors], DEFAULT_ALIGNMENT))
+        for _, stored in tensors:
+            out.write(b"\0" * (-out.tell() % DEFAULT_ALIGNMENT))
+            out.write(stored.tobytes())
+        out.write(b"\0" * (-out.tell() % DEFAULT_ALIGNMENT))
+
+
+def _chosen(tensor: TensorInfo, rows: Rows | None) -> TensorInfo:
+    """What is written of a tensor."""
+    if rows is None:
+        return tensor
+    size = tensor.size // tensor.shape[-1] * len(rows)
+    return replace(tensor, shape=(*tensor.shape[:-1], len(rows)), size=size)
+
+
+def _header(entries: Mapping[str, bytes], tensors: Sequence[TensorInfo], alignment: int) -> bytes:
+    parts = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(entries))]
     parts += [_string(key.encode()) + value for key, value in entries.items()]
     offset = 0
-    for name, tensor in file.tensors.items():
-        chosen = rows.get(name)
-        shape = tensor.shape if chosen is None else (*tensor.shape[:-1], len(chosen))
-        parts.append(_string(name.encode()))
+    for tensor in tensors:
+        shape = tensor.shape
+        parts.append(_string(tensor.name.encode()))
         parts.append(struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, _TENSOR_TYPES[tensor.type], offset))
-        offset += sizes[name] + -sizes[name] % file.alignment
+        offset += tensor.size + -tensor.size % alignment
     return b"".join(parts)
 
 
-def _blocks(source: Path, tensor: TensorInfo, rows: Rows | None) -> Iterator[bytes]:
+def _blocks(source: Path, tensor: TensorInfo, rows: Rows | None, more: tuple[Path, GgufFile] | None) -> Iterator[bytes]:
     if rows is None:
         data = np.memmap(source, np.uint8, "r", tensor.offset, (tensor.size,))
         for start in range(0, tensor.size, BLOCK_BYTES):
             yield data[start : start + BLOCK_BYTES].tobytes()
         return
-    row_bytes = tensor.size // tensor.shape[-1]
-    table = np.memmap(source, np.uint8, "r", tensor.offset, (tensor.shape[-1], row_bytes))
-    step = max(BLOCK_BYTES // row_bytes, 1)
+    table = rows_in(source, tensor)
+    others = rows_in(more[0], more[1].tensors[tensor.name]) if more is not None and (rows < 0).any() else table
+    step = max(BLOCK_BYTES // table.shape[1], 1)
     for start in range(0, len(rows), step):
-        yield table[rows[start : start + step]].tobytes()
+        chosen = rows[start : start + step]
+        block = table[np.maximum(chosen, 0)]
+        block[chosen < 0] = others[~chosen[chosen < 0]]
+        yield block.tobytes()
+
+
+def rows_in(path: Path, tensor: TensorInfo) -> npt.NDArray[np.uint8]:
+    """The rows of a tensor of the GGUF at `path` as they are stored, which are read when they are looked at.
+
+    Shape: (last dimension, bytes of a row).
+    """
+    return np.memmap(path, np.uint8, "r", tensor.offset, (tensor.shape[-1], tensor.size // tensor.shape[-1]))

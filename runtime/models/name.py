@@ -1,7 +1,7 @@
 """What a person types for a model, read into one of three references.
 
-- `./models/mine.gguf`, `mine.gguf`: a file on this machine; or a folder of ONNX graphs.
-- `qwen3-0.6b`: a name, of the catalogue or of a model downloaded before.
+- `./models/mine.gguf`, `mine.gguf`: a file on this machine; or a folder of ONNX graphs, or the recipe of a bundle.
+- `qwen3-0.6b`: a name, of the catalogue or of a model or a bundle that was pulled before.
 - `hf:org/repo[@revision][:file-or-quantization]`: a file on the model hub.
 """
 
@@ -17,6 +17,8 @@ from runtime.errors import InvalidRequest, ModelNotFound
 
 HUB_PREFIX = "hf:"
 MODEL_SUFFIX = ".gguf"
+BUNDLE_SUFFIX = ".bundle.json"
+_FILE_SUFFIXES = (MODEL_SUFFIX, BUNDLE_SUFFIX)
 SETTINGS_FILE = "demotic.json"  # in every folder of graphs that demotic exported
 CONFIG_FILE, GRAPHS_FOLDER = "config.json", "onnx"  # of one that optimum exported, and of many on the hub
 
@@ -35,10 +37,15 @@ class LocalFile:
 
     path: Path
 
+    @property
+    def is_bundle(self) -> bool:
+        """Whether it is the recipe of a bundle, by its name."""
+        return self.path.name.casefold().endswith(BUNDLE_SUFFIX)
+
 
 @dataclass(frozen=True)
 class CatalogName:
-    """A name that is known: of the catalogue, or of a model downloaded before."""
+    """A name that is known: of the catalogue, or of a model or a bundle that was pulled before."""
 
     name: str
 
@@ -51,6 +58,11 @@ class HubFile:
     revision: str | None = None
     file: str | None = None
     quantization: str | None = None
+
+    @property
+    def is_bundle(self) -> bool:
+        """Whether its file is the recipe of a bundle, by its name."""
+        return (self.file or "").casefold().endswith(BUNDLE_SUFFIX)
 
     def __str__(self) -> str:
         revision = f"@{self.revision}" if self.revision else ""
@@ -76,7 +88,7 @@ def parse_reference(text: str, catalog_names: Iterable[str]) -> Reference:
     if text[: len(HUB_PREFIX)].casefold() == HUB_PREFIX:
         return _parse_hub(text)
     path = Path(text)
-    if text.casefold().endswith(MODEL_SUFFIX):
+    if text.casefold().endswith(_FILE_SUFFIXES):
         return LocalFile(path.expanduser())
     if "/" in text or "\\" in text:
         if " " in text and not _is_file(path):  # a sentence with a slash, not a path
@@ -122,7 +134,7 @@ def _parse_hub(text: str) -> HubFile:
     left, _, tail = text[len(HUB_PREFIX) :].partition(":")
     repo, at, revision = left.partition("@")
     has_tail = left != text[len(HUB_PREFIX) :]
-    is_file = tail.casefold().endswith(MODEL_SUFFIX)
+    is_file = tail.casefold().endswith(_FILE_SUFFIXES)
     sound = (
         is_hub_repository(repo)
         and (not at or (_REVISION.fullmatch(revision) is not None and ".." not in revision))

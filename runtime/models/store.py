@@ -1,7 +1,8 @@
 """The models of this machine: names to files, wherever they come from.
 
 Under `cache_dir()/models`: `hub/` holds downloads (`downloads.py`), `starter/` what was assembled from packages
-(`starter.py`), `used/` one mark for each model that was used before.
+(`starter.py`), `bundles/` and `made/` bundles and the models that they make (`bundles.py`), `hashes/` what is known of
+files of a person's own (`known_hashes.py`), `used/` one mark for each model that was used before.
 """
 
 from __future__ import annotations
@@ -13,22 +14,28 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from runtime.config import cache_dir, load_user_config
-from runtime.errors import InvalidRequest, ModelNotFound
+from runtime.errors import InvalidRequest, ModelFileInvalid, ModelNotFound
+from runtime.models.bundle_sources import FolderSource, HubSource, Source
+from runtime.models.bundle_store import BundleStore
+from runtime.models.bundles import Bundle
 from runtime.models.catalog import TEXT_TASKS, CatalogEntry, default_entry, load_catalog
 from runtime.models.downloads import Downloads, entry_of, entry_of_file, fits, name_of
 from runtime.models.files import NoProgress, Progress
 from runtime.models.manifest import Downloaded
 from runtime.models.name import (
     CONFIG_FILE,
+    HUB_PREFIX,
     SETTINGS_FILE,
     CatalogName,
     HubFile,
     LocalFile,
+    Reference,
     is_hub_repository,
     is_model_folder,
     parse_reference,
 )
 from runtime.models.quantization import choose_file
+from runtime.models.recipe import is_bundle_name
 from runtime.models.starter import STARTERS, assembled_path, is_installed, locate
 
 if TYPE_CHECKING:
@@ -41,15 +48,24 @@ __all__ = ["ModelFile", "Offer", "Progress", "Store"]
 class ModelFile:
     """A model of this machine, a file or a folder of graphs; `name` is the short one to show and to serve it under.
 
-    `tool_dialect` is how it writes calls of tools, where a person says so.
+    `tool_dialect` is how it writes calls of tools, where a person says so. A `bundle` changes the model at `path`;
+    `entry` is that of its base then.
     """
 
     name: str
     path: Path
     entry: CatalogEntry | None
-    source: Literal["path", "starter", "hub"]
+    source: Literal["path", "starter", "hub", "bundle"]
     license: str | None
     tool_dialect: str | None = None
+    bundle: Bundle | None = None
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Those that the bundle or the catalogue names; none where nothing is known."""
+        if self.bundle is not None and self.bundle.recipe.languages:
+            return self.bundle.recipe.languages
+        return self.entry.languages if self.entry is not None else ()
 
 
 @dataclass(frozen=True)
@@ -75,9 +91,12 @@ class Store:
     def __init__(self, root: Path | None = None) -> None:
         self.root = root if root is not None else cache_dir() / "models"
         self._downloads = Downloads(self.root / "hub")
+        self._bundles = BundleStore(self.root, self._find_base)
 
     def resolve(self, reference: str | None, *, download: bool = False, progress: Progress | None = None) -> ModelFile:
-        """The file for what a person typed, or for nothing: the default model. A starter is assembled when needed.
+        """The file for what a person typed, or for nothing: the default model.
+
+        A starter is assembled, and what a bundle makes of its base is made, when needed.
 
         Raises:
             ModelNotFound: no such model, or it is known but not here and `download` is False.
@@ -87,6 +106,9 @@ class Store:
         if reference is None:
             reference = self.default_name()
         wanted = self._parse(reference)
+        if (bundle := self._bundle_here(wanted, progress)) is not None:
+            path = self._bundles.model_of(bundle, progress or NoProgress(), download=download)
+            return self._bundle_file(bundle, path)
         if isinstance(wanted, LocalFile):
             return _local(wanted.path, reference)
         if entry := _packaged(wanted):
@@ -108,6 +130,9 @@ class Store:
             ConfigurationInvalid: the cache cannot be written.
         """
         wanted = self._parse(reference)
+        if (source := self._bundle_source(wanted)) is not None:
+            bundle = self._bundles.pull(source, self._check_free, progress or NoProgress())
+            return self._bundle_file(bundle, self._bundles.model_of(bundle, progress or NoProgress()))
         if isinstance(wanted, LocalFile):
             return _local(wanted.path, reference)
         if entry := _packaged(wanted):
@@ -127,9 +152,11 @@ class Store:
         """What `pull` would bring, of which nothing is fetched: the model itself where it need not be.
 
         Raises:
-            ModelNotFound, InvalidRequest, DownloadFailed: as `pull`.
+            ModelNotFound, InvalidRequest, DownloadFailed: as `pull`; and a bundle of the hub is not known before.
         """
         wanted = self._parse(reference)
+        if (bundle := self._bundle_here(wanted, None)) is not None:
+            return self._offer_of(bundle)
         if isinstance(wanted, LocalFile):
             return _local(wanted.path, reference)
         if entry := _packaged(wanted):
@@ -142,14 +169,36 @@ class Store:
             raise hub.offline(reference)
         return self._offer(wanted)
 
+    def has_bundle(self, name: str) -> bool:
+        """Whether a bundle of this name was pulled; its base may be gone."""
+        return self._bundles.here.find(name.strip().casefold()) is not None
+
+    def shareable(self, model: ModelFile) -> str | None:
+        """A reference that finds the very file on other machines; None for a file of a person's own."""
+        if model.source == "starter":
+            return model.name
+        manifests = (download.manifest for download in self._downloads.all() if download.path == model.path)
+        return next((f"{HUB_PREFIX}{each.repo}@{each.commit}:{each.file}" for each in manifests), None)
+
+    def sha256(self, model: ModelFile, progress: Progress) -> str:
+        """The SHA-256 of a model's file, which is not read again where it is known.
+
+        Raises:
+            ModelFileInvalid: it cannot be read.
+        """
+        return self._known_sha256(model) or self._bundles.sha256(model.path, progress)
+
     def installed(self) -> list[ModelFile]:
-        """Models of this machine: installed starters (one in chunks may not be assembled yet), then downloads."""
+        """Models of this machine: installed starters (one in chunks may not be assembled yet), downloads, bundles."""
         entries = [entry for entry in load_catalog().values() if entry.package is not None]
         starters = [self._starter_file(entry) for entry in entries if is_installed(STARTERS[entry.package or ""])]
-        return starters + [_model_file(download) for download in self._downloads.all()]
+        bundles = [self._bundle_file(bundle, self._path_of(bundle)) for bundle in self._bundles.here.all()]
+        return starters + [_model_file(download) for download in self._downloads.all()] + bundles
 
     def remove(self, reference: str) -> ModelFile:
-        """Delete a downloaded model, or the assembled copy of a starter; returns what was deleted.
+        """Delete a downloaded model, a bundle, or the assembled copy of a starter; returns what was deleted.
+
+        A bundle's base stays.
 
         Raises:
             ModelNotFound: it is not here.
@@ -162,6 +211,10 @@ class Store:
                 remedy="Delete it by hand if you want to.",
                 param="model",
             )
+        if (bundle := self._bundle_here(wanted, None)) is not None:
+            removed = self._bundle_file(bundle, self._path_of(bundle))
+            self._bundles.here.delete(bundle)
+            return removed
         if entry := _packaged(wanted):
             return self._remove_starter(entry)
         here = self._downloads.matching(wanted)
@@ -181,12 +234,13 @@ class Store:
     def default_name(self) -> str:
         """The configured model, else a downloaded one (chat first), else a starter, else the catalogue's default.
 
-        Curated models that give no text are no one's default.
+        Curated models that give no text are no one's default, nor are bundles.
         """
         configured = load_user_config().default_model
         if configured:
             return configured
-        models = [model for model in self.installed() if model.entry is None or model.entry.task in TEXT_TASKS]
+        models = [model for model in self.installed() if model.bundle is None]
+        models = [model for model in models if model.entry is None or model.entry.task in TEXT_TASKS]
         models.sort(key=lambda model: (model.source != "hub", model.entry is not None and model.entry.task != "chat"))
         return models[0].name if models else default_entry().name
 
@@ -202,8 +256,113 @@ class Store:
             return True
         return True
 
-    def _parse(self, reference: str) -> LocalFile | CatalogName | HubFile:
-        return parse_reference(reference, [*load_catalog(), *(name_of(each) for each in self._downloads.all())])
+    def _parse(self, reference: str) -> Reference:
+        bundles = (bundle.recipe.name for bundle in self._bundles.here.all())
+        return parse_reference(
+            reference, [*load_catalog(), *bundles, *(name_of(each) for each in self._downloads.all())]
+        )
+
+    def _bundle_here(self, wanted: Reference, progress: Progress | None) -> Bundle | None:
+        """The bundle that a reference means, with its files checked where they are a person's own; None for a model.
+
+        Raises:
+            ModelNotFound: it is one of the hub's that is not here, or there is no file.
+            ModelFileInvalid, UnsupportedArchitecture: it is not sound.
+        """
+        match wanted:
+            case LocalFile(path=path) if wanted.is_bundle:
+                return self._bundles.open(_there(path), progress or NoProgress())
+            case HubFile() if wanted.is_bundle:
+                found = self._bundles.here.from_source(str(wanted))
+                if found is None:
+                    raise _not_here(str(wanted), f"Run `demotic pull {wanted}`.")
+                return found
+            case CatalogName(name=name):
+                return self._bundles.here.find(name)
+        return None
+
+    def _bundle_source(self, wanted: Reference) -> Source | None:
+        """Where to pull the bundle from that a reference means, one that is here from its origin; None for a model."""
+        if isinstance(wanted, CatalogName) and (here := self._bundles.here.find(wanted.name)) is not None:
+            wanted = self._parse(here.origin.source)
+        if isinstance(wanted, LocalFile) and wanted.is_bundle:
+            return FolderSource(_there(wanted.path))
+        if isinstance(wanted, HubFile) and wanted.is_bundle:
+            from runtime.models import hub
+
+            if hub.is_offline():
+                raise hub.offline(str(wanted))
+            return HubSource(wanted)
+        return None
+
+    def check_new_name(self, name: str) -> None:
+        """Refuse the name of a bundle that cannot be one, or that another model has.
+
+        Raises:
+            InvalidRequest: with what to do.
+        """
+        if not is_bundle_name(name):
+            raise InvalidRequest(
+                f"{name!r:.100} is no name of a bundle.",
+                remedy="Take lower-case letters and digits, with dots, dashes and underscores between.",
+            )
+        if name in load_catalog() or any(name_of(download) == name for download in self._downloads.all()):
+            raise InvalidRequest(
+                f"The bundle is called '{name}', as another model is.", remedy="Make it with another --name."
+            )
+
+    def _check_free(self, name: str, source: str) -> None:
+        """Refuse to pull a bundle under a name that something else has. Raises InvalidRequest with what to do."""
+        self.check_new_name(name)
+        here = self._bundles.here.find(name)
+        if here is not None and here.origin.source != source:
+            raise InvalidRequest(
+                f"A bundle '{name}' from {here.origin.source} is here already.",
+                remedy=f"Run `demotic remove {name}` first.",
+            )
+
+    def _find_base(self, reference: str, download: bool, progress: Progress) -> tuple[Path, str | None]:
+        """The file of a bundle's base, and its SHA-256 where that was checked when it came."""
+        base = self.resolve(reference, download=download, progress=progress)
+        if base.bundle is not None or not base.path.is_file():
+            raise ModelFileInvalid(f"{reference} is no GGUF, so it is no base.", remedy="Make the bundle anew.")
+        return base.path, self._known_sha256(base)
+
+    def _known_sha256(self, model: ModelFile) -> str | None:
+        """The hash of a file that was checked when it came."""
+        if model.source == "starter" and model.entry is not None:
+            return STARTERS[model.entry.package or ""].sha256
+        return next((each.manifest.sha256 for each in self._downloads.all() if each.path == model.path), None)
+
+    def _base_here(self, bundle: Bundle) -> ModelFile | None:
+        """The base of a bundle, without making or fetching anything; None where it is not known here."""
+        try:
+            wanted = self._parse(bundle.origin.base)
+            if isinstance(wanted, LocalFile):
+                return _local(wanted.path, bundle.origin.base)
+            if entry := _packaged(wanted):
+                return self._starter_file(entry)
+            here = self._downloads.matching(wanted)
+            return _model_file(_one_of(here, wanted)) if here else None
+        except (InvalidRequest, ModelNotFound):
+            return None
+
+    def _path_of(self, bundle: Bundle) -> Path:
+        """Where the model that a bundle is run with lies, or would."""
+        base = self._base_here(bundle)
+        return bundle.made or (base.path if base is not None else bundle.folder / bundle.recipe.base.reference)
+
+    def _bundle_file(self, bundle: Bundle, path: Path) -> ModelFile:
+        base = self._base_here(bundle)
+        license_name = bundle.recipe.license or (base.license if base is not None else None)
+        entry = base.entry if base is not None else load_catalog().get(bundle.recipe.base.reference)
+        return ModelFile(bundle.recipe.name, path, entry, "bundle", license_name, bundle=bundle)
+
+    def _offer_of(self, bundle: Bundle) -> ModelFile | Offer:
+        """What pulling a bundle would bring beside its own files: its base, where that is not here."""
+        if bundle.is_made or self._base_here(bundle) is not None:
+            return self._bundle_file(bundle, self._path_of(bundle))
+        return self.offer(bundle.origin.base)
 
     def _on_hub(self, wanted: CatalogName | HubFile) -> tuple[HubFile, CatalogEntry | None]:
         """Where to look for what is wanted, and the catalogue's entry whose pattern narrows the choice."""
@@ -304,6 +463,12 @@ def _local(path: Path, reference: str) -> ModelFile:
     text = reference.strip()
     hint = f"For a model of the hub write hf:{text}." if is_hub_repository(text) else "No file lies at this path."
     raise ModelNotFound(text, remedy=hint)
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise ModelNotFound(str(path), remedy="No file lies at this path.")
+    return path
 
 
 def _not_here(name: str, remedy: str) -> ModelNotFound:

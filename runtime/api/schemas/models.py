@@ -21,13 +21,17 @@ class ModelDetails(BaseModel):
         description="What it was made for: chat, completion; embedding, rerank, score, classify, token-classify, "
         "fill-mask."
     )
-    languages: list[str] = Field(description="Those that the catalogue names; empty where nothing is known.")
+    languages: list[str] = Field(description="Those that bundle or catalogue name; empty where nothing is known.")
     license: str | None
     context_length: int | None = Field(description="Tokens a request may hold; null while it is not loaded.")
     trained_context_length: int | None = Field(description="Null where the model sets no limit.")
     quantization: str
     size_bytes: int
     adapters: list[str]
+    base: str | None = Field(description="The model that a bundle changes; null where it is no bundle.")
+    shares: str | None = Field(
+        description="The served model in whose process it is, so that it takes no memory but its adapter's; else null."
+    )
 
 
 class ModelBody(BaseModel):

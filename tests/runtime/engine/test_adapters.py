@@ -7,8 +7,10 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from runtime.backends.base import Chunk
 from runtime.backends.load import LoadedDecoder, load_decoder
 from runtime.config import EngineConfig
 from runtime.engine.engine import Engine
@@ -78,6 +80,23 @@ def test_concurrent_requests_with_different_adapters_get_what_each_gets_alone(
     assert together == alone
     for word in PROMPTS:
         assert len({alone[f"{word} with {adapter}"] for adapter in ADAPTERS}) == 3, "the adapters change the answers"
+
+
+def test_s4_without_an_adapter_the_base_is_computed_to_the_bit(loaded: LoadedDecoder, tmp_path: Path) -> None:
+    base = write_tiny_gguf(tmp_path / "base.gguf", context_length=512)
+    chosen = dataclasses.replace(
+        plan(probe(), read_header(base).shape(), EngineConfig(max_context=512)), flash_attention=False
+    )
+    untouched = load_decoder(base, chosen)
+    tokens = loaded.tokenizer.encode(PROMPTS["and"], parse_special=False)
+    try:
+        wanted = untouched.decoder.forward([Chunk(0, 0, tokens, len(tokens))]).copy()
+    finally:
+        untouched.close()
+    for adapter in ("north", "south", None, "north", None):
+        found = loaded.decoder.forward([Chunk(0, 0, tokens, len(tokens))], adapter).copy()
+        loaded.decoder.forget(0)
+        assert np.array_equal(found, wanted) == (adapter is None)
 
 
 def test_a_step_has_one_adapter_and_turns_are_short() -> None:

@@ -120,7 +120,7 @@ class FakeLoader:
         if adapter not in self.adapters(model.name):
             raise AdapterNotFound(adapter, known=self.adapters(model.name))
         self.attached.append((model.name, adapter))
-        model.adapters.add(adapter)
+        model.adapters[adapter] = 10
 
 
 def client_of(model: Model) -> FakeClient:

@@ -1,0 +1,115 @@
+"""Bundles by name, path or address, ready to be run: pulled, checked, and with the model that they make.
+
+`Store` in `store.py` answers for all models and hands what is a bundle over; it finds bases for this in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from runtime.errors import ModelFileInvalid
+from runtime.models.adapter import check_adapter
+from runtime.models.bundle_sources import Source, base_reference
+from runtime.models.bundles import Bundle, Bundles, Origin
+from runtime.models.files import Progress
+from runtime.models.known_hashes import KnownHashes
+from runtime.models.recipe import Base, read_recipe
+
+# The file of a base by its reference, fetched where the second argument is true; and its SHA-256 where that is known.
+FindBase = Callable[[str, bool, Progress], tuple[Path, str | None]]
+
+
+class BundleStore:
+    """The bundles under one folder, and those of elsewhere as they are asked for."""
+
+    def __init__(self, root: Path, find_base: FindBase) -> None:
+        self.here = Bundles(root)
+        self._hashes = KnownHashes(root / "hashes")
+        self._find_base = find_base
+
+    def open(self, path: Path, progress: Progress) -> Bundle:
+        """A bundle that stays where it is, with each file checked.
+
+        Raises:
+            ModelFileInvalid, UnsupportedArchitecture: recipe or files are not sound.
+        """
+        recipe = read_recipe(path)
+        origin = Origin(str(path.absolute()), base_reference(path.parent, recipe.base))
+        return self.here.open(path, origin, progress)
+
+    def model_of(self, bundle: Bundle, progress: Progress, *, download: bool = False) -> Path:
+        """The GGUF that a bundle is run with: its base, or what it makes of that, made now where it is not here.
+
+        Raises:
+            ModelNotFound: the base is not here.
+            ModelFileInvalid: it is another one than the recipe means, or the vocabulary is not for it.
+            DownloadFailed, ConfigurationInvalid: it cannot be fetched, or nothing can be stored.
+        """
+        if bundle.made is not None and bundle.is_made and not download:
+            return bundle.made
+        path, known = self._find_base(bundle.origin.base, download, progress)
+        self._check_base(path, known, bundle.recipe.base, progress)
+        self.here.make(bundle, path, progress)
+        return bundle.made or path
+
+    def sha256(self, path: Path, progress: Progress) -> str:
+        """The SHA-256 of a file, which is not read again where it is known.
+
+        Raises:
+            ModelFileInvalid: it cannot be read.
+        """
+        try:
+            return self._hashes.sha256(path, progress)
+        except OSError as fault:
+            raise ModelFileInvalid(f"{path} cannot be read: {fault.strerror}.") from fault
+
+    def pull(self, source: Source, check_name: Callable[[str, str], None], progress: Progress) -> Bundle:
+        """Bring a bundle here, its base with it; whole, or not at all. `check_name` refuses a name and an origin.
+
+        Raises:
+            ModelNotFound, DownloadFailed, ConfigurationInvalid: something cannot be fetched or stored.
+            ModelFileInvalid, UnsupportedArchitecture: recipe, files or base are not what they should be.
+            InvalidRequest: the name is taken.
+        """
+        with self.here.staging("pull") as folder:
+            recipe_path = source.bring_recipe(folder, progress)
+            recipe = read_recipe(recipe_path)
+            origin = source.origin(recipe)
+            check_name(recipe.name, origin.source)
+            for part in recipe.parts:
+                target = folder / part.file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.bring(part, target, progress)
+            staged = self.here.open(recipe_path, origin, progress)
+            was_made = staged.is_made
+            try:
+                self._check_fit(staged, self.model_of(staged, progress, download=True))
+                return self.here.accept(folder, recipe, origin)
+            except BaseException:
+                if not was_made:
+                    self.here.drop(staged.made)
+                raise
+
+    def _check_base(self, path: Path, known: str | None, base: Base, progress: Progress) -> None:
+        """Refuse another base than the recipe means; a file that was checked before is not read again."""
+        try:
+            size = path.stat().st_size
+        except OSError as fault:
+            raise ModelFileInvalid(f"{path} cannot be read: {fault.strerror}.") from fault
+        found = known or (self.sha256(path, progress) if size == base.size else None)
+        if (size, found) != (base.size, base.sha256):
+            what = f"{size} bytes" if found is None else f"the SHA-256 {found}"
+            meant = f"{base.size}" if found is None else base.sha256
+            raise ModelFileInvalid(
+                f"{path} is not the base that the bundle was made with: it has {what}, not {meant}.",
+                remedy=f"Get the very file: {base.reference}.",
+            )
+
+    def _check_fit(self, bundle: Bundle, model: Path) -> None:
+        from runtime.models.inspect import check_loadable, read_header
+
+        header = read_header(model)
+        check_loadable(header)
+        if bundle.adapter is not None:
+            check_adapter(bundle.adapter, header)
