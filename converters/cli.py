@@ -1,4 +1,5 @@
-"""The commands that make artefacts and compare them: convert, quantize, calibrate, verify; those of `adapt/cli.py`.
+"""The commands that make artefacts and compare them: convert, quantize, calibrate, verify; those of `adapt/cli.py`
+and `bundles/cli.py`.
 
 Only signatures and help texts live here, so that `demotic --help` imports nothing heavy; the bodies are in
 `converters/commands.py`.
@@ -12,6 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 import converters.adapt.cli
+import converters.bundles.cli
 from converters.cli_options import Force, Json
 from runtime.errors import InvalidRequest
 
@@ -31,6 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command("quantize", help=_QUANTIZE_HELP)(_quantize)
     app.command("calibrate", help=_CALIBRATE_HELP)(_calibrate)
     converters.adapt.cli.register(app)
+    converters.bundles.cli.register(app)
     app.command("verify", help=_VERIFY_HELP)(_verify)
 
 

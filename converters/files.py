@@ -92,6 +92,35 @@ def folder_beside(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def folder_of_parts(path: Path, *, force: bool) -> Iterator[Path]:
+    """An empty folder whose files go beside `path` at the end, the one of its name last; or none of them.
+
+    Raises:
+        ConversionRefused: a name is taken, unless `force`; or the disk is full or refuses a file.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    placed: list[Path] = []
+    try:
+        scratch.mkdir()
+        yield scratch
+        files = sorted(scratch.iterdir(), key=lambda file: (file.name == path.name, file.name))
+        targets = [path.with_name(file.name) for file in files]
+        for target in targets:
+            require_free(target, force=force)
+        for file, target in zip(files, targets, strict=True):
+            if not target.exists():
+                placed.append(target)
+            file.replace(target)
+        placed.clear()
+    except OSError as fault:
+        raise _ours(fault, path) from fault
+    finally:
+        for target in placed:
+            target.unlink(missing_ok=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
 def scratch_beside(path: Path) -> Iterator[Path]:
     """A name to write to that is gone at the end.
 

@@ -1,0 +1,1 @@
+"""A model for a language as one recipe: `demotic bundle`."""
