@@ -166,7 +166,8 @@ class Bundles:
         title = f"the model of {bundle.recipe.name}"
         try:
             with locked(self._made / ".lock"):
-                make_model(temporary, base, bundle.folder / vocabulary.file, progress, title=title)
+                part, limit = bundle.folder / vocabulary.file, vocabulary.made_size
+                make_model(temporary, base, part, progress, title=title, max_bytes=limit)
                 size = temporary.stat().st_size
                 check_bytes(temporary, size, vocabulary.made_size, vocabulary.made_sha256, NoProgress())
                 temporary.replace(target)

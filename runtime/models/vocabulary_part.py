@@ -12,7 +12,7 @@ import numpy as np
 
 from runtime.errors import ModelFileInvalid
 from runtime.models.files import Progress
-from runtime.models.gguf_copy import Rows, entries_of, write_copy
+from runtime.models.gguf_copy import Rows, copied_size, entries_of, write_copy
 from runtime.models.gguf_format import GgufFile, StringArray, invalid, parse
 from runtime.models.trimmed import VOCABULARY_TENSORS
 
@@ -27,11 +27,14 @@ def vocabulary_tensors(file: GgufFile) -> tuple[str, ...]:
     return tuple(name for name in VOCABULARY_TENSORS if name in file.tensors)
 
 
-def make_model(target: Path, base: Path, part: Path, progress: Progress, *, title: str) -> None:
+def make_model(
+    target: Path, base: Path, part: Path, progress: Progress, *, title: str, max_bytes: int | None = None
+) -> None:
     """Write the model that `part` makes of `base` to `target`.
 
     Raises:
-        ModelFileInvalid: one of them cannot be read, or they do not belong together.
+        ModelFileInvalid: one of them cannot be read, they do not belong together, or its tensors have more than
+            `max_bytes`.
         OSError: the file cannot be written.
     """
     file, given = parse(base), parse(part)
@@ -45,6 +48,8 @@ def make_model(target: Path, base: Path, part: Path, progress: Progress, *, titl
         raise _foreign(part, f"takes the entry '{lacking[0]:.80}' from a base that has none")
     entries = {key: ours.get(key) or theirs[key] for key in wanted}
     chosen = dict.fromkeys(vocabulary_tensors(file), rows)
+    if max_bytes is not None and (size := copied_size(file, chosen)) > max_bytes:
+        raise _foreign(part, f"makes a model of {size} bytes, which should have {max_bytes}")
     write_copy(target, base, file, entries, chosen, progress, title=title, more=(part, given))
 
 

@@ -255,6 +255,7 @@ REFUSED: dict[str, tuple[Change, type[DemoticError], str]] = {
     "a template without bounds": (_set(template="x" * 2**20 + "x"), ModelFileInvalid, "larger than|template"),
     "rows that the base has not": (_rows([0, 1, 400]), ModelFileInvalid, "takes row 400"),
     "rows that the part has not": (_rows([0, -1]), ModelFileInvalid, "has no 1 rows"),
+    "rows without end": (_rows([0] * 100_000), ModelFileInvalid, "which should have"),
     "rows that make something else": (_rows([*range(399), 0]), ModelFileInvalid, "has the SHA-256"),
 }  # fmt: skip
 
