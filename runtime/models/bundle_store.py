@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime.errors import ModelFileInvalid
+from runtime.errors import ModelFileInvalid, ModelNotFound
 from runtime.models.adapter import check_adapter
-from runtime.models.bundle_sources import Source, base_reference
+from runtime.models.bundle_sources import FolderSource, HubSource, Source, base_reference
 from runtime.models.bundles import Bundle, Bundles, Origin
-from runtime.models.files import Progress
+from runtime.models.files import NoProgress, Progress
 from runtime.models.known_hashes import KnownHashes
+from runtime.models.name import CatalogName, HubFile, LocalFile, Reference, not_here, parse_reference
 from runtime.models.recipe import Base, read_recipe
 
 # The file of a base by its reference, fetched where the second argument is true; and its SHA-256 where that is known.
@@ -37,6 +38,47 @@ class BundleStore:
         recipe = read_recipe(path)
         origin = Origin(str(path.absolute()), base_reference(path.parent, recipe.base))
         return self.here.open(path, origin, progress)
+
+    def meant(self, wanted: Reference, progress: Progress | None) -> Bundle | None:
+        """The bundle that a reference means, with its files checked where they are a person's own; None for a model.
+
+        Raises:
+            ModelNotFound: it is one of the hub's that is not here, or there is no file.
+            ModelFileInvalid, UnsupportedArchitecture: it is not sound.
+        """
+        match wanted:
+            case LocalFile(path=path) if wanted.is_bundle:
+                return self.open(_there(path), progress or NoProgress())
+            case HubFile() if wanted.is_bundle:
+                found = self.here.from_source(str(wanted))
+                if found is None:
+                    raise not_here(str(wanted), f"Run `demotic pull {wanted}`.")
+                return found
+            case CatalogName(name=name):
+                return self.here.find(name)
+        return None
+
+    def source_of(self, wanted: Reference) -> Source | None:
+        """Where to pull the bundle from that a reference means, one that is here from its origin; None for a model.
+
+        None also for one of the hub that is here, where HF_HUB_OFFLINE forbids downloads.
+
+        Raises:
+            ModelNotFound: there is no file, or nothing of the kind on the hub.
+            DownloadFailed: the hub cannot be asked.
+        """
+        if isinstance(wanted, CatalogName) and (here := self.here.find(wanted.name)) is not None:
+            wanted = parse_reference(here.origin.source, ())
+        if isinstance(wanted, LocalFile) and wanted.is_bundle:
+            return FolderSource(_there(wanted.path))
+        if isinstance(wanted, HubFile) and wanted.is_bundle:
+            from runtime.models import hub
+
+            if not hub.is_offline():
+                return HubSource(wanted)
+            if self.here.from_source(str(wanted)) is None:
+                raise hub.offline(str(wanted))
+        return None
 
     def model_of(self, bundle: Bundle, progress: Progress, *, download: bool = False) -> Path:
         """The GGUF that a bundle is run with: its base, or what it makes of that, made now where it is not here.
@@ -113,3 +155,9 @@ class BundleStore:
         check_loadable(header)
         if bundle.adapter is not None:
             check_adapter(bundle.adapter, header)
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise ModelNotFound(str(path), remedy="No file lies at this path.")
+    return path

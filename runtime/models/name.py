@@ -112,6 +112,13 @@ def nearest_names(text: str, names: Iterable[str], limit: int = 3) -> tuple[str,
     return tuple(by_folded[name] for name in dict.fromkeys(near))[:limit]
 
 
+def not_here(name: str, remedy: str) -> ModelNotFound:
+    """The error for a model that is known, and not on this machine."""
+    fault = ModelNotFound(name, remedy=remedy)
+    fault.message = f"The model '{name}' is not on this machine."
+    return fault
+
+
 def is_safe_file(name: str) -> bool:
     """Whether a file name from a person or from the hub stays inside the folder it is joined to."""
     parts = name.split("/")

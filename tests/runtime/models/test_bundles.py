@@ -331,6 +331,11 @@ def test_a_bundle_of_the_hub_comes_with_the_base_beside_it(hub: FakeHub, folder:
     num_requests = len(hub.requests)
     store.resolve("tiny-bul")
     assert len(hub.requests) == num_requests
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        assert store.pull(reference).path == store.pull("tiny-bul").path == model.path
+        with pytest.raises(DownloadFailed, match="HF_HUB_OFFLINE"):
+            store.pull("hf:org/bundles:bg/other.bundle.json")
     assert store.shareable(store.resolve("hf:org/bundles:bg/base.gguf")) is not None
 
 
