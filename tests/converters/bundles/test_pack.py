@@ -123,9 +123,9 @@ def test_a_model_with_more_tokens_keeps_only_their_rows_in_the_bundle(folder: Pa
     assert (vocabulary.rows, done.num_new_rows) == (403, 3)
     assert vocabulary.size < base.stat().st_size / 10
     model = store.pull(str(folder / "out.bundle.json"))
-    from converters.gguf.compute import GgufModel
+    from converters.served import ServedModel
 
-    ours, wanted = GgufModel(model.path), GgufModel(more)
+    ours, wanted = ServedModel(model.path), ServedModel(more)
     try:
         tokens = [1, 400, 401, 402, 300]
         assert np.array_equal(ours.logits(tokens), wanted.logits(tokens))
