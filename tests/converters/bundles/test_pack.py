@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 import demotic
+from converters.adapt.request import Request as TrimRequest
 from converters.adapt.selection import Limits
-from converters.adapt.trim import Request as TrimRequest
 from converters.adapt.trim import trim
 from converters.bundles.pack import Packed, Request, pack
 from converters.convert import Request as ConvertRequest
