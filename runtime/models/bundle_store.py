@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtime.errors import ModelFileInvalid, ModelNotFound
-from runtime.models.adapter import check_adapter
 from runtime.models.bundle_sources import FolderSource, HubSource, Source, base_reference
 from runtime.models.bundles import Bundle, Bundles, Origin
 from runtime.models.files import NoProgress, Progress
@@ -149,6 +148,7 @@ class BundleStore:
             )
 
     def _check_fit(self, bundle: Bundle, model: Path) -> None:
+        from runtime.models.adapter import check_adapter
         from runtime.models.inspect import check_loadable, read_header
 
         header = read_header(model)
