@@ -1,5 +1,7 @@
 """The commands that measure: bench, and below it serve, tools, compare and submit-card.
 
+Those below `eval` are in `quality/cli.py` and `tasks/cli.py`.
+
 Only their signatures, help texts and defaults live here, so that `demotic --help` imports nothing heavy; the bodies
 are in `benchmarks/speed/`, `benchmarks/load.py` and `benchmarks/tools.py`. Those of quality are
 in `benchmarks/quality/cli.py`.
@@ -16,6 +18,7 @@ from typing import Annotated, Literal
 import typer
 
 import benchmarks.quality.cli
+import benchmarks.tasks.cli
 from benchmarks.group import ModelsOrCommand
 from runtime.config import ServerConfig
 from runtime.errors import InvalidRequest
@@ -47,7 +50,7 @@ def register(app: typer.Typer) -> None:
     bench.command("compare", help=_COMPARE_HELP)(_compare)
     bench.command("submit-card", help=_CARD_HELP)(_card)
     app.add_typer(bench, name="bench")
-    benchmarks.quality.cli.register(app)
+    benchmarks.tasks.cli.register(benchmarks.quality.cli.register(app))
 
 
 _SPEED_HELP = """Measure how fast models are on this machine, in this process.

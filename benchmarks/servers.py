@@ -1,4 +1,7 @@
-"""The servers of a comparison: how each is started, when it is ready, what it takes of the processors, its end."""
+"""Servers in processes of their own: how each is started, when it is ready, what it takes of the processors, its end.
+
+They are those of a comparison, and the one that tasks are put to.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -96,33 +99,65 @@ class Server:
 
 @contextmanager
 def running(setup: Setup, side: Side) -> Iterator[Server]:
-    """A server that is ready; stopped at the end.
+    """A server of a comparison that is ready; stopped at the end.
+
+    Raises:
+        DemoticError: as `running_command`.
+    """
+    program, port = setup.programs[side], free_port()
+    environment = setup.environment(side, port)
+    with running_command(
+        setup.command(side, port),
+        port,
+        name=side,
+        ready=program.ready,
+        environment=environment,
+        threads=setup.threads,
+    ) as server:
+        program.prepare(setup.served, program.words, environment)
+        yield server
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def running_command(
+    words: Sequence[str],
+    port: int,
+    *,
+    name: str,
+    ready: str,
+    environment: Mapping[str, str],
+    threads: int | None = None,
+) -> Iterator[Server]:
+    """The server on `port` that a command line starts, on so many processors only; stopped at the end.
+
+    It is ready when the path `ready` says so.
 
     Raises:
         DemoticError: it ended, or was not ready in time, with the last lines that it printed.
     """
-    with socket.socket() as free, tempfile.TemporaryFile() as log:
-        free.bind((HOST, 0))
-        port = int(free.getsockname()[1])
-        free.close()
-        environment = setup.environment(side, port)
-        with _on_cpus(setup.threads):
+    with tempfile.TemporaryFile() as log:
+        with nullcontext() if threads is None else _on_cpus(threads):
             process = subprocess.Popen(
-                setup.command(side, port),
+                words,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment},
-                start_new_session=True,  # Ctrl-C is for this script, which stops its server in order
+                start_new_session=True,  # Ctrl-C is for this program, which stops its server in order
             )
         url = f"http://{HOST}:{port}"
         try:
             server = Server(f"{url}/v1", psutil.Process(process.pid), log)
-            program = setup.programs[side]
-            if not _becomes_ready(process, f"{url}{program.ready}"):
+            if not _becomes_ready(process, f"{url}{ready}"):
                 said = server.said[-2000:].strip()
-                raise DemoticError(f"{side} did not start: {said or 'it said nothing'}")
-            program.prepare(setup.served, program.words, environment)
+                raise DemoticError(f"{name} did not start: {said or 'it said nothing'}")
             yield server
         finally:
             process.terminate()

@@ -141,7 +141,7 @@ async def measure(
 
         async def ask_in_turn() -> None:
             for row, mode in todo:
-                results.append(await _ask(http, endpoint, row, mode, settings))
+                results.append(await ask_once(http, endpoint, row, mode, settings))
                 on_end()
 
         async def all_clients() -> None:
@@ -153,7 +153,8 @@ async def measure(
     return ToolsRun(endpoint, settings, tuple(results), is_interrupted)
 
 
-async def _ask(http: httpx.AsyncClient, endpoint: Endpoint, row: Row, mode: Mode, settings: Settings) -> Result:
+async def ask_once(http: httpx.AsyncClient, endpoint: Endpoint, row: Row, mode: Mode, settings: Settings) -> Result:
+    """Ask one row; whatever goes wrong is in the result."""
     body = {
         "model": endpoint.model,
         "messages": [{"role": "user", "content": row.user_message}],

@@ -1,0 +1,370 @@
+"""The commands that put files of tasks to a model: eval choice, answers, translate and so on.
+
+Only their signatures, help texts and defaults live here, so that `demotic --help` imports nothing heavy; `run.py` is
+the way of all of them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from benchmarks.tasks.rows import Source
+    from benchmarks.tasks.run import Wishes
+    from benchmarks.tasks.served import Target
+
+# The backslashes keep rich from reading the brackets as markup.
+Files = Annotated[list[str], typer.Argument(metavar=r"\[LANGUAGE=]FILE...", help="JSONL files, and their languages.")]
+Folders = Annotated[list[str], typer.Argument(metavar=r"\[LANGUAGE=]FOLDER...", help="Folders as BEIR has them.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="A model as `demotic run` takes it, for which an endpoint is started and stopped; with --url, the name of "
+        "a served one.",
+        show_default="the default model, or the first that is served",
+    ),
+]
+Url = Annotated[str | None, typer.Option(help="Ask this endpoint.", show_default="one of our own")]
+Key = Annotated[str, typer.Option(help="Its key.", envvar="DEMOTIC_API_KEY", show_default=False)]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds without a byte after which a question failed.")]
+Clients = Annotated[int, typer.Option(min=1, help="How many ask at a time.")]
+ResultsFile = Annotated[
+    Path | None,
+    typer.Option("--results", help="Keep the answers here, to go on from.", show_default="beside the first file"),
+]
+Force = Annotated[bool, typer.Option("--force", help="Ask everything anew.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write the report here too: JSON for .json, else Markdown.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of Markdown.")]
+_TIMEOUT = 300.0
+_CLIENTS = 4
+
+_COMMON = """The answers are kept as they come, a JSON line each: after Ctrl-C, or where a question failed, the same
+command goes on where it stopped. Results of another model, file or setting are not mixed in.
+
+"""
+
+
+class Way(StrEnum):
+    """How a translation is asked for."""
+
+    translate = "translate"
+    chat = "chat"
+    completions = "completions"
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands to the group `eval`."""
+    group.command("choice", help=_CHOICE_HELP)(_choice)
+    group.command("answers", help=_ANSWERS_HELP)(_answers)
+    group.command("translate", help=_TRANSLATE_HELP)(_translate)
+    group.command("rewards", help=_REWARDS_HELP)(_rewards)
+    group.command("instructions", help=_INSTRUCTIONS_HELP)(_instructions)
+    group.command("tools", help=_TOOLS_HELP)(_tools)
+    group.command("retrieval", help=_RETRIEVAL_HELP)(_retrieval)
+
+
+def _sources(texts: list[str] | None) -> list[Source]:
+    from benchmarks.tasks.rows import Source
+
+    return [Source.parse(text) for text in texts or []]
+
+
+def _target(url: str | None, api_key: str, model: str | None, timeout: float) -> Target:
+    from benchmarks.tasks.served import Target
+
+    return Target(url, api_key, model, timeout)
+
+
+def _wishes(clients: int, results: Path | None, output: Path | None, *, force: bool, as_json: bool) -> Wishes:
+    from benchmarks.tasks.run import Wishes
+
+    return Wishes(clients, results, force, output, as_json)
+
+
+_CHOICE_HELP = f"""Multiple choice by log-likelihood, by language.
+
+Files as those of ARC (question, choices, answerKey) and of Belebele (flores_passage, question, mc_answer1 to 4,
+correct_answer_num). The option that the model finds likeliest after the question is its answer: as it is, and for its
+length in characters and bytes. The endpoint must tell logprobs of an echoed prompt (/v1/completions).
+
+{_COMMON}Examples:
+
+  demotic eval choice bul_Cyrl.jsonl swh_Latn.jsonl --model gemma-3-270m
+
+  demotic eval choice eng_Latn=ARC-Easy-Test.jsonl --letters --json
+"""
+
+
+def _choice(
+    files: Files,
+    model: Model = None,
+    url: Url = None,
+    api_key: Key = "",
+    letters: Annotated[
+        bool, typer.Option("--letters", help="Show the options with letters, and ask for a letter.")
+    ] = False,
+    clients: Clients = _CLIENTS,
+    timeout: Timeout = _TIMEOUT,
+    results: ResultsFile = None,
+    force: Force = False,
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    from benchmarks.tasks.choice import Choice
+    from benchmarks.tasks.run import run
+
+    sources = _sources(files)
+    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
+    raise typer.Exit(run(Choice(sources, letters=letters), sources, _target(url, api_key, model, timeout), wishes))
+
+
+_ANSWERS_HELP = f"""Short answers with exact match, by language, and how far the languages lie apart.
+
+Files as those of MultiLoKo: question, and targets (or target, answers, answer). Answers are compared as MultiLoKo does.
+With --to-english, the same questions in English, the mother tongue effect (MTE) is told; with --from-english, English
+questions translated into the language, the locality effect (LE). Both name the language that they are compared with.
+Needs the extra 'eval'.
+
+{_COMMON}Examples:
+
+  demotic eval answers nld=dutch/dev.jsonl swh=swahili/dev.jsonl --model gemma-3-270m
+
+  demotic eval answers nld=dutch/dev.jsonl --examples nld=dutch/knowledge_fewshot.jsonl --shots 5
+
+  demotic eval answers nld=dutch/dev.jsonl --to-english nld=dutch/dev_translated_human_english.jsonl
+"""
+
+
+def _answers(
+    files: Files,
+    model: Model = None,
+    url: Url = None,
+    api_key: Key = "",
+    to_english: Annotated[
+        list[str] | None, typer.Option(help=r"\[LANGUAGE=]FILE of the same questions in English.", show_default=False)
+    ] = None,
+    from_english: Annotated[
+        list[str] | None, typer.Option(help=r"\[LANGUAGE=]FILE of translated English questions.", show_default=False)
+    ] = None,
+    examples: Annotated[
+        list[str] | None, typer.Option(help=r"\[LANGUAGE=]FILE of solved questions.", show_default=False)
+    ] = None,
+    shots: Annotated[
+        int | None, typer.Option(min=0, help="So many examples before each question.", show_default="5 with --examples")
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="JSON: a prompt with {question} for each language.", show_default="Q: {question} A:"),
+    ] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Ask in a chat, not for continuations.")] = False,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 32,
+    clients: Clients = _CLIENTS,
+    timeout: Timeout = _TIMEOUT,
+    results: ResultsFile = None,
+    force: Force = False,
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    from benchmarks.tasks.answers import Answers, Manner, read_prompts
+    from benchmarks.tasks.run import run
+
+    own, to_file, from_file, solved = map(_sources, (files, to_english, from_english, examples))
+    num_shots = shots if shots is not None else 5 if solved else 0
+    manner = Manner(read_prompts(prompts), solved, num_shots, chat, max_tokens)
+    task = Answers(own, to_file, from_file, manner)
+    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
+    target = _target(url, api_key, model, timeout)
+    raise typer.Exit(run(task, [*own, *to_file, *from_file, *solved], target, wishes))
+
+
+_TRANSLATE_HELP = f"""Translations with BLEU and chrF, by pair of languages.
+
+A row has source, target (or reference, references), source_language and target_language; or translation, an object from
+two languages to texts. Without a source language nobody is told of it, as for texts in several languages. Needs the
+extra 'eval'.
+
+{_COMMON}Examples:
+
+  demotic eval translate flores.jsonl --model ./opus-mt-en-bg
+
+  demotic eval translate flores.jsonl --through chat --url http://127.0.0.1:8000/v1 --model qwen3
+"""
+
+
+def _translate(
+    files: Files,
+    model: Model = None,
+    url: Url = None,
+    api_key: Key = "",
+    through: Annotated[
+        Way, typer.Option(help="/v1/translate, or a prompt in a chat or before a continuation.")
+    ] = Way.translate,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="The prompt, with {source}, {target} and {text}.",
+            show_default="Translate the following {source} text to {target}. {text}",
+        ),
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest translation that a prompt gets.")] = 256,
+    clients: Clients = _CLIENTS,
+    timeout: Timeout = _TIMEOUT,
+    results: ResultsFile = None,
+    force: Force = False,
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    from benchmarks.tasks.run import run
+    from benchmarks.tasks.translate import PROMPT, Translate
+
+    sources = _sources(files)
+    task = Translate(sources, through=through.value, prompt=prompt or PROMPT, max_tokens=max_tokens)
+    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
+    raise typer.Exit(run(task, sources, _target(url, api_key, model, timeout), wishes))
+
+
+_REWARDS_HELP = f"""Reward models: how often the answer that people chose gets the higher reward, by language.
+
+Files as those of M-RewardBench: prompt, chosen, rejected, language, and id and category where there are any. It reports
+the accuracy, its distance to English, Cohen's kappa with English, and the accuracy by category. The endpoint must score
+(/v1/score), or with --template classify (/v1/classify).
+
+{_COMMON}Examples:
+
+  demotic eval rewards rewards.jsonl --model ./reward-model-onnx
+
+  demotic eval rewards rewards.jsonl --template '<|user|>{{prompt}}<|assistant|>{{answer}}'
+"""
+
+
+def _rewards(
+    files: Files,
+    model: Model = None,
+    url: Url = None,
+    api_key: Key = "",
+    template: Annotated[
+        str | None,
+        typer.Option(help="One text of {prompt} and {answer}, as the model was trained.", show_default=False),
+    ] = None,
+    clients: Clients = _CLIENTS,
+    timeout: Timeout = _TIMEOUT,
+    results: ResultsFile = None,
+    force: Force = False,
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    from benchmarks.tasks.rewards import Rewards
+    from benchmarks.tasks.run import run
+
+    sources = _sources(files)
+    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
+    raise typer.Exit(run(Rewards(sources, template=template), sources, _target(url, api_key, model, timeout), wishes))
+
+
+_INSTRUCTIONS_HELP = f"""Instructions that a program can check, over several turns, by language.
+
+Files as those of Multi-IF (turn_1_prompt, turn_1_instruction_id_list, turn_1_kwargs and so on) and of IFEval (prompt,
+instruction_id_list, kwargs). Each turn is scored strictly and loosely, by prompt and by instruction, with a confidence
+interval. Instructions of kinds that nothing checks are refused.
+
+{_COMMON}Examples:
+
+  demotic eval instructions multi-if.jsonl --model smollm2-135m-instruct
+"""
+
+
+def _instructions(
+    files: Files,
+    model: Model = None,
+    url: Url = None,
+    api_key: Key = "",
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer to a turn.")] = 1024,
+    clients: Clients = _CLIENTS,
+    timeout: Timeout = _TIMEOUT,
+    results: ResultsFile = None,
+    force: Force = False,
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    from benchmarks.tasks.instructions import Instructions
+    from benchmarks.tasks.run import run
+
+    sources = _sources(files)
+    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
+    task = Instructions(sources, max_tokens=max_tokens)
+    raise typer.Exit(run(task, sources, _target(url, api_key, model, timeout), wishes))
+
+
+_TOOLS_HELP = f"""Calls of tools, with the verdicts of TUCAN's evaluator, by language and scenario.
+
+Rows as in TUCAN's data set: user_message, functions, expected_behavior, scenario_type. `demotic bench tools` has a
+suite of its own in twelve languages.
+
+{_COMMON}Examples:
+
+  demotic eval tools bul_Cyrl=tucan.jsonl --model smollm2-135m-instruct
+"""
+
+
+def _tools(
+    files: Files,
+    model: Model = None,
+    url: Url = None,
+    api_key: Key = "",
+    max_tokens: Annotated[int, typer.Option(min=1, help="Where an answer is cut off.")] = 2048,
+    clients: Clients = _CLIENTS,
+    timeout: Timeout = _TIMEOUT,
+    results: ResultsFile = None,
+    force: Force = False,
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    from benchmarks.tasks.run import run
+    from benchmarks.tasks.tools import Tools
+
+    sources = _sources(files)
+    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
+    raise typer.Exit(run(Tools(sources, max_tokens=max_tokens), sources, _target(url, api_key, model, timeout), wishes))
+
+
+_RETRIEVAL_HELP = f"""Retrieval by vectors: nDCG, recall and MRR of the first documents, by language.
+
+A folder as BEIR has them is one language: corpus.jsonl, queries.jsonl and qrels/test.tsv. The endpoint must give
+vectors (/v1/embeddings).
+
+{_COMMON}Examples:
+
+  demotic eval retrieval bul_Cyrl=miracl-bg swh=miracl-sw --model ./multilingual-e5-small --instruction query
+"""
+
+
+def _retrieval(
+    folders: Folders,
+    model: Model = None,
+    url: Url = None,
+    api_key: Key = "",
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many documents count.")] = 10,
+    split: Annotated[str, typer.Option(help="The judgements to use: qrels/SPLIT.tsv.")] = "test",
+    instruction: Annotated[
+        str | None, typer.Option(help="What goes before the queries, for models that want it.", show_default=False)
+    ] = None,
+    clients: Clients = _CLIENTS,
+    timeout: Timeout = _TIMEOUT,
+    results: ResultsFile = None,
+    force: Force = False,
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    from benchmarks.tasks.retrieval import Retrieval
+    from benchmarks.tasks.run import run
+
+    sources = _sources(folders)
+    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
+    task = Retrieval(sources, k=k, split=split, instruction=instruction)
+    raise typer.Exit(run(task, sources, _target(url, api_key, model, timeout), wishes))

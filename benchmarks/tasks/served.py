@@ -1,0 +1,55 @@
+"""Whom tasks are put to: an endpoint that runs already, or one of our own for a model, started for them and stopped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from benchmarks.load import Endpoint
+from benchmarks.servers import HOST, running_command
+from benchmarks.tasks.rows import Source
+from runtime.commands.progress import progress_for
+from runtime.models.store import ModelFile, Store
+
+
+@dataclass(frozen=True)
+class Target:
+    """The address of an endpoint with a served model's name, or without an address a model as `demotic run` takes it.
+
+    `timeout` is in seconds without a byte.
+    """
+
+    url: str | None
+    api_key: str
+    model: str | None
+    timeout: float
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whom we ask, and the SHA-256 of the model where its files are here."""
+
+    endpoint: Endpoint
+    model_sha256: str | None
+
+
+@contextmanager
+def asked(target: Target, *, is_chat: bool = False) -> Iterator[Asked]:
+    """The endpoint of `target`, ready, until the block is left.
+
+    Raises:
+        DemoticError: there is no such model, or its server does not start.
+    """
+    if target.url is not None:
+        yield Asked(Endpoint(target.url, target.api_key, target.model, is_chat, target.timeout), None)
+        return
+    model = Store().resolve(target.model, download=True, progress=progress_for(as_json=False))
+    digest = Source(model.path, "").sha256()
+    with running_command(lambda port: _command(model, port), name="demotic serve") as server:
+        yield Asked(Endpoint(server.url, "", None, is_chat, target.timeout), digest)
+
+
+def _command(model: ModelFile, port: int) -> list[str]:
+    return [sys.executable, "-m", "demotic", "serve", str(model.path), "--host", HOST, "--port", str(port)]
