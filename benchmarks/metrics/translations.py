@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtime.errors import ConfigurationInvalid
 
@@ -52,8 +52,8 @@ def corpus(translations: Sequence[str], references: Sequence[Sequence[str]], scr
     streams = _streams(references)
     bleu, chrf = _bleu(script), _chrf()
     return Corpus(
-        bleu=bleu.corpus_score(translations, streams).score,
-        chrf=chrf.corpus_score(translations, streams).score,
+        bleu=float(bleu.corpus_score(translations, streams).score),
+        chrf=float(chrf.corpus_score(translations, streams).score),
         bleu_signature=str(bleu.get_signature()),
         chrf_signature=str(chrf.get_signature()),
     )
@@ -64,8 +64,8 @@ def chrf_of(text: str, references: Sequence[str]) -> float:
     return float(_chrf().sentence_score(text, references).score)
 
 
-def _streams(references: Sequence[Sequence[str]]) -> list[list[str | None]]:
-    """Column by column, as sacrebleu wants them: None where a text has fewer references than another."""
+def _streams(references: Sequence[Sequence[str]]) -> list[list[Any]]:
+    """Column by column, as sacrebleu wants them: None where a text has fewer than another, though its types say not."""
     most = max(map(len, references))
     return [[each[place] if place < len(each) else None for each in references] for place in range(most)]
 

@@ -7,9 +7,9 @@ as the hub has it (a text, and lists of texts and labels). Belebele has `flores_
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from string import ascii_uppercase
 from typing import Any
 
@@ -42,8 +42,8 @@ class Question:
         passage = f"{row.text('flores_passage')}\n" if "flores_passage" in row.data else ""
         stem, labels, options = _belebele(row) if passage else _arc(row)
         key = str(row.data["correct_answer_num"] if passage else row.text("answerKey"))
-        if len(options) < 2 or not all(isinstance(one, str) and one.strip() for one in options):
-            raise row.refusal("there must be at least two options, all of them texts")
+        if len(options) < 2 or not all(option.strip() for option in options):
+            raise row.refusal("there must be at least two options, none of them empty")
         if key not in labels:
             raise row.refusal(f"no option has the label '{key}'")
         asked = [f"{passage}Question: {stem}"]
@@ -55,7 +55,8 @@ class Question:
 
 def _arc(row: Row) -> tuple[str, list[str], list[str]]:
     """The question, the labels and the texts of the options."""
-    question, choices = row.data.get("question"), row.data.get("choices")
+    question: Any = row.data.get("question")
+    choices: Any = row.data.get("choices")
     if isinstance(question, dict):
         question, choices = question.get("stem"), question.get("choices")
     try:
@@ -63,7 +64,7 @@ def _arc(row: Row) -> tuple[str, list[str], list[str]]:
             labels, options = choices["label"], choices["text"]
         else:
             labels, options = [one["label"] for one in choices or ()], [one["text"] for one in choices or ()]
-        if not isinstance(question, str) or len(labels) != len(options):
+        if not all(isinstance(text, str) for text in (question, *options)) or len(labels) != len(options):
             raise ValueError
     except (LookupError, TypeError, ValueError) as fault:
         raise row.refusal("this is a question neither of ARC's format nor of Belebele's") from fault
@@ -99,18 +100,17 @@ class Choice:
         question = self._questions[key]
         told = await asker.post(
             "/completions",
-            prompt=[f"{question.context} {option}" for option in question.options],
-            # Some servers compute one token at least; it is left out of the sum.
-            max_tokens=1,
+            prompt=[question.context, *(f"{question.context} {option}" for option in question.options)],
+            max_tokens=0,
             temperature=0,
             echo=True,
             logprobs=1,
         )
         choices = sorted(told["choices"], key=lambda choice: int(choice["index"]))
-        return [
-            log_likelihood(choice["logprobs"], len(question.context), len(question.context) + 1 + len(option))
-            for choice, option in zip(choices, question.options, strict=True)
-        ]
+        context, *options = (choice["logprobs"]["token_logprobs"] for choice in choices)
+        if len(options) != len(question.options):
+            raise ValueError("not one choice a prompt")
+        return [log_likelihood(context, option) for option in options]
 
     def figures(self, answers: Mapping[str, Any]) -> Figures:
         """Accuracy by language."""
@@ -129,20 +129,16 @@ class Choice:
         return Figures(columns, found)
 
 
-def log_likelihood(logprobs: Mapping[str, Any], start: int, end: int) -> float:
-    """The sum over the tokens that have characters from `start` on and begin before `end`, of an echoed prompt.
+def log_likelihood(context: Sequence[float | None], whole: Sequence[float | None]) -> float:
+    """The sum over the tokens of `whole` beyond as many as `context` has, both of them echoed prompts' logprobs.
 
-    `logprobs` is OpenAI's object of parallel lists. A token that begins before `start` and reaches beyond it counts.
+    As in lm-evaluation-harness: where a tokenizer joins the end of the context with what follows, that token is taken
+    to be the context's. Positions in the text would not do, as vocabularies add characters of their own.
 
     Raises:
-        LookupError, TypeError, ValueError: it is not of that shape, or nothing is known of one of these tokens.
+        TypeError, ValueError: there is no further token, or nothing is known of one.
     """
-    offsets = [int(offset) for offset in logprobs["text_offset"]]
-    total, is_found = 0.0, False
-    for value, (offset, after) in zip(logprobs["token_logprobs"], pairwise([*offsets, end]), strict=True):
-        if offset < end and (offset >= start or after > start):
-            total += float(value)
-            is_found = True
-    if not is_found:
-        raise ValueError("the prompt was not echoed")
-    return total
+    further = whole[len(context) :]
+    if not further:
+        raise ValueError("the prompt was not echoed, or the option is no token")
+    return math.fsum(further)  # type: ignore[arg-type]  # it refuses None, as the docstring says

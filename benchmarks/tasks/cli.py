@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from benchmarks.tasks.served import Target
 
 # The backslashes keep rich from reading the brackets as markup.
-Files = Annotated[list[str], typer.Argument(metavar=r"\[LANGUAGE=]FILE...", help="JSONL files, and their languages.")]
-Folders = Annotated[list[str], typer.Argument(metavar=r"\[LANGUAGE=]FOLDER...", help="Folders as BEIR has them.")]
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="JSONL, each as FILE or LANGUAGE=FILE.")]
+Folders = Annotated[
+    list[str], typer.Argument(metavar="FOLDER...", help="As BEIR has them, each as FOLDER or LANGUAGE=FOLDER.")
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -53,9 +55,9 @@ command goes on where it stopped. Results of another model, file or setting are 
 class Way(StrEnum):
     """How a translation is asked for."""
 
-    translate = "translate"
-    chat = "chat"
-    completions = "completions"
+    TRANSLATE = "translate"
+    CHAT = "chat"
+    COMPLETIONS = "completions"
 
 
 def register(group: typer.Typer) -> None:
@@ -147,13 +149,15 @@ def _answers(
     url: Url = None,
     api_key: Key = "",
     to_english: Annotated[
-        list[str] | None, typer.Option(help=r"\[LANGUAGE=]FILE of the same questions in English.", show_default=False)
+        list[str] | None,
+        typer.Option(help="FILE or LANGUAGE=FILE of the same questions in English.", show_default=False),
     ] = None,
     from_english: Annotated[
-        list[str] | None, typer.Option(help=r"\[LANGUAGE=]FILE of translated English questions.", show_default=False)
+        list[str] | None,
+        typer.Option(help="FILE or LANGUAGE=FILE of translated English questions.", show_default=False),
     ] = None,
     examples: Annotated[
-        list[str] | None, typer.Option(help=r"\[LANGUAGE=]FILE of solved questions.", show_default=False)
+        list[str] | None, typer.Option(help="FILE or LANGUAGE=FILE of solved questions.", show_default=False)
     ] = None,
     shots: Annotated[
         int | None, typer.Option(min=0, help="So many examples before each question.", show_default="5 with --examples")
@@ -204,7 +208,7 @@ def _translate(
     api_key: Key = "",
     through: Annotated[
         Way, typer.Option(help="/v1/translate, or a prompt in a chat or before a continuation.")
-    ] = Way.translate,
+    ] = Way.TRANSLATE,
     prompt: Annotated[
         str | None,
         typer.Option(

@@ -49,10 +49,10 @@ class Conversation:
         Raises:
             InvalidRequest: it is of neither format, or has an instruction of a kind that is not known.
         """
+        found: list[tuple[Any, Any, Any]] = []
         if "prompt" in row.data:
             found = [(row.text("prompt"), row.decoded("instruction_id_list"), row.decoded("kwargs"))]
         else:
-            found = []
             for number in count(1):
                 if not row.data.get(f"turn_{number}_prompt") or row.data[f"turn_{number}_prompt"] == "None":
                     break

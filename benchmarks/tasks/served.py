@@ -11,7 +11,7 @@ from benchmarks.load import Endpoint
 from benchmarks.servers import HOST, running_command
 from benchmarks.tasks.rows import Source
 from runtime.commands.progress import progress_for
-from runtime.models.store import ModelFile, Store
+from runtime.models.store import Store
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,10 @@ def asked(target: Target, *, is_chat: bool = False) -> Iterator[Asked]:
         return
     model = Store().resolve(target.model, download=True, progress=progress_for(as_json=False))
     digest = Source(model.path, "").sha256()
-    with running_command(lambda port: _command(model, port), name="demotic serve") as server:
+    reference = [] if target.model is None else [target.model]
+    with running_command(lambda port: _command(reference, port), name="demotic serve") as server:
         yield Asked(Endpoint(server.url, "", None, is_chat, target.timeout), digest)
 
 
-def _command(model: ModelFile, port: int) -> list[str]:
-    return [sys.executable, "-m", "demotic", "serve", str(model.path), "--host", HOST, "--port", str(port)]
+def _command(reference: list[str], port: int) -> list[str]:
+    return [sys.executable, "-m", "demotic", "serve", *reference, "--host", HOST, "--port", str(port)]

@@ -11,7 +11,6 @@ import httpx
 
 from benchmarks.load import Endpoint, error_text
 
-
 _PLACE = re.compile(r"\{(\w+)\}")
 
 

@@ -1,4 +1,4 @@
-"""Calls of tools on rows as TUCAN's data set has them, with the verdicts of its evaluator (`benchmarks/tools_score.py`).
+"""Calls of tools on rows as TUCAN's data set has them, with its verdicts (`benchmarks/tools_score.py`).
 
 A row has `user_message`, `functions` (a list, or JSON in a text), `expected_behavior` and `scenario_type`.
 """
@@ -53,7 +53,7 @@ class Tools:
     def figures(self, answers: Mapping[str, Any]) -> Figures:
         """Accuracy by language; by scenario, and which verdict fell how often. A question that failed has one too."""
         failed = {"verdict": judge({}, Reply(is_failed=True)), "calls": 0, "is_sound": False}
-        told = {key: answer or failed for key, answer in answers.items()}
+        told: dict[str, Any] = {key: answer or failed for key, answer in answers.items()}
         found: dict[str, dict[str, float | None]] = {}
         for language in dict.fromkeys(self.languages[key] for key in told):
             own = [answer for key, answer in told.items() if self.languages[key] == language]
@@ -78,7 +78,7 @@ def _tool_row(row: Row) -> ToolRow:
         language=row.language,
         user_message=row.text("user_message"),
         functions=tuple(functions),
-        behavior=row.data.get("expected_behavior"),
+        behavior=cast("dict[str, Any]", row.data.get("expected_behavior")),
         scenario=str(row.data.get("scenario_type", "all")),
     )
 

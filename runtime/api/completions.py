@@ -80,6 +80,13 @@ class CompletionShape:
         prompt = self._prompt(index)
         if delta.is_prompt and isinstance(prompt, str) and not _is_beginning(tokens, prompt):
             tokens = tokens[1:]
+        if (
+            delta.is_prompt
+            and isinstance(prompt, str)
+            and self.writers[index].is_new
+            and _has_added_space(tokens, prompt)
+        ):
+            self.writers[index].skip_added_space()
         logprobs, told = self.writers[index].write(tokens)
         if delta.is_prompt and not isinstance(prompt, str):
             text = told
@@ -128,6 +135,10 @@ def _is_beginning(tokens: Sequence[TokenLogprob], prompt: str) -> bool:
     if not tokens or tokens[0].logprob is not None:
         return True
     return f" {prompt}".encode().startswith(tokens[0].data) or prompt.encode().startswith(tokens[0].data)
+
+
+def _has_added_space(tokens: Sequence[TokenLogprob], prompt: str) -> bool:
+    return bool(tokens) and tokens[0].data.startswith(b" ") and not prompt.startswith(" ")
 
 
 def _join(pieces: list[CompletionChoice]) -> CompletionChoice:

@@ -78,6 +78,15 @@ class CompletionLogprobsWriter:
         self._offset = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is written yet."""
+        return self._offset == 0
+
+    def skip_added_space(self) -> None:
+        """Count nothing for the space that a vocabulary puts before the first word, which is not in the text."""
+        self._offset -= 1
+
     def write(self, tokens: Iterable[TokenLogprob]) -> tuple[CompletionLogprobs, str]:
         """The next piece, and the text that its tokens make certain."""
         piece, text = CompletionLogprobs(), ""
@@ -88,7 +97,7 @@ class CompletionLogprobsWriter:
             piece.top_logprobs.append(
                 {_spelled(rival.data): rival.logprob for rival in token.top} if is_known else None
             )
-            piece.text_offset.append(self._offset + len(text))
+            piece.text_offset.append(max(0, self._offset + len(text)))
             text += self._decoder.decode(token.data)
         self._offset += len(text)
         return piece, text

@@ -1,0 +1,1 @@
+"""Measures of answers against hand-made cases and reference implementations."""
