@@ -159,4 +159,5 @@ def _shown(endpoint: Endpoint, target: Target) -> str:
 
 def _beside(file: Path, task: str, model: str) -> Path:
     """Where answers are kept unless told otherwise: one file for each model and task."""
+    file = file.absolute()
     return file.with_name(f"{file.name.removesuffix('.jsonl')}.{task}.{_UNSAFE.sub('-', model)}.results.jsonl")

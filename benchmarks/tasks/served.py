@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,20 +37,24 @@ class Asked:
 
 
 @contextmanager
-def asked(target: Target, *, is_chat: bool = False) -> Iterator[Asked]:
+def asked(target: Target) -> Iterator[Asked]:
     """The endpoint of `target`, ready, until the block is left.
 
     Raises:
         DemoticError: there is no such model, or its server does not start.
     """
     if target.url is not None:
-        yield Asked(Endpoint(target.url, target.api_key, target.model, is_chat, target.timeout), None)
+        yield Asked(Endpoint(target.url, target.api_key, target.model, is_chat=False, timeout=target.timeout), None)
         return
     model = Store().resolve(target.model, download=True, progress=progress_for(as_json=False))
     digest = Source(model.path, "").sha256()
     reference = [] if target.model is None else [target.model]
-    with running_command(lambda port: _command(reference, port), name="demotic serve") as server:
-        yield Asked(Endpoint(server.url, "", None, is_chat, target.timeout), digest)
+    # A key of its own, so that one which the environment has for other servers does not shut us out.
+    key = secrets.token_urlsafe()
+    with running_command(
+        lambda port: _command(reference, port), name="demotic serve", environment={"DEMOTIC_API_KEY": key}
+    ) as server:
+        yield Asked(Endpoint(server.url, key, None, is_chat=False, timeout=target.timeout), digest)
 
 
 def _command(reference: list[str], port: int) -> list[str]:

@@ -125,6 +125,7 @@ HEAVY = set("llama_cpp numpy onnxruntime fastapi uvicorn prometheus_client huggi
         ("chat", "--help"),
         ("history", "--help"),
         ("convert", "--help"),
+        ("eval", "choice", "--help"),
     ],
 )
 def test_showing_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:

@@ -92,8 +92,9 @@ def served(sources: Sources) -> Iterator[ServerProcess]:
 
 
 def test_a_model_gets_an_endpoint_of_its_own_and_its_log_likelihoods_are_those_of_transformers(
-    sources: Sources, questions: Path, tmp_path: Path
+    sources: Sources, questions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("DEMOTIC_API_KEY", "of-another-server")
     results = tmp_path / "results.jsonl"
     before = set(psutil.Process().children())
     told = report("choice", questions, "--model", sources.exported("llama").path, "--results", results)
