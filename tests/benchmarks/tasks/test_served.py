@@ -99,6 +99,7 @@ def test_a_model_gets_an_endpoint_of_its_own_and_its_log_likelihoods_are_those_o
     before = set(psutil.Process().children())
     told = report("choice", questions, "--model", sources.exported("llama").path, "--results", results)
     assert set(psutil.Process().children()) == before
+    assert told["errors"] == {}
     assert told["languages"]["und"]["asked"] == len(QUESTIONS) and len(told["model_sha256"]) == 64
     lines = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()[1:]]
     found = {line["key"].rpartition(":")[2]: line["answer"] for line in lines}
