@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.metrics.languages import across, differences
+from benchmarks.metrics.languages import differences
 from benchmarks.metrics.short_answers import score
 from benchmarks.metrics.translations import chrf_of, library
 from benchmarks.tasks.rows import Row, Source, language_of, read
@@ -172,9 +172,7 @@ class Answers:
                 columns = (*columns, name)
                 for language, value in differences(exact["own"], exact[kind]).items():
                     found[language][name] = value
-        gap = across(exact["own"])
-        more = {"exact_match": exact, "gap": None if gap is None else asdict(gap)}
-        return Figures(columns, found, more)
+        return Figures(columns, found, {"exact_match": exact})
 
 
 def _question(row: Row, kind: Kind) -> Question:

@@ -43,16 +43,6 @@ class Source:
         found = [name for name in (path.name.split(".")[0], path.absolute().parent.name) if _CODE.fullmatch(name)]
         return cls(path, found[0] if found else UNKNOWN)
 
-    def sha256(self) -> str:
-        """Of the file; a folder has that of all its files."""
-        digest = hashlib.sha256()
-        for path in sorted(self.path.rglob("*")) if self.path.is_dir() else [self.path]:
-            if path.is_file():
-                with path.open("rb") as file:
-                    while block := file.read(2**20):
-                        digest.update(block)
-        return digest.hexdigest()
-
 
 @dataclass(frozen=True)
 class Row:
@@ -126,6 +116,17 @@ def read(sources: Sequence[Source]) -> Iterator[Row]:
                         yield _row(source, number, line)
         except (OSError, UnicodeDecodeError) as fault:
             raise InvalidRequest(f"{source.path} cannot be read: {fault}.") from fault
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, or of all files of a folder, one after the other."""
+    digest = hashlib.sha256()
+    for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if each.is_file():
+            with each.open("rb") as file:
+                while block := file.read(2**20):
+                    digest.update(block)
+    return digest.hexdigest()
 
 
 def language_of(name: str) -> str:

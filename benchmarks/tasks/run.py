@@ -24,7 +24,7 @@ from benchmarks.load import INTERRUPTED, Endpoint, first_model, until_done_or_in
 from benchmarks.report import to_json
 from benchmarks.tasks.report import Origin, make_report, to_markdown, write_report
 from benchmarks.tasks.results import Results
-from benchmarks.tasks.rows import Source
+from benchmarks.tasks.rows import Source, sha256_of
 from benchmarks.tasks.served import Target, asked
 from benchmarks.tasks.task import Asker, AskingFailed, Task
 from runtime.errors import InvalidRequest
@@ -64,7 +64,7 @@ def run(task: Task, sources: Sequence[Source], target: Target, wishes: Wishes) -
     """
     if not task.languages:
         raise InvalidRequest(f"There are no rows in {', '.join(str(source.path) for source in sources)}.")
-    files = {str(source.path): source.sha256() for source in sources}
+    files = {str(source.path): sha256_of(source.path) for source in sources}
     with asked(target) as found:
         endpoint = asyncio.run(_named(found.endpoint))
         origin = Origin(str(endpoint.model), found.model_sha256, _shown(endpoint, target), files)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from benchmarks.load import Endpoint
 from benchmarks.servers import HOST, running_command
-from benchmarks.tasks.rows import Source
+from benchmarks.tasks.rows import sha256_of
 from runtime.commands.progress import progress_for
 from runtime.models.store import Store
 
@@ -47,7 +47,7 @@ def asked(target: Target) -> Iterator[Asked]:
         yield Asked(Endpoint(target.url, target.api_key, target.model, is_chat=False, timeout=target.timeout), None)
         return
     model = Store().resolve(target.model, download=True, progress=progress_for(as_json=False))
-    digest = Source(model.path, "").sha256()
+    digest = sha256_of(model.path)
     reference = [] if target.model is None else [target.model]
     # A key of its own, so that one which the environment has for other servers does not shut us out.
     key = secrets.token_urlsafe()

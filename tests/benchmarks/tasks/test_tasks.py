@@ -124,7 +124,7 @@ def test_s18_mte_and_le_are_those_of_three_fake_languages(tmp_path: Path) -> Non
     exact = {name: one["exact match"] for name, one in told["languages"].items()}
     assert exact == {"nld_Latn": 75, "swh_Latn": 25, "tha_Thai": 50}
     assert told["across_languages"]["exact match"]["average"] == 50
-    assert told["more"]["gap"]["gap"] == 50
+    assert told["across_languages"]["exact match"]["gap"] == 50
     assert {name: one.get("MTE") for name, one in told["languages"].items()} == {
         "nld_Latn": 50,
         "swh_Latn": -75,
