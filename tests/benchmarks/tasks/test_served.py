@@ -206,7 +206,7 @@ def test_lm_evaluation_harness_asks_the_endpoint_and_agrees_with_eval_choice(
     said = {json.loads(line)["key"]: json.loads(line)["answer"] for line in chat.read_text("utf-8").splitlines()[1:]}
     by_number = {int(key.rpartition(":")[2]) - 1: text for key, text in said.items()}
     (tmp_path / "tasks").mkdir()
-    # The first answer is what the model says, so that exact match has something to find.
+    # The first answer is what the model says, so that exact match has something to find, where no space is before it.
     rows = [
         {"question": question, "answer": by_number[0] if place == 0 else "x"}
         for place, (question, _, _) in enumerate(QUESTIONS)
@@ -222,4 +222,5 @@ def test_lm_evaluation_harness_asks_the_endpoint_and_agrees_with_eval_choice(
     assert 100 * theirs["choice"]["acc,none"] == pytest.approx(ours["accuracy"], rel=1e-5)
     assert 100 * theirs["choice"]["acc_norm,none"] == pytest.approx(ours["per character"], rel=1e-5)
     assert [text.strip() for text in theirs["said"]] == [by_number[place] for place in range(len(QUESTIONS))]
-    assert theirs["answers"]["exact_match,none"] >= 1 / len(QUESTIONS)
+    right = [text == row["answer"] for text, row in zip(theirs["said"], rows, strict=True)]
+    assert theirs["answers"]["exact_match,none"] == pytest.approx(sum(right) / len(QUESTIONS))
