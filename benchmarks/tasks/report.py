@@ -10,11 +10,10 @@ from typing import Any
 
 from benchmarks.machine import fingerprint
 from benchmarks.metrics.languages import AcrossLanguages, across
+from benchmarks.output import deliver
 from benchmarks.report import machine_line, page, table, to_json
 from benchmarks.tasks.rows import script_of
 from benchmarks.tasks.task import Figures, Task, shown
-from runtime.errors import InvalidRequest
-from runtime.models.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,4 @@ def write_report(path: Path, report: TaskReport, figures: Figures) -> None:
     Raises:
         InvalidRequest: it cannot be written.
     """
-    text = to_json(report) if path.suffix == ".json" else to_markdown(report, figures)
-    try:
-        write_atomically(path, f"{text}\n")
-    except OSError as fault:
-        raise InvalidRequest(f"{path} cannot be written: {fault}.", remedy="Choose another with --output.") from fault
+    deliver(to_json(report) if path.suffix == ".json" else to_markdown(report, figures), path)

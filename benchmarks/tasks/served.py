@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from benchmarks.load import Endpoint
-from benchmarks.servers import HOST, running_command
+from benchmarks.programs import HOST
+from benchmarks.servers import free_port, running_command
 from benchmarks.tasks.rows import sha256_of
 from runtime.commands.progress import progress_for
 from runtime.models.store import Store
@@ -51,11 +52,12 @@ def asked(target: Target) -> Iterator[Asked]:
     reference = [] if target.model is None else [target.model]
     # A key of its own, so that one which the environment has for other servers does not shut us out.
     key = secrets.token_urlsafe()
+    port = free_port()
     with running_command(
-        lambda port: _command(reference, port), name="demotic serve", environment={"DEMOTIC_API_KEY": key}
+        [sys.executable, "-m", "demotic", "serve", *reference, "--host", HOST, "--port", str(port)],
+        port,
+        name="demotic serve",
+        ready="/health",
+        environment={"DEMOTIC_API_KEY": key},
     ) as server:
         yield Asked(Endpoint(server.url, key, None, is_chat=False, timeout=target.timeout), digest)
-
-
-def _command(reference: list[str], port: int) -> list[str]:
-    return [sys.executable, "-m", "demotic", "serve", *reference, "--host", HOST, "--port", str(port)]
