@@ -119,24 +119,22 @@ def collect(
     collector = Collector()
     # Keys and values, and attention, as llama-imatrix has them: rounding moves columns that hardly matter by percents.
     plan = replace(exact_plan(size), kv_type="f16", flash_attention=True)
-    decoder = LlamaDecoder(model, plan, on_node=collector.callback)
     found: dict[str, Importances] = {}
-    try:
-        # In a thread of its own no Ctrl-C comes, which in a callback would be lost.
-        with ThreadPoolExecutor(1) as thread:
-            try:
-                for language, parts in chunks.items():
-                    into = found.setdefault(language, {})
-                    for chunk in parts:
-                        collector.begin(into, chunk.weights)
-                        decoder.forget(_SLOT)
-                        # With logits after every token, for else the last block computes but one row.
-                        whole = Chunk(_SLOT, 0, chunk.tokens, len(chunk.tokens))
-                        thread.submit(decoder.forward, [whole]).result()
-                        collector.end()
-                        progress.advance()
-            finally:
-                collector.stop()
-    finally:
-        decoder.close()
+    # In a thread of its own no Ctrl-C comes, which in a callback of llama.cpp's would be lost.
+    with ThreadPoolExecutor(1) as thread:
+        decoder = thread.submit(LlamaDecoder, model, plan, on_node=collector.callback).result()
+        try:
+            for language, parts in chunks.items():
+                into = found.setdefault(language, {})
+                for chunk in parts:
+                    collector.begin(into, chunk.weights)
+                    decoder.forget(_SLOT)
+                    # With logits after every token, for else the last block computes but one row.
+                    whole = Chunk(_SLOT, 0, chunk.tokens, len(chunk.tokens))
+                    thread.submit(decoder.forward, [whole]).result()
+                    collector.end()
+                    progress.advance()
+        finally:
+            collector.stop()
+            thread.submit(decoder.close).result()
     return found

@@ -66,7 +66,7 @@ def test_int8_keeps_what_is_read_and_written_in_a_half_of_the_bytes(
     assert after == sum(path.stat().st_size for path in done.path.glob("model.onnx*"))
     assert done.report.measure == measure
     assert [line.language for line in done.report.lines] == ["eng_Latn", "bul_Cyrl"]
-    assert 0.5 < done.report.worst.kept <= 1
+    assert (0.3 if measure == "score" else 0.5) < done.report.worst.kept <= 1
     assert all(line.max_difference > 0 and min(line.milliseconds) > 0 for line in done.report.lines)
     settings = json.loads((done.path / "demotic.json").read_text())
     whole = json.loads((sources.exported(name).path / "demotic.json").read_text())
