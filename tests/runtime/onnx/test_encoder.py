@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from runtime.backends.base import Passage
+from runtime.backends.load import load_encoder
 from runtime.backends.onnx.encoder import MAX_PADDING, OnnxEncoder, batches
 from runtime.card import ModelCard
 from runtime.config import EngineConfig
@@ -61,10 +62,13 @@ def test_a_card_that_cannot_be_used_after_all_is_told_of_and_the_processor_compu
     sources: Sources, caplog: pytest.LogCaptureFixture
 ) -> None:
     card = ModelCard.read(file_of(sources.exported("bert").path))
-    assert isinstance(card.header, OnnxFolder)
+    assert card.encoding is not None
     if "CUDAExecutionProvider" in ort.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
     planned = dataclasses.replace(card.plan(probe(), EngineConfig(max_context=512)), provider="cuda")
-    encoder = OnnxEncoder(card.header, planned)
+    loaded = load_encoder(card.file.path, planned, card.encoding)
+    encoder = loaded.encoder
     assert "could not start CUDAExecutionProvider" in caplog.text
+    assert loaded.plan.provider == "cpu"
+    assert "could not take the graphs" in loaded.plan.reasons["provider"]
     assert encoder.encode([Passage([2, 9, 3])])[0].shape == (encoder.width,)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import tokenizers
 
-from runtime.backends.load import load_encoder
 from runtime.card import ModelCard
 from runtime.commands.models import show
 from runtime.config import EngineConfig
@@ -172,17 +171,6 @@ def test_the_plan_keeps_graphs_off_a_card_that_has_no_room_for_the_longest_text(
     here = dataclasses.replace(probe(), onnxruntime=both, nvidia_cards=(card,))
     found = plan_onnx(here, folder, EngineConfig())
     assert found.provider == "cpu" and "RTX has 0 MiB free" in found.reasons["provider"]
-
-
-def test_graphs_that_a_card_cannot_take_are_computed_by_the_processor(sources: Sources) -> None:
-    # This onnxruntime has no CUDA: what it does then is what it does where a driver does not start.
-    card = ModelCard.read(file_of(sources.exported("bert").path))
-    assert card.encoding is not None
-    on_card = dataclasses.replace(card.plan(probe(), EngineConfig()), provider="cuda")
-    loaded = load_encoder(card.file.path, on_card, card.encoding)
-    assert loaded.plan.provider == "cpu"
-    assert "could not take the graphs" in loaded.plan.reasons["provider"]
-    loaded.close()
 
 
 def test_the_plan_shortens_the_context_where_memory_is_short(sources: Sources, tmp_path: Path) -> None:
