@@ -73,7 +73,8 @@ def _bundle(
         typer.Option(metavar="NAME=VALUE", help="temperature, top_k, top_p and so on of requests; may be repeated."),
     ] = None,
     card: Annotated[
-        Path | None, typer.Option(metavar="FILE", help='Figures: JSON with {"languages": {"bul_Cyrl": {...}}}.')
+        Path | None,
+        typer.Option(metavar="FILE", help='Figures: of demotic eval, or JSON with {"languages": {"bul_Cyrl": {...}}}.'),
     ] = None,
     description: Annotated[str, typer.Option(help="What it is, in a sentence.")] = "",
     license_name: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from converters.bundles.evaluation import write_evaluation
 from converters.bundles.vocabulary import OtherVocabulary, vocabulary_of_model, with_rows, write_vocabulary
 from converters.files import folder_of_parts, require_free, scratch_beside
 from runtime.chat.template import ChatTemplate, Message
 from runtime.errors import ConversionRefused, InvalidRequest, ModelFileInvalid
 from runtime.language.codes import parse
 from runtime.models.adapter import check_adapter
-from runtime.models.bundles import read_evaluation
 from runtime.models.files import Progress, sha256_of
 from runtime.models.gguf_copy import entries_of, number_entry, write_copy
 from runtime.models.gguf_format import parse as parse_gguf
@@ -244,9 +243,8 @@ def _adapter(
 def _evaluation(request: Request, parts: Path) -> Part | None:
     if request.evaluation is None:
         return None
-    read_evaluation(request.evaluation)
     path = parts / f"{request.name}.evaluation.json"
-    shutil.copyfile(request.evaluation, path)
+    write_evaluation(request.evaluation, path)
     return _part(path)
 
 

@@ -15,11 +15,13 @@ import demotic
 from converters.adapt.request import Request as TrimRequest
 from converters.adapt.selection import Limits
 from converters.adapt.trim import trim
+from converters.bundles.evaluation import write_evaluation
 from converters.bundles.pack import Packed, Request, pack
 from converters.convert import Request as ConvertRequest
 from converters.convert import convert
 from converters.progress import NoSteps
 from runtime.errors import ConversionRefused, DemoticError, InvalidRequest, ModelFileInvalid, UnknownLanguage
+from runtime.models.bundles import read_evaluation
 from runtime.models.files import NoProgress
 from runtime.models.recipe import read_recipe
 from runtime.models.store import Store
@@ -101,6 +103,19 @@ def test_a_trimmed_model_is_made_of_the_base_bit_for_bit(folder: Path, store: St
         verify=False,
     )  # fmt: skip
     assert trim(again, NoProgress(), NoSteps()).path.read_bytes() == model.path.read_bytes()
+
+
+def test_what_demotic_eval_wrote_becomes_a_card_of_fractions(tmp_path: Path) -> None:
+    cells = {"bpb": {"bits_per_byte": 0.75, "bytes": 1896}, "ranker": {"cosine": 0.93, "layers": [1.0, 0.9]}}
+    result: dict[str, Any] = {"benchmark": "eval", "cells": {"gemma": {"bul_Cyrl": cells}}}
+    source, target = tmp_path / "eval.json", tmp_path / "card.json"
+    source.write_text(json.dumps(result), encoding="utf-8")
+    write_evaluation(source, target)
+    assert read_evaluation(target) == {"bul_Cyrl": {"bpb.bits_per_byte": 0.75, "ranker.cosine": 0.93}}
+    result["cells"]["other"] = result["cells"]["gemma"]
+    source.write_text(json.dumps(result), encoding="utf-8")
+    with pytest.raises(InvalidRequest, match="figures of 2 models: gemma, other"):
+        write_evaluation(source, target)
 
 
 def test_a_model_with_more_tokens_keeps_only_their_rows_in_the_bundle(folder: Path, store: Store) -> None:
