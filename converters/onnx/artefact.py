@@ -65,7 +65,7 @@ def open_artefact(folder: Path) -> Artefact:
         ConversionRefused: an export did not make it, or it is damaged.
     """
     if not folder.is_dir():
-        raise ModelNotFound(f"There is no folder {folder}.", remedy="Make one: demotic convert SOURCE --to onnx.")
+        raise ModelNotFound(str(folder), remedy="Make one: demotic convert SOURCE --to onnx.")
     settings, manifest = _read(folder / SETTINGS_FILE), _read(folder / MANIFEST_FILE)
     if settings is None or manifest is None:
         raise ConversionRefused(
