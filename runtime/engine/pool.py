@@ -36,7 +36,7 @@ from runtime.errors import (
     WorkerDied,
 )
 from runtime.hardware.plan import Plan
-from runtime.hardware.retreat import retreat
+from runtime.hardware.retreat import retreat, uses_card
 from runtime.model import Model
 
 _POLL_SECONDS = 0.05
@@ -291,7 +291,7 @@ class ModelPool:
                 for name in [name for name, owner in self._shares.items() if owner == served.name]:
                     self._cards[name] = card.of((await self.card(name)).file)
                 plan = await self._make_room(served, card)
-                if served.lacked_card_memory:
+                if served.lacked_card_memory and uses_card(plan):
                     plan = retreat(plan)
                 served.restarts += served.has_died
                 served.has_died = False

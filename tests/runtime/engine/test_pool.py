@@ -386,11 +386,15 @@ async def test_a_model_whose_card_ran_out_of_memory_is_loaded_with_half_of_its_l
     with pytest.raises(WorkerDied, match="with less of it on the card"):
         await pool.get("a")
     await pool.close()
-    again = ModelPool(["a"], loader)
+    again = ModelPool(["a"], loader, PoolConfig(restart_delays=(0.0,)))
     client_of(await again.get("a")).die(lacked_card_memory=True)
     await again.get("a")
     await again.unload("a")
     assert (await again.get("a")).plan.gpu_layers == 20
+    # Where nothing of it is planned for the card by then, nothing is left to move back.
+    client_of(await again.get("a")).die(lacked_card_memory=True)
+    loader.gpu_layers = 0
+    assert (await again.get("a")).plan.reasons == PLAN.reasons
     await again.close()
 
 
