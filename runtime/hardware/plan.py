@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from runtime.config import EngineConfig
 from runtime.errors import ConfigurationInvalid, ModelLoadFailed
 from runtime.hardware.probe import Machine
-from runtime.hardware.room import CELL_STEP, UBATCH_SIZES, KVType, Room, round_up, sized
+from runtime.hardware.room import CELL_STEP, UBATCH_SIZES, KVType, Room, free_on, round_up, sized
 
 if TYPE_CHECKING:
     from runtime.models.inspect import ModelShape
@@ -185,7 +185,7 @@ def _explain_layers(machine: Machine, room: Room, layers: int) -> str:
         if machine.nvidia_cards:
             return "The machine has an NVIDIA card, but this llama.cpp build cannot use it."
         return "This llama.cpp build sees no GPU."
-    names = ", ".join(f"{card.name} ({sized(card.memory_free)} free)" for card in room.cards)
+    names = free_on(room.cards)
     if layers == room.all_layers:
         return f"All {room.shape.block_count} layers and the output fit on {names}."
     if full := room.full_cards():

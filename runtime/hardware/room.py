@@ -58,10 +58,9 @@ class Room:
         self.layers = layer_bytes(shape)
         self.largest_layer = max(self.layers[:-1], default=0)
 
-    def kv_bytes(self, kv_type: KVType, cells: int, *, layer: int | None = None) -> int:
-        """Bytes of the KV cache, of all layers or of one."""
-        heads = sum(self.shape.head_counts_kv) if layer is None else self.shape.head_counts_kv[layer]
-        return kv_bytes(self.shape, heads, kv_type, cells)
+    def kv_bytes(self, kv_type: KVType, cells: int) -> int:
+        """Bytes of the KV cache of all layers."""
+        return kv_bytes(self.shape, sum(self.shape.head_counts_kv), kv_type, cells)
 
     def compute_bytes(self, ubatch: int, cells: int) -> int:
         """Bytes of llama.cpp's compute buffer: f32 logits of a micro-batch, or activations, whichever is more."""
@@ -71,12 +70,11 @@ class Room:
 
     def demand(self, layers: int, kv_type: KVType, cells: int, ubatch: int) -> Demand:
         """What the model takes with `layers` on the cards; a card's compute buffer is counted at full micro-batch."""
-        first = self.all_layers - layers
+        first = len(self.layers) - layers
         cards = kept_on_cards(self.shape, self.cards, layers, kv_type, cells)
         # Of a head that is the embedding the machine keeps a copy, for the input.
-        kept = self.shape.size_bytes - sum(self.layers[first:-1] if layers else ())
-        kv_kept = sum(self.kv_bytes(kv_type, cells, layer=layer) for layer in range(first)) if layers else 0
-        memory = max(0, kept) + (kv_kept if layers else self.kv_bytes(kv_type, cells))
+        kept = self.shape.size_bytes - sum(self.layers[first:-1])
+        memory = max(0, kept) + kv_bytes(self.shape, sum(self.shape.head_counts_kv[:first]), kv_type, cells)
         only_input = layers and layers == self.all_layers
         # llama.cpp copies a layer that stayed behind to a card for a long prompt.
         reserve = self.compute_bytes(self.ubatch_size, cells) + (0 if only_input else self.largest_layer)
@@ -175,6 +173,11 @@ def _divide(layers: int, free: list[int]) -> list[tuple[int, int]]:
 def round_up(context: int) -> int:
     """The next number of cells that llama.cpp makes."""
     return -(-context // CELL_STEP) * CELL_STEP
+
+
+def free_on(cards: Sequence[GgmlDevice]) -> str:
+    """Such as CUDA0 (7.50 GiB free), CUDA1 (300 MiB free)."""
+    return ", ".join(f"{card.name} ({sized(card.memory_free)} free)" for card in cards)
 
 
 def sized(num_bytes: int) -> str:

@@ -16,7 +16,7 @@ from runtime.backends.llama import library
 from runtime.backends.llama.model import LlamaModel
 from runtime.hardware.ggml import GgmlDevice, read_build
 from runtime.hardware.plan import Plan
-from runtime.hardware.room import MIN_GPU_SHARE, kept_on_cards, sized, usable_bytes, usable_cards
+from runtime.hardware.room import MIN_GPU_SHARE, free_on, kept_on_cards, usable_bytes, usable_cards
 from runtime.models.header import ModelShape
 from runtime.models.inspect import read_header
 
@@ -59,8 +59,7 @@ def fitted(plan: Plan, shape: ModelShape, cards: Sequence[GgmlDevice], measured:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     layers = low if low >= (shape.block_count + 1) * MIN_GPU_SHARE else 0
-    names = ", ".join(f"{card.name} ({sized(card.memory_free)} free)" for card in cards)
-    why = f"{layers} of {shape.block_count + 1} fit on {names} beside the buffers that llama.cpp asks for."
+    why = f"{layers} of {shape.block_count + 1} fit on {free_on(cards)} beside the buffers that llama.cpp asks for."
     return dataclasses.replace(plan, gpu_layers=layers, reasons={**plan.reasons, "gpu_layers": why})
 
 
