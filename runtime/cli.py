@@ -1,4 +1,4 @@
-"""Commands that serve a model: run, serve, mcp, pull, list, show, remove, doctor.
+"""The runtime's commands: run, serve, mcp and doctor are here, those for models in `models_cli.py`.
 
 Only signatures and help texts live here, so that `demotic --help` imports nothing heavy; the bodies are in
 `runtime/commands/`.
@@ -8,30 +8,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import typer
 
+import runtime.models_cli
+from runtime.cli_options import MODEL_HELP, Context, Json
 from runtime.config import PoolConfig, RunConfig, ServerConfig
 from runtime.tool_options import Approve, Tools, ToolsFile, wants_tools
-
-if TYPE_CHECKING:
-    from runtime.card import Options
 
 _RUN = RunConfig()
 _SERVER = ServerConfig()
 _POOL = PoolConfig()
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
-Context = Annotated[
-    int | None,
-    typer.Option("--context", min=16, help="Tokens one request may hold; without it, what the model and memory allow."),
-]
-# The backslashes keep rich from reading the brackets as markup.
-_MODEL_HELP = (
-    r"A path (GGUF, ONNX graphs, or a bundle's recipe), a name of `demotic list`, or "
-    r"hf:org/repo\[@revision]\[:file-or-quantization]."
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -39,10 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command("run", help=_RUN_HELP)(_run)
     app.command("serve", help=_SERVE_HELP)(_serve)
     app.command("mcp", help=_MCP_HELP)(_mcp)
-    app.command("pull", help=_PULL_HELP)(_pull)
-    app.command("list", help=_LIST_HELP)(_list)
-    app.command("show", help=_SHOW_HELP)(_show)
-    app.command("remove", help=_REMOVE_HELP)(_remove)
+    runtime.models_cli.register(app)
     app.command("doctor", help=_DOCTOR_HELP)(_doctor)
 
 
@@ -69,7 +54,7 @@ Examples:
 def _run(
     call: typer.Context,
     model: Annotated[
-        str | None, typer.Argument(metavar="MODEL", help=f"{_MODEL_HELP} Without it, the default model.")
+        str | None, typer.Argument(metavar="MODEL", help=f"{MODEL_HELP} Without it, the default model.")
     ] = None,
     prompt: Annotated[
         str | None, typer.Argument(metavar="PROMPT", help="The question, or the text's beginning.")
@@ -90,12 +75,12 @@ def _run(
         str | None,
         typer.Option(help="Keep the answer in the script of this language (bg, bul_Cyrl, Bulgarian); auto: yours."),
     ] = None,
-    script: Annotated[
-        list[str] | None, typer.Option(help="Keep it in this script (Cyrl) instead; may be repeated.")
+    scripts: Annotated[
+        list[str] | None, typer.Option("--script", help="Keep it in this script (Cyrl) instead; may be repeated.")
     ] = None,
-    lock: Annotated[
+    mode: Annotated[
         Literal["soft", "hard"] | None,
-        typer.Option(help="soft, the default: other scripts become unlikely; hard: impossible."),
+        typer.Option("--lock", help="soft, the default: other scripts become unlikely; hard: impossible."),
     ] = None,
     adapter: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A LoRA adapter (GGUF) of the model to answer with.")
@@ -113,7 +98,7 @@ def _run(
     context: Context = None,
     as_json: Json = False,
 ) -> None:
-    from runtime.commands.run import run
+    from runtime.commands.run import run, said
 
     given = {
         "max_tokens": max_tokens,
@@ -126,19 +111,9 @@ def _run(
         "seed": seed,
         "max_characters": max_characters,
         "language": language,
-        "scripts": tuple(script or ()),
-        "mode": lock,
+        "scripts": tuple(scripts or ()),
+        "mode": mode,
     }
-    # What was not said is left to the model's bundle, or else to the defaults of `run`.
-    said = {"scripts": "script", "mode": "lock"}
-    options = cast(
-        "Options",
-        {
-            name: value
-            for name, value in given.items()
-            if (source := call.get_parameter_source(said.get(name, name))) is not None and source.name != "DEFAULT"
-        },
-    )
     wish = None
     if wants_tools(tools, tools_file, says_more=bool(approve) or tool_choice != "auto"):
         from runtime.commands.run_tools import ToolWish
@@ -152,7 +127,7 @@ def _run(
             adapter=adapter,
             context=context,
             as_json=as_json,
-            options=options,
+            options=said(call, given),
             tools=wish,
         )
     )
@@ -182,7 +157,7 @@ Examples:
 
 def _serve(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="MODEL...", help=f"{_MODEL_HELP} Without any, the default model.")
+        list[str] | None, typer.Argument(metavar="MODEL...", help=f"{MODEL_HELP} Without any, the default model.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine only.")] = _SERVER.host,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = _SERVER.port,
@@ -322,7 +297,7 @@ Examples:
 
 def _mcp(
     model: Annotated[
-        str | None, typer.Argument(metavar="MODEL", help=f"{_MODEL_HELP} Without it, the default model.")
+        str | None, typer.Argument(metavar="MODEL", help=f"{MODEL_HELP} Without it, the default model.")
     ] = None,
     embedding_model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="The model of the tool embed; without it there is no such tool.")
@@ -335,101 +310,6 @@ def _mcp(
     from runtime.commands.mcp import serve_mcp
 
     serve_mcp(model, embedding_model, port=port, context=context)
-
-
-_PULL_HELP = """Download a model, resuming where an earlier download stopped.
-
-A bundle (NAME.bundle.json, here or on the hub) comes with its base and all its files, each held against its hash, and
-the model that it makes of the base is made.
-
-Examples:
-
-  demotic pull qwen3-0.6b
-
-  demotic pull hf:bartowski/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M
-
-  demotic pull hf:bartowski/Qwen2.5-0.5B-Instruct-GGUF --preview
-
-  demotic pull ./gemma-bul.bundle.json
-"""
-
-
-def _pull(
-    model: Annotated[str, typer.Argument(help=_MODEL_HELP)],
-    is_preview: Annotated[
-        bool,
-        typer.Option("--preview", help="Only show what would come: file, size, licence, and whether it fits here."),
-    ] = False,
-    with_progress: Annotated[
-        bool, typer.Option("--json-progress", help="Tell the progress as JSON lines on standard error.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    from runtime.commands.pull import preview, pull
-
-    if is_preview:
-        preview(model, as_json=as_json)
-    else:
-        pull(model, as_json=as_json, with_progress=with_progress)
-
-
-_LIST_HELP = """List the models on this machine.
-
-Examples:
-
-  demotic list
-
-  demotic list --fit
-
-  demotic list --json
-"""
-
-
-def _list(
-    with_fit: Annotated[
-        bool, typer.Option("--fit", help="Tell of each whether it fits this machine, as `demotic doctor` plans.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    from runtime.commands.models import list_models
-
-    list_models(as_json=as_json, with_fit=with_fit)
-
-
-_SHOW_HELP = """Show a model's licence, languages, size and shape.
-
-Examples:
-
-  demotic show gemma-3-270m
-
-  demotic show ./my-model.gguf --json
-"""
-
-
-def _show(model: Annotated[str, typer.Argument(help=_MODEL_HELP)], as_json: Json = False) -> None:
-    from runtime.commands.models import show
-
-    show(model, as_json=as_json)
-
-
-_REMOVE_HELP = """Delete a downloaded model from this machine.
-
-Examples:
-
-  demotic remove qwen3-0.6b
-
-  demotic remove qwen3-0.6b --yes
-"""
-
-
-def _remove(
-    model: Annotated[str, typer.Argument(help=_MODEL_HELP)],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: Json = False,
-) -> None:
-    from runtime.commands.models import remove
-
-    remove(model, yes=yes, as_json=as_json)
 
 
 _DOCTOR_HELP = """Show what this machine has, what a model would use of it, and what to mend.

@@ -8,9 +8,9 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -29,10 +29,19 @@ from runtime.models.name import parse_reference
 from runtime.models.store import Store
 
 if TYPE_CHECKING:
+    import typer
+
     from runtime.commands.run_tools import ToolWish
 
 # What an answer gets where neither the person nor a bundle says anything.
 _DEFAULTS = Options(max_tokens=RunConfig.max_tokens, temperature=RunConfig.temperature, top_p=RunConfig.top_p)
+
+
+def said(call: typer.Context, given: Mapping[str, object]) -> Options:
+    """Those of the options `given` that were typed: the others are left to the model's bundle, or to `_DEFAULTS`."""
+    sources = {name: call.get_parameter_source(name) for name in given}
+    typed = {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
+    return cast("Options", {name: value for name, value in given.items() if name in typed})
 
 
 def run(
