@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,20 +9,16 @@ import numpy as np
 from converters.adapt.selection import Selection
 from converters.checkpoint import Checkpoint
 from converters.tensors import Tensor, kept_rows, of_array
+from converters.token_rows import ends_with, is_embedding, is_of_head
 from runtime.errors import ConversionRefused
 
-# Where a model looks up tokens, by the names that its classes give it.
-_EMBEDDING = re.compile(r"(?:^|\.)(?:embed_tokens|word_embeddings|wte|shared|tok_embeddings|embed_in)\.weight$")
-# Where it computes how likely they are, and what is looked up besides.
-_HEADS = re.compile(
-    r"(?:^|\.)(?:(?:lm_head|lm_head\.decoder|predictions\.decoder|decoder|vocab_projector|generator_lm_head|embed_out)"
-    r"\.(?:weight|bias)|predictions\.bias|final_logits_bias|embed_tokens_per_layer\.weight)$"
-)
+# What is looked up besides the embedding.
+_PER_LAYER = ("embed_tokens_per_layer.weight",)
 
 
 def has_row_for_each_token(name: str) -> bool:
     """Whether a tensor of this name is an embedding, or belongs to a head."""
-    return _EMBEDDING.search(name) is not None or _HEADS.search(name) is not None
+    return is_embedding(name) or is_of_head(name) or ends_with(name, _PER_LAYER)
 
 
 def trimmed_tensors(tensors: Mapping[str, Tensor], selection: Selection, num_rows: int) -> dict[str, Tensor]:
@@ -54,7 +49,7 @@ def rows_of_vocabulary(checkpoint: Checkpoint) -> int:
     Raises:
         ConversionRefused: it has none, or of different sizes.
     """
-    rows = {tensor.shape[0] for name, tensor in checkpoint.tensors.items() if _EMBEDDING.search(name)}
+    rows = {tensor.shape[0] for name, tensor in checkpoint.tensors.items() if is_embedding(name)}
     if len(rows) != 1:
         raise ConversionRefused(
             f"{checkpoint.folder} has {len(rows) or 'no'} embeddings of different sizes.",

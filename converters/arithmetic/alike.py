@@ -8,6 +8,7 @@ from converters.architectures.base import are_equal, listed, size_text
 from converters.arithmetic.operations import padded
 from converters.checkpoint import Checkpoint
 from converters.tensors import Tensor
+from converters.token_rows import is_embedding
 from runtime.errors import ConversionRefused
 
 Table = dict[str, Tensor]
@@ -15,7 +16,6 @@ Table = dict[str, Tensor]
 # Buffers that some versions of transformers saved and all compute anew.
 _COMPUTED = ("rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", "embeddings.position_ids")
 _HEAD = "lm_head.weight"
-_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight", "shared.weight")
 
 
 def alike(leading: Checkpoint, others: Sequence[Checkpoint], *, pads: bool = False) -> list[Table]:
@@ -67,7 +67,7 @@ def _is_tied(checkpoint: Checkpoint) -> bool:
 
 
 def _is_embedding(head: Tensor, table: Mapping[str, Tensor]) -> bool:
-    return any(are_equal(head, tensor) for name, tensor in table.items() if name.endswith(_EMBEDDINGS))
+    return any(are_equal(head, tensor) for name, tensor in table.items() if is_embedding(name))
 
 
 def _faults(leading: Checkpoint, wanted: Table, other: Checkpoint, found: Table, *, pads: bool) -> str:

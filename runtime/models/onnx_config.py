@@ -12,7 +12,7 @@ GENERATION = (
     "begin_suppress_tokens",
 )  # fmt: skip
 # Families that count positions from the id of the padding token on.
-OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "longformer")
+OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "longformer", "xlm-roberta-xl", "xmod")
 _POSITIONS = ("max_position_embeddings", "n_positions", "seq_length")
 _UNLIMITED = 10**6
 _MARKS = ("pad", "bos", "decoder_start", "forced_bos", "forced_eos")

@@ -12,27 +12,14 @@ from converters.adapt.transplant.rows import SEED, planted
 from converters.architectures.base import are_equal
 from converters.checkpoint import Checkpoint
 from converters.config import Config
+from converters.factors import COORDINATES
 from converters.tensors import FloatArray, Tensor, transposed
+from converters.token_rows import EMBEDDINGS, ends_with, is_bias_of_columns, is_head, is_head_bias, is_of_head
 from runtime.errors import ConversionRefused, UnsupportedArchitecture
+from runtime.models.onnx_config import OFFSET_POSITIONS
 
-# What names of embeddings end with, the input's first.
-_EMBEDDINGS = (
-    "embed_tokens.weight", "word_embeddings.weight", "target_coordinates.weight", "wte.weight", "embed_in.weight",
-    "shared.weight",
-)  # fmt: skip
-# What else has a row for each token: heads and their biases. `final_logits_bias` has one row with a column for each.
-_HEADS = (
-    "lm_head.weight", "embed_out.weight", "lm_head.decoder.weight", "predictions.decoder.weight",
-    "lm_predictions.lm_head.weight", "vocab_project.weight",
-)  # fmt: skip
-_BIASES = (
-    "lm_head.bias", "lm_head.decoder.bias", "predictions.bias", "predictions.decoder.bias",
-    "lm_predictions.lm_head.bias", "vocab_project.bias",
-)  # fmt: skip
-_COLUMNS = "final_logits_bias"
+_EMBEDDINGS = (*EMBEDDINGS, COORDINATES)
 _POSITIONS = "embeddings.position_embeddings.weight"
-# They count positions from the id of the padding token on.
-_COUNTING_FROM_PAD = frozenset({"roberta", "xlm-roberta", "camembert", "longformer", "xlm-roberta-xl", "xmod"})
 # A table of positions has a row for each id up to the padding token's, which is a waste where that is large.
 _MAX_PAD = 2**10
 
@@ -54,7 +41,7 @@ def embedding_of(checkpoint: Checkpoint) -> str:
             remedy="Save its text model alone.",
         )
     for ending in _EMBEDDINGS[::-1] if config.flag("is_encoder_decoder", default=False) else _EMBEDDINGS:
-        if found := [name for name in checkpoint.tensors if name.endswith(ending)]:
+        if found := [name for name in checkpoint.tensors if ends_with(name, (ending,))]:
             return found[0]
     raise UnsupportedArchitecture(
         f"{checkpoint.folder} has no embedding of tokens that is known.",
@@ -78,7 +65,7 @@ def with_rows(checkpoint: Checkpoint, plan: Plan, num_old: int) -> dict[str, Ten
     tensors = dict(checkpoint.tensors)
     seeds = _seeds(checkpoint.tensors, embedding)
     for name, tensor in checkpoint.tensors.items():
-        if name.endswith(_COLUMNS):
+        if is_bias_of_columns(name):
             tensors[name] = transposed(planted(transposed(tensor), plan, num_old, seeds[name]))
         elif name in seeds:
             if tensor.shape[0] != num_rows:
@@ -96,16 +83,20 @@ def with_rows(checkpoint: Checkpoint, plan: Plan, num_old: int) -> dict[str, Ten
 
 def vocabulary_tensors(tensors: Mapping[str, Tensor]) -> list[str]:
     """The names of all that has a row, or a column, for each token."""
-    return [name for name in tensors if name.endswith((*_EMBEDDINGS, *_HEADS, *_BIASES, _COLUMNS))]
+    return [name for name in tensors if _is_looked_up(name) or is_of_head(name)]
+
+
+def _is_looked_up(name: str) -> bool:
+    return ends_with(name, _EMBEDDINGS)
 
 
 def _seeds(tensors: Mapping[str, Tensor], embedding: str) -> dict[str, int]:
     """The seed of each tensor of the vocabulary: the same for all embeddings and for heads that equal them."""
-    found = {name: SEED for name in tensors if name.endswith(_EMBEDDINGS)}
-    for name in (each for each in tensors if each.endswith(_HEADS)):
+    found = {name: SEED for name in tensors if _is_looked_up(name)}
+    for name in (each for each in tensors if is_head(each)):
         found[name] = SEED if are_equal(tensors[name], tensors[embedding]) else SEED + 1
-    found |= {name: SEED + 2 for name in tensors if name.endswith(_BIASES)}
-    return found | {name: SEED + 3 for name in tensors if name.endswith(_COLUMNS)}
+    found |= {name: SEED + 2 for name in tensors if is_head_bias(name)}
+    return found | {name: SEED + 3 for name in tensors if is_bias_of_columns(name)}
 
 
 def _sizes(checkpoint: Checkpoint) -> set[object]:
@@ -122,7 +113,7 @@ def with_positions(checkpoint: Checkpoint, old_pad: int | None, new_pad: int | N
         ConversionRefused: the new tokenizer has no padding token, or one with so large an id that the table would be
             mostly empty.
     """
-    if checkpoint.config.text("model_type", default="") not in _COUNTING_FROM_PAD or old_pad == new_pad:
+    if checkpoint.config.text("model_type", default="") not in OFFSET_POSITIONS or old_pad == new_pad:
         return checkpoint
     if new_pad is None or new_pad > _MAX_PAD or old_pad is None:
         told = "no padding token" if new_pad is None else f"its padding token at {new_pad:,}"
