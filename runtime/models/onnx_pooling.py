@@ -11,10 +11,10 @@ from runtime.errors import UnsupportedArchitecture
 from runtime.models.onnx_settings import broken
 
 Pooling = Literal["mean", "cls", "last"]
-MODES: dict[str, Pooling] = {
+_MODES: dict[str, Pooling] = {
     "pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last",
 }  # fmt: skip
-KNOWN_MODULES = frozenset({"Transformer", "Pooling", "Normalize"})
+_KNOWN_MODULES = frozenset({"Transformer", "Pooling", "Normalize"})
 
 
 def pooling_of(folder: Path) -> Pooling | None:
@@ -30,13 +30,13 @@ def pooling_of(folder: Path) -> Pooling | None:
     modules = _read(path, list[dict[str, Any]])
     for module in modules:
         kind = str(module.get("type") or "")
-        if kind.rpartition(".")[2] not in KNOWN_MODULES:
+        if kind.rpartition(".")[2] not in _KNOWN_MODULES:
             raise UnsupportedArchitecture(f"{folder} puts a layer over its vectors ({kind}) that is not computed.")
     settings = _read(folder / "1_Pooling" / "config.json", dict[str, Any])
     chosen = [name for name, value in settings.items() if name.startswith("pooling_mode_") and value is True]
-    if len(chosen) != 1 or chosen[0] not in MODES:
+    if len(chosen) != 1 or chosen[0] not in _MODES:
         raise UnsupportedArchitecture(f"{folder} pools by {', '.join(chosen) or 'nothing'}, which is not computed.")
-    return MODES[chosen[0]]
+    return _MODES[chosen[0]]
 
 
 def _read(path: Path, kind: Any) -> Any:
