@@ -25,7 +25,8 @@ from onnx import ModelProto
 from benchmarks.machine import fingerprint
 from converters.onnx.graph import load_graph, save_graph, write_graph
 from converters.onnx.kinds import KINDS
-from converters.onnx.surgery import factorise_embedding, keep_rows, quantize_embedding
+from converters.onnx.rows import keep_rows
+from converters.onnx.surgery import factorise_embedding, quantize_embedding
 from converters.onnx.weights import to_fp16, to_int8
 from converters.onnx.wrappers_encoder import encoder_graph
 

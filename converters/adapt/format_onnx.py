@@ -29,7 +29,7 @@ from converters.checkpoint_folder import copy_files
 from converters.files import folder_beside, require_free_folder, require_space
 from converters.manifest import Manifest, manifest_of, source_files, write_folder_manifest
 from converters.onnx.graph import load_graph, save_graph
-from converters.onnx.surgery import keep_rows
+from converters.onnx.rows import keep_rows
 from runtime.backends.onnx.tokenizer import load_tokenizer
 from runtime.errors import ConversionRefused, InvalidRequest
 from runtime.models.files import Progress

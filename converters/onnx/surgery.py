@@ -1,4 +1,4 @@
-"""Changes to a graph that has been written: the embedding smaller, with fewer rows or factorised.
+"""Changes to a graph that has been written: the embedding smaller, or factorised.
 
 An embedding is found by what is done with it: a Gather reads its rows by `input_ids`, and where a head is tied to it a
 MatMul multiplies by its Transpose. Both read the changed table too, so it stays in the file once.
@@ -6,7 +6,7 @@ MatMul multiplies by its Transpose. Both read the changed table too, so it stays
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,63 +156,6 @@ def factorise_embedding(model: ModelProto, rank: int) -> float:
 
         rewrite(model.graph, change)
     return kept / whole
-
-
-def keep_rows(model: ModelProto, rows: Sequence[int], num_rows: int) -> int:
-    """Keep these rows of a vocabulary of `num_rows`, in this order, wherever it is a size of the graph.
-
-    These are embeddings, heads and their biases, in whatever type they are, also in the branches of the graph, and the
-    sizes of outputs. Returns how many weights were changed.
-
-    Raises:
-        ConversionRefused: another size of a weight is `num_rows` too.
-    """
-    chosen = np.asarray(rows, np.int64)
-    graphs = list(_with_branches(model.graph))
-    packed = {node.input[1]: node for graph in graphs for node in graph.node if node.op_type == "MatMulNBits"}
-    scales = {node.input[2]: node for node in packed.values()}
-    num_changed = 0
-    for tensor in [tensor for graph in graphs for tensor in graph.initializer]:
-        node = packed.get(tensor.name) or scales.get(tensor.name)
-        if node is not None:
-            if _attribute(node, "N") == num_rows:
-                array = numpy_helper.to_array(tensor)
-                tensor.CopyFrom(_part(array.reshape(num_rows, -1), chosen, tensor.name, (-1, *array.shape[1:])))
-                num_changed += 1
-            continue
-        at = [axis for axis, size in enumerate(tensor.dims) if size == num_rows]
-        if len(at) > 1:
-            raise ConversionRefused(f"{tensor.name} has the vocabulary's size, {num_rows}, twice.")
-        if at:
-            array = np.take(numpy_helper.to_array(tensor), chosen, axis=at[0])
-            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
-            num_changed += 1
-    for node in packed.values():
-        for attribute in node.attribute:
-            if attribute.name == "N" and attribute.i == num_rows:
-                attribute.i = len(chosen)
-    for shown in [shown for graph in graphs for shown in (*graph.output, *graph.value_info)]:
-        for size in shown.type.tensor_type.shape.dim:
-            if size.dim_value == num_rows:
-                size.dim_value = len(chosen)
-    return num_changed
-
-
-def _with_branches(graph: GraphProto) -> Iterator[GraphProto]:
-    """A graph, and those in its nodes: what is computed by a condition."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _with_branches(inner)
-
-
-def _part(array: Array, rows: Array, name: str, shape: tuple[int, ...]) -> TensorProto:
-    return numpy_helper.from_array(np.ascontiguousarray(array[rows]).reshape(shape), name)
-
-
-def _attribute(node: NodeProto, name: str) -> int:
-    return next(int(each.i) for each in node.attribute if each.name == name)
 
 
 def gemm_to_matmul(model: ModelProto) -> None:

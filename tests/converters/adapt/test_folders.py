@@ -263,7 +263,7 @@ def test_a_folder_that_computes_otherwise_is_refused_and_nothing_is_left(
     def rows_in_another_order(what: Any, rows: Any, *more: Any) -> Any:
         return real(what, np.asarray(rows)[[0, 1, 2, 3, *range(len(rows) - 1, 3, -1)]], *more)
 
-    from converters.onnx.surgery import keep_rows
+    from converters.onnx.rows import keep_rows
     from converters.tensors import reordered
 
     real: Any

@@ -10,11 +10,11 @@ import onnxruntime as ort  # type: ignore[import-untyped]  # it has no types
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
+from converters.onnx.rows import keep_rows
 from converters.onnx.surgery import (
     add_initializer,
     factorise_embedding,
     gemm_to_matmul,
-    keep_rows,
     quantize_embedding,
     quantized_rows,
     tables_of,
@@ -183,6 +183,29 @@ def test_rows_are_not_cut_where_another_size_is_the_same() -> None:
     model = tied_model(table_of())
     add_initializer(model.graph, "square", np.zeros((ROWS, ROWS), np.float32))
     with pytest.raises(ConversionRefused, match="square has the vocabulary's size, 96, twice"):
+        keep_rows(model, [1, 2], ROWS)
+
+
+@pytest.mark.parametrize("form", ["product", "turned", "four bits", "positions"])
+def test_rows_are_not_cut_of_weights_that_are_of_no_token(form: str) -> None:
+    model = tied_model(table_of())
+    add_initializer(model.graph, "up", np.ones((WIDTH, ROWS), np.float32))
+    add_initializer(model.graph, "down", np.ones((WIDTH, ROWS) if form == "turned" else (ROWS, WIDTH), np.float32))
+    if form == "positions":
+        nodes = [
+            helper.make_node("Shape", ["input_ids"], ["sizes"]),
+            helper.make_node("Gather", ["down", "sizes"], ["positions"]),
+        ]
+    else:
+        nodes = [
+            helper.make_node("MatMul", ["rows", "up"], ["wide"]),
+            helper.make_node("Transpose", ["down"], ["columns"]),
+            helper.make_node("MatMul", ["wide", "columns" if form == "turned" else "down"], ["narrow"]),
+        ]
+    model.graph.node.extend(nodes)
+    if form == "four bits":
+        assert to_int4(model)
+    with pytest.raises(ConversionRefused, match="has the vocabulary's size, 96, and is no embedding or head"):
         keep_rows(model, [1, 2], ROWS)
 
 
