@@ -18,6 +18,7 @@ from runtime.models.files import NoProgress, Progress
 from runtime.models.name import HUB_PREFIX, HubFile, is_hub_repository, parse_reference
 
 CONFIG_FILE = "config.json"
+GENERATION_FILE = "generation_config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")  # the better first
 # What a tokenizer is kept in, beside the weights or beside an adapter that brings its own.

@@ -13,6 +13,7 @@ from converters.checkpoint import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     CONFIG_FILE,
+    GENERATION_FILE,
     TOKENIZER_FILES,
     choose_weights,
     is_adapter,
@@ -28,7 +29,7 @@ from runtime.models.hub import RemoteFile, Repository
 from runtime.models.name import HubFile
 
 _NEEDED = {
-    CONFIG_FILE, ADAPTER_CONFIG, "generation_config.json", "chat_template.jinja", "chat_template.json", "modules.json",
+    CONFIG_FILE, ADAPTER_CONFIG, GENERATION_FILE, "chat_template.jinja", "chat_template.json", "modules.json",
     "1_Pooling/config.json", CARD_FILE, *SETTINGS_FILES,
 }  # fmt: skip
 

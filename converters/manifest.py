@@ -86,14 +86,17 @@ def made_from(
     card: Card,
     *,
     file: str,
-    size: int,
-    sha256: str | None,
+    size: int = 0,
+    sha256: str | None = None,
     architecture: str,
     type_name: str,
     sources: tuple[SourceFile, ...],
     notes: Sequence[str],
 ) -> Manifest:
-    """The manifest of an artefact that was made of what `origin` and `card` tell of."""
+    """The manifest of an artefact that was made of what `origin` and `card` tell of.
+
+    Of a folder `write_folder_manifest` tells the size.
+    """
     return Manifest(
         file=file,
         size=size,

@@ -7,7 +7,7 @@ from typing import Any
 import tokenizers
 
 from converters.architectures.base import Value
-from converters.checkpoint import Checkpoint
+from converters.checkpoint import GENERATION_FILE, Checkpoint
 from converters.config import Config
 from runtime.errors import ConversionRefused
 
@@ -81,7 +81,7 @@ def _text(value: Any) -> str | None:
 
 def _ends(checkpoint: Checkpoint) -> list[int]:
     """Tokens that end an answer: what generation says, which finetunes change, else what the model says."""
-    generation = Config(checkpoint.json("generation_config.json"), str(checkpoint.folder / "generation_config.json"))
+    generation = Config(checkpoint.json(GENERATION_FILE), str(checkpoint.folder / GENERATION_FILE))
     return generation.integers("eos_token_id") or checkpoint.config.integers("eos_token_id")
 
 

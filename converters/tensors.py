@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -57,6 +57,14 @@ class Tensor:
 def from_bfloat16(values: npt.NDArray[np.uint16]) -> FloatArray:
     """Numbers whose bits are the upper half of a float32, little-endian."""
     return np.left_shift(values, 16, dtype="<u4").view("<f4")
+
+
+def main_type(tensors: Mapping[str, Tensor]) -> str:
+    """The type that most values are stored in."""
+    counts: dict[str, int] = {}
+    for tensor in tensors.values():
+        counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.num_elements
+    return max(counts, key=lambda name: counts[name], default="unknown")
 
 
 def to_bfloat16(values: FloatArray) -> npt.NDArray[np.uint16]:

@@ -24,7 +24,7 @@ from converters.adapt.selection import Selection
 from converters.adapt.tokenizer_json import trimmed_json
 from converters.adapt.vocabulary import Vocabulary
 from converters.card import read_card
-from converters.checkpoint import CONFIG_FILE, TOKENIZER_FILE, Origin, read_json
+from converters.checkpoint import CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILE, Origin, read_json
 from converters.manifest import Manifest, SourceFile, made_from, sha256_of_text, tools
 from runtime.errors import ConversionRefused
 from runtime.models.name import SETTINGS_FILE
@@ -32,7 +32,7 @@ from runtime.models.onnx_config import OFFSET_POSITIONS
 
 # The row of the original that each row is, an array of int32.
 MAP_FILE = "trim_map.npy"
-_CONFIGS = (CONFIG_FILE, "generation_config.json")
+_CONFIGS = (CONFIG_FILE, GENERATION_FILE)
 _TOKENIZER_CONFIG, _ADDED = "tokenizer_config.json", "added_tokens.json"
 # Vocabularies in the forms before tokenizer.json, which would go on telling of all tokens.
 _OLD_VOCABULARIES = frozenset({"vocab.json", "merges.txt", "vocab.txt"})
@@ -144,8 +144,6 @@ def manifest_without(origin: Origin, folder: Path, architecture: str, type_name:
         origin,
         read_card(folder, origin),
         file=folder.name,
-        size=0,
-        sha256=None,
         architecture=architecture,
         type_name=type_name,
         sources=(),

@@ -34,7 +34,7 @@ from converters.checkpoint_folder import Contents, contents_of, require_target, 
 from converters.files import folder_beside, require_free_folder
 from converters.manifest import Manifest, manifest_of, source_files, write_folder_manifest
 from converters.probes import LINES
-from converters.tensors import Tensor
+from converters.tensors import main_type
 from converters.tokenizer_source import tokenizer_source
 from converters.weights.write import weights_size
 from runtime.backends.onnx.tokenizer_json import JsonTokenizer
@@ -180,7 +180,7 @@ class WrittenCheckpoint:
         else:
             classes = source.config.texts("architectures")
             kind = classes[0] if classes else source.config.text("model_type", default="unknown")
-            before = manifest_without(source.origin, source.folder, kind, _type_of(self.model.contents.tensors))
+            before = manifest_without(source.origin, source.folder, kind, main_type(self.model.contents.tensors))
         before = replace(before, notes=(*before.notes, *self.notes))
         read = source_files(source.folder, source.weight_files)
         entry = trim_entry(trim, source.folder, self.model.views[0], manifest)
@@ -208,14 +208,6 @@ def _templates(checkpoint: Checkpoint) -> Iterator[str]:
     for path in (folder / "chat_template.jinja", *sorted((folder / _TEMPLATES).glob("*.jinja"))):
         if path.is_file():
             yield path.read_text(encoding="utf-8")
-
-
-def _type_of(tensors: Mapping[str, Tensor]) -> str:
-    """The type that most of the weights are stored in."""
-    sizes: dict[str, int] = {}
-    for tensor in tensors.values():
-        sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.num_elements
-    return max(sizes, key=lambda dtype: sizes[dtype], default="unknown")
 
 
 def _text(values: Mapping[str, Any]) -> str:

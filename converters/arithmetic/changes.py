@@ -10,11 +10,11 @@ import numpy as np
 
 from converters.gguf.encode import decoded
 from converters.tensors import FloatArray
-from runtime.models.gguf_format import GGML_TYPES, GgufFile, TensorInfo, parse
+from runtime.models.gguf_copy import rows_in
+from runtime.models.gguf_format import TYPE_NUMBERS, GgufFile, TensorInfo, parse
 
 _A, _B = ".lora_a", ".lora_b"
 _EMBEDDING = "token_embd.weight"
-_NUMBERS = {name: number for number, (name, _, _) in GGML_TYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,4 @@ def _read(path: Path, file: GgufFile, target: str, scale: float) -> Change:
 def _values(path: Path, tensor: TensorInfo) -> FloatArray:
     """A matrix, or one an expert: shape (matrices, rows, columns)."""
     columns, rows = tensor.shape[:2]
-    stored = np.memmap(path, np.uint8, "r", tensor.offset, (tensor.size,))
-    number_of_rows = tensor.size // _row_bytes(tensor)
-    values = decoded(stored.reshape(number_of_rows, -1), _NUMBERS[tensor.type])
-    return values.reshape(-1, rows, columns)
-
-
-def _row_bytes(tensor: TensorInfo) -> int:
-    _, block_values, block_bytes = GGML_TYPES[_NUMBERS[tensor.type]]
-    return tensor.shape[0] // block_values * block_bytes
+    return decoded(rows_in(path, tensor), TYPE_NUMBERS[tensor.type]).reshape(-1, rows, columns)

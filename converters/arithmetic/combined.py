@@ -15,14 +15,13 @@ from converters.arithmetic.lineage import config_notes, distance, distance_note
 from converters.arithmetic.operations import is_weight, transferred, weighted_sum
 from converters.arithmetic.plan import Plan, facts_of
 from converters.card import Card, read_card
-from converters.checkpoint import TOKENIZER_FILE, Checkpoint
+from converters.checkpoint import GENERATION_FILE, TOKENIZER_FILE, Checkpoint
 from converters.checkpoint_folder import Contents, contents_of
 from runtime.errors import ConversionRefused, InvalidRequest
 from runtime.models.files import Progress
 
 # What of a config follows from the tokenizer.
 _OF_TOKENIZER = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "decoder_start_token_id")
-_GENERATION_FILE = "generation_config.json"
 
 
 def linear(models: Sequence[Checkpoint], weights: Sequence[float], progress: Progress) -> Plan:
@@ -120,9 +119,9 @@ def _with_tokenizer_of(finetuned: Checkpoint, target: Checkpoint, card: Card) ->
         changes |= {"text_config": {**text, "vocab_size": size}} if "vocab_size" in text else {"vocab_size": size}
     folder = finetuned.path(TOKENIZER_FILE).parent
     contents = contents_of(replace(target, tokenizer_folder=folder), changes, card)
-    files = {name: file for name, file in contents.files.items() if name != _GENERATION_FILE}
-    generation = finetuned.folder / _GENERATION_FILE
-    return replace(contents, files={**files, **({_GENERATION_FILE: generation} if generation.is_file() else {})})
+    files = {name: file for name, file in contents.files.items() if name != GENERATION_FILE}
+    generation = finetuned.folder / GENERATION_FILE
+    return replace(contents, files={**files, **({GENERATION_FILE: generation} if generation.is_file() else {})})
 
 
 def _require_tokens(leading: Checkpoint, other: Checkpoint, name: str) -> None:

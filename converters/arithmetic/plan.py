@@ -12,6 +12,7 @@ from converters.checkpoint import Checkpoint
 from converters.checkpoint_folder import Contents, require_target, write_contents
 from converters.files import folder_beside
 from converters.manifest import Manifest, made_from, source_files, write_folder_manifest
+from converters.tensors import main_type
 from runtime.models.files import Progress
 
 
@@ -55,10 +56,8 @@ def write(
             first.origin,
             plan.card,
             file=path.name,
-            size=0,  # until the files are counted
-            sha256=None,
             architecture=next(iter(first.config.texts("architectures")), "unknown"),
-            type_name=_main_type(plan.contents),
+            type_name=main_type(plan.contents.tensors),
             sources=source_files(first.folder, first.weight_files),
             notes=plan.notes,
         )
@@ -72,11 +71,3 @@ def facts_of(checkpoint: Checkpoint) -> dict[str, Any]:
         "revision": checkpoint.origin.revision,
         "source_files": [asdict(each) for each in source_files(checkpoint.folder, checkpoint.weight_files)],
     }
-
-
-def _main_type(contents: Contents) -> str:
-    """The type that most values are stored in."""
-    counts: dict[str, int] = {}
-    for tensor in contents.tensors.values():
-        counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.num_elements
-    return max(counts, key=lambda name: counts[name])

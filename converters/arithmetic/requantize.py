@@ -17,9 +17,9 @@ from converters.arithmetic.changes import Change
 from converters.gguf.encode import decoded, encoded
 from converters.tensors import BLOCK_BYTES, FloatArray
 from runtime.errors import ConversionRefused
-from runtime.models.gguf_format import GGML_TYPES, TensorInfo
+from runtime.models.gguf_copy import rows_in
+from runtime.models.gguf_format import TYPE_NUMBERS, TensorInfo
 
-TYPES = {name: number for number, (name, _, _) in GGML_TYPES.items()}
 # What ggml does not quantize: intermediate types, and whole numbers.
 _NEVER = frozenset({"Q8_1", "Q8_K", "F64", "I8", "I16", "I32", "I64"})
 _SAMPLE_ROWS = 64
@@ -57,11 +57,8 @@ class Changed:
 
     def __init__(self, path: Path, tensor: TensorInfo, change: Change) -> None:
         self._tensor, self._change = tensor, change
-        self._type = TYPES[tensor.type]
-        columns = tensor.shape[0]
-        _, block_values, block_bytes = GGML_TYPES[self._type]
-        shape = (len(change.left), change.left.shape[1], columns // block_values * block_bytes)
-        self._stored = np.memmap(path, np.uint8, "r", tensor.offset, shape)
+        self._type = TYPE_NUMBERS[tensor.type]
+        self._stored = rows_in(path, tensor).reshape(len(change.left), change.left.shape[1], -1)
         self._squares = np.zeros(3)  # of the change, of the error, of the sum
 
     def blocks(self) -> Iterator[bytes]:

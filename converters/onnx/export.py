@@ -135,8 +135,6 @@ def _write(
         checkpoint.origin,
         card,
         file=title,
-        size=0,  # until the files are counted
-        sha256=None,
         architecture=kind.name,
         type_name="F32",
         sources=source_files(checkpoint.folder, checkpoint.weight_files),

@@ -104,8 +104,6 @@ def export_with_optimum(
             checkpoint.origin,
             card,
             file=path.name,
-            size=0,  # until the files are counted
-            sha256=None,
             architecture=kind.name,
             type_name="F32",
             sources=source_files(checkpoint.folder, checkpoint.weight_files),

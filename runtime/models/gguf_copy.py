@@ -19,16 +19,15 @@ from runtime.models.files import BLOCK_BYTES, Progress
 from runtime.models.gguf_format import (
     ARRAY_TYPE,
     DEFAULT_ALIGNMENT,
-    GGML_TYPES,
     NUMBER_TYPES,
     STRING_TYPE,
+    TYPE_NUMBERS,
     GgufFile,
     TensorInfo,
 )
 
 Rows = npt.NDArray[np.int64]
 
-_TENSOR_TYPES = {name: number for number, (name, _, _) in GGML_TYPES.items()}
 _TYPES = {np.dtype(dtype).newbyteorder("<"): number for number, dtype in NUMBER_TYPES.items()}
 
 
@@ -134,7 +133,7 @@ def _header(entries: Mapping[str, bytes], tensors: Sequence[TensorInfo], alignme
     for tensor in tensors:
         shape = tensor.shape
         parts.append(_string(tensor.name.encode()))
-        parts.append(struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, _TENSOR_TYPES[tensor.type], offset))
+        parts.append(struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, TYPE_NUMBERS[tensor.type], offset))
         offset += tensor.size + -tensor.size % alignment
     return b"".join(parts)
 

@@ -49,6 +49,7 @@ GGML_TYPES: dict[int, tuple[str, int, int]] = {
     34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36),
     41: ("Q1_0", 128, 18), 42: ("Q2_0", 64, 18),
 }  # fmt: skip
+TYPE_NUMBERS = {name: number for number, (name, _, _) in GGML_TYPES.items()}
 
 # gguf_metadata_value_type: number in the file -> numpy type, for all but strings and arrays.
 _BOOL, STRING_TYPE, ARRAY_TYPE = 7, 8, 9

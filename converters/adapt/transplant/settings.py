@@ -8,8 +8,8 @@ from typing import Any
 
 from converters.adapt.transplant.special import COUNTERPARTS
 from converters.adapt.transplant.vocabulary import Vocabulary
+from converters.checkpoint import GENERATION_FILE
 
-GENERATION_FILE = "generation_config.json"
 # What transformers fills in where an entry is not there.
 _ALWAYS = ("bos", "eos", "pad")
 # Lists of ids without "token_id" in their names.

@@ -15,7 +15,7 @@ from converters.adapt.transplant.ofa import plan_by_ofa
 from converters.adapt.transplant.overlap import plan_by_overlap
 from converters.adapt.transplant.plan import Plan
 from converters.adapt.transplant.report import Report, likenesses, readings_of
-from converters.adapt.transplant.settings import GENERATION_FILE, Renumbering
+from converters.adapt.transplant.settings import Renumbering
 from converters.adapt.transplant.template import template_for
 from converters.adapt.transplant.tensors import embedding_of, vocabulary_tensors, with_positions, with_rows
 from converters.adapt.transplant.trans_tokenization import plan_by_translation
@@ -23,11 +23,11 @@ from converters.adapt.transplant.vectors import read_vectors
 from converters.adapt.transplant.vocabulary import Vocabulary, vocabulary_in
 from converters.bytes import is_of_bytes
 from converters.card import read_card
-from converters.checkpoint import Checkpoint, open_checkpoint, read_checkpoint, read_json
+from converters.checkpoint import GENERATION_FILE, Checkpoint, open_checkpoint, read_checkpoint, read_json
 from converters.checkpoint_folder import Contents, contents_of, require_target, write_contents
 from converters.factors import PRIMITIVES, RANK_KEY, factorised
 from converters.files import folder_beside, require_free_folder
-from converters.manifest import Manifest, made_from, source_files, tools, write_folder_manifest
+from converters.manifest import Manifest, made_from, source_files, write_folder_manifest
 from converters.probes import PROBES
 from converters.progress import StepProgress
 from converters.tensors import Tensor
@@ -208,11 +208,9 @@ def _manifest(
         source.origin,
         read_card(source.folder, source.origin),
         file=request.output.name,
-        size=0,  # until the files are counted
-        sha256=None,
         architecture=next(iter(contents.config.get("architectures") or ["unknown"])),
         type_name=contents.tensors[vocabulary_tensors(contents.tensors)[0]].dtype,
         sources=source_files(source.folder, source.weight_files),
         notes=notes,
     )
-    return write_folder_manifest(folder, replace(made, tools=tools(), transplant=report.as_dict()))
+    return write_folder_manifest(folder, replace(made, transplant=report.as_dict()))
