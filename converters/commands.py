@@ -159,7 +159,7 @@ def quantize(
     as_json: bool,
 ) -> None:
     """Make a smaller GGUF of one and say what came of it."""
-    from converters.files import require_free, require_space, temporary_beside
+    from converters.files import require_free, require_other, require_space, temporary_beside
     from converters.gguf.given import read_given
     from converters.gguf.quantize import Quantization, check_request
     from converters.gguf.quantize import quantize as run
@@ -174,8 +174,7 @@ def quantize(
     check_request(wanted, has_matrix=imatrix is not None)
     given = read_given(imatrix) if imatrix is not None else None
     require_free(output, force=force)
-    if output.exists() and source.exists() and output.samefile(source):
-        raise InvalidRequest(f"{output} is the file to read from.", remedy="Choose another name.")
+    require_other(output, (source,))
     if source.is_file():
         require_space(output, source.stat().st_size)
     with ending_like_an_interrupt(), temporary_beside(output) as temporary:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtime.errors import ConversionRefused
+from runtime.errors import ConversionRefused, InvalidRequest
 
 
 def require_free(path: Path, *, force: bool) -> None:
@@ -22,6 +22,17 @@ def require_free(path: Path, *, force: bool) -> None:
         raise ConversionRefused(f"{path} exists already.", remedy="Choose another name with -o, or add --force.")
     if not path.parent.is_dir():
         raise ConversionRefused(f"There is no folder {path.parent}.", remedy="Make it first.")
+
+
+def require_other(path: Path, read: Iterable[Path]) -> None:
+    """Refuse to write what is read.
+
+    Raises:
+        InvalidRequest: with what to do.
+    """
+    if path.exists() and any(each.exists() and path.samefile(each) for each in read):
+        what = "folder" if path.is_dir() else "file"
+        raise InvalidRequest(f"{path} is a {what} to read from.", remedy="Choose another name with -o.")
 
 
 def require_space(path: Path, num_bytes: int) -> None:

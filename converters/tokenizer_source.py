@@ -57,6 +57,14 @@ class TokenizerSource:
         library.no_padding()
         return library
 
+    def tokens(self) -> dict[int, str]:
+        """The tokens by their ids, added ones among them.
+
+        Raises:
+            ConversionRefused: as `library`.
+        """
+        return {token: text for text, token in self.library().get_vocab(with_added_tokens=True).items()}
+
 
 def tokenizer_source(checkpoint: Checkpoint) -> TokenizerSource:
     """Find the tokenizer of a checkpoint.

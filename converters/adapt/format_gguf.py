@@ -18,10 +18,9 @@ from converters.adapt.rewrite import rewritten
 from converters.adapt.selection import Selection
 from converters.adapt.tokenizer_json import processor_ids
 from converters.adapt.vocabulary import Vocabulary, vocabulary_in, vocabulary_of
-from converters.files import require_free, require_space, temporary_beside
+from converters.files import require_free, require_other, require_space, temporary_beside
 from converters.gguf.vocabulary import open_vocabulary
 from converters.manifest import Manifest, derived, write_manifest
-from runtime.errors import InvalidRequest
 from runtime.models.adapter import check_adapter
 from runtime.models.encoding import encoding_of
 from runtime.models.files import Progress
@@ -44,7 +43,8 @@ def open_gguf(request: Request) -> Iterator[Gguf]:
     for adapter in request.adapters:
         check_adapter(adapter, header)
     for target in targets_of(request):
-        _check_target(target, request)
+        require_free(target, force=request.force)
+        require_other(target, (request.source, *request.adapters))
     own, spec = vocabulary_of(header), embedded_json(header)
     views = (own, vocabulary_in(spec, len(own))) if spec else (own,)
     referred = frozenset(ids_in(header.metadata, len(own))) | (processor_ids(spec) if spec else set())
@@ -137,10 +137,3 @@ def embedded_json(header: Header) -> dict[str, Any] | None:
     embedded = header.metadata.get(EMBEDDED_KEY)
     found: dict[str, Any] | None = json.loads(embedded) if isinstance(embedded, str) else None
     return found
-
-
-def _check_target(target: Path, request: Request) -> None:
-    require_free(target, force=request.force)
-    for read in (request.source, *request.adapters):
-        if target.exists() and read.exists() and target.samefile(read):
-            raise InvalidRequest(f"{target} is a file to read from.", remedy="Choose another name with -o.")

@@ -26,7 +26,7 @@ from converters.adapt.tokenizer_json import processor_ids
 from converters.adapt.vocabulary import Vocabulary, vocabulary_in
 from converters.checkpoint import CONFIG_FILE, Origin
 from converters.checkpoint_folder import copy_files
-from converters.files import folder_beside, require_free_folder, require_space
+from converters.files import folder_beside, require_free_folder, require_other, require_space
 from converters.manifest import Manifest, manifest_of, source_files, write_folder_manifest
 from converters.onnx.graph import load_graph, save_graph
 from converters.onnx.rows import keep_rows
@@ -54,8 +54,7 @@ def open_onnx(request: Request) -> Iterator[OnnxModel]:
     folder = read_folder(request.source)
     mark = CONFIG_FILE if folder.settings.layout == "optimum" else SETTINGS_FILE
     require_free_folder(request.output, force=request.force, mark=mark)
-    if request.output.exists() and request.output.samefile(request.source):
-        raise InvalidRequest(f"{request.output} is the folder to read from.", remedy="Choose another name with -o.")
+    require_other(request.output, (request.source,))
     told = folder.settings.tokenizer
     if told.kind == "bytes":
         raise ConversionRefused(f"{folder.path} has a vocabulary of single bytes: there is nothing to trim.")

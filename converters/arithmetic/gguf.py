@@ -15,11 +15,11 @@ from converters.arithmetic.changes import read_changes
 from converters.arithmetic.known import base_in
 from converters.arithmetic.proof import prove
 from converters.arithmetic.requantize import Changed, require_types
-from converters.arithmetic.tokens import tokens_in
-from converters.checkpoint import TOKENIZER_FILE, locate, read_json
-from converters.files import require_free, require_space, temporary_beside
+from converters.checkpoint import TOKENIZER_FILE, locate
+from converters.files import require_free, require_other, require_space, temporary_beside
 from converters.manifest import Manifest, derived, write_manifest
 from converters.progress import StepProgress
+from converters.tokenizer_source import TokenizerSource
 from runtime.errors import ConversionRefused, InvalidRequest
 from runtime.models.adapter import check_adapter
 from runtime.models.encoding import encoding_of
@@ -57,7 +57,8 @@ def merge_gguf(
     check_loadable(header)
     if encoding_of(header) is not None:
         raise InvalidRequest(f"{source} gives vectors or scores; only models that give text take adapters.")
-    _check_target(output, [source, *map(Path, adapters)], force=force)
+    require_other(output, [source, *map(Path, adapters)])
+    require_free(output, force=force)
     notes: list[str] = []
     with _as_gguf(adapters, base, header, notes) as paths:
         parts = list(zip(paths, scales, strict=True))
@@ -108,7 +109,8 @@ def _check_tokens(adapter: Adapter, header: Header) -> None:
     has_rows = any(lora.is_embedding or lora.module.endswith(("lm_head", "embed_out")) for lora in adapter.loras)
     if not (has_rows and adapter.has_tokenizer and isinstance(tokens, StringArray)):
         return
-    own = tokens_in(read_json(adapter.folder / TOKENIZER_FILE))
+    path = adapter.folder / TOKENIZER_FILE
+    own = TokenizerSource(str(path), path.read_text(encoding="utf-8")).tokens()
     if number := sum(index >= len(tokens) or tokens[index] != text for index, text in own.items()):
         raise ConversionRefused(
             f"{adapter.folder} changes rows of another vocabulary than that of {header.path.name}: {number:,} of its "
@@ -131,9 +133,3 @@ def _named_otherwise(adapter: Path, header: Header) -> list[str]:
 
 def _facts(name: str, path: Path, scale: float) -> Mapping[str, Any]:
     return {"made_from": Path(name).name, "sha256": sha256_of(path), "scale": scale}
-
-
-def _check_target(target: Path, read: Sequence[Path], *, force: bool) -> None:
-    if any(target.exists() and path.exists() and target.samefile(path) for path in read):
-        raise InvalidRequest(f"{target} is a file to read from.", remedy="Choose another name with -o.")
-    require_free(target, force=force)

@@ -12,7 +12,7 @@ from typing import Any
 
 from onnx import ModelProto
 
-from converters.files import folder_beside, require_free_folder, require_space
+from converters.files import folder_beside, require_free_folder, require_other, require_space
 from converters.manifest import Manifest, manifest_of, tools, write_folder_manifest
 from converters.onnx.artefact import Artefact, encode_of, open_artefact
 from converters.onnx.computed import Model, Text
@@ -116,8 +116,7 @@ def quantize(request: Request, steps: StepProgress | None = None) -> Shrunk:
     request.wanted.check()
     artefact = open_artefact(request.source)
     require_free_folder(request.output, force=request.force, mark=SETTINGS_FILE)
-    if request.output.exists() and request.output.samefile(request.source):
-        raise InvalidRequest(f"{request.output} is the folder to read from.", remedy="Choose another name.")
+    require_other(request.output, (request.source,))
     require_space(request.output, _num_bytes(artefact.folder))
     with folder_beside(request.output) as temporary:
         manifest, report = shrink(artefact, temporary, request.wanted, request.output.name, steps)
