@@ -1,4 +1,4 @@
-"""What rows of logits say of tokens, and of other rows: bits, and divergences."""
+"""What rows of logits say of tokens, and of other rows: the likeliest, bits, and divergences."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from converters.tensors import FloatArray
+
+
+def likeliest(row: FloatArray, among: npt.NDArray[np.int64] | None = None) -> int:
+    """The token with the largest logit: of all, or of `among`, ascending ids."""
+    return int(row.argmax() if among is None else among[row[among].argmax()])
 
 
 def log_softmax(rows: FloatArray) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -38,6 +38,11 @@ class SourceFile:
     sha256: str | None
 
 
+def now() -> str:
+    """When something is made, as manifests tell it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 @dataclass(frozen=True)
 class Manifest:
     """One artefact.
@@ -71,7 +76,7 @@ class Manifest:
     transplant: dict[str, Any] | None = None
     merge: dict[str, Any] | None = None
     quantization: dict[str, Any] | None = None
-    made_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    made_at: str = field(default_factory=now)
 
 
 def write_manifest(artefact: Path, manifest: Manifest) -> Path:

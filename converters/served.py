@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from converters.likelihood import likeliest
 from converters.tensors import FloatArray
 from runtime.backends.base import Chunk, Passage, Source
 from runtime.backends.load import load_decoder, load_encoder
@@ -69,15 +70,11 @@ class ServedModel:
 
         Where `among` is given, ascending, they are of these tokens.
         """
-
-        def likeliest(row: FloatArray) -> int:
-            return int(row.argmax()) if among is None else int(among[row[among].argmax()])
-
         start = self._read(tokens)
         begun = tokens if start is None else start
-        found = [likeliest(self._decode(begun, 0)[-1])]
+        found = [likeliest(self._decode(begun, 0)[-1], among)]
         while len(found) < count:
-            found.append(likeliest(self._decode(found[-1:], len(begun) + len(found) - 1)[-1]))
+            found.append(likeliest(self._decode(found[-1:], len(begun) + len(found) - 1)[-1], among))
         return found
 
     def _read(self, tokens: Sequence[int]) -> Sequence[int] | None:

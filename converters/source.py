@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.checkpoint import Checkpoint
+from converters.likelihood import likeliest
 from converters.tensors import FloatArray
 from runtime.errors import ConversionRefused
 
@@ -72,8 +73,7 @@ class Writing:
                 out = self._model(
                     **{name: torch.tensor([fed] * copies)}, **fixed, past_key_values=state, use_cache=True
                 )
-                row = out.logits[0, -1].numpy()
-                state, fed = out.past_key_values, [int(row.argmax() if among is None else among[row[among].argmax()])]
+                state, fed = out.past_key_values, [likeliest(out.logits[0, -1].numpy(), among)]
                 found += fed
         return found
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from converters.adapt.tokenizer_json import trimmed_json
 from converters.adapt.vocabulary import Vocabulary
 from converters.card import read_card
 from converters.checkpoint import CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILE, Origin, read_json
-from converters.manifest import Manifest, SourceFile, made_from, sha256_of_text, tools
+from converters.manifest import Manifest, SourceFile, made_from, now, sha256_of_text, tools
 from runtime.errors import ConversionRefused
 from runtime.models.name import SETTINGS_FILE
 from runtime.models.onnx_config import OFFSET_POSITIONS
@@ -163,5 +162,5 @@ def trimmed_manifest(
         tokenizer={},
         parity=None,
         trim=entry,
-        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        made_at=now(),
     )

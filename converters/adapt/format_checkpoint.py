@@ -202,8 +202,9 @@ def _templates(checkpoint: Checkpoint) -> Iterator[str]:
     """The chat templates of a checkpoint, in all places that they may be in."""
     for file in ("tokenizer_config.json", "chat_template.json"):
         told = checkpoint.json(file).get("chat_template")
-        listed = told if isinstance(told, list) else [{"template": told}]
-        yield from (each["template"] for each in listed if isinstance(each, dict) and isinstance(each["template"], str))
+        named = told if isinstance(told, list) else [{"template": told}]
+        templates = [each.get("template") for each in named if isinstance(each, dict)]
+        yield from (each for each in templates if isinstance(each, str))
     folder = checkpoint.path(TOKENIZER_FILE).parent
     for path in (folder / "chat_template.jinja", *sorted((folder / _TEMPLATES).glob("*.jinja"))):
         if path.is_file():

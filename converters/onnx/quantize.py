@@ -6,14 +6,13 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from onnx import ModelProto
 
 from converters.files import folder_beside, require_free_folder, require_other, require_space
-from converters.manifest import Manifest, manifest_of, tools, write_folder_manifest
+from converters.manifest import Manifest, manifest_of, now, tools, write_folder_manifest
 from converters.onnx.artefact import Artefact, encode_of, open_artefact
 from converters.onnx.computed import Model, Text
 from converters.onnx.difference import Report, chosen_languages, compared, texts_of
@@ -214,7 +213,7 @@ def _write_manifest(
         tools=before.tools | tools(*_TOOLS),
         notes=(*before.notes, *dict.fromkeys(done.notes)),
         quantization={**entry, **kept, "report": report.as_dict()},
-        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        made_at=now(),
     )
     return write_folder_manifest(target, manifest)
 

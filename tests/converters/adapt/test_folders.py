@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 import demotic
 from converters.adapt.folder import MAP_FILE
+from converters.adapt.format import open_model
 from converters.adapt.request import Request
 from converters.adapt.selection import Limits
 from converters.adapt.trim import Trimmed, trim
@@ -277,6 +279,18 @@ def test_a_folder_that_computes_otherwise_is_refused_and_nothing_is_left(
         do(source, tmp_path / "a", corpora=(str(corpus),))
     assert not list(tmp_path.iterdir())
     assert do(source, tmp_path / "a", corpora=(str(corpus),), verify=False).path.is_dir()
+
+
+def test_what_any_chat_template_of_a_checkpoint_writes_is_kept(sources: Sources, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(sources.checkpoint("llama"), tmp_path / "source"))
+    settings = json_of(source / "tokenizer_config.json") if (source / "tokenizer_config.json").is_file() else {}
+    settings["chat_template"] = [{"name": "default", "template": "one {{ 'two' }}"}, {"name": "damaged"}]
+    (source / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (source / "chat_template.jinja").write_text("three", encoding="utf-8")
+    (source / "additional_chat_templates").mkdir()
+    (source / "additional_chat_templates" / "tools.jinja").write_text("four", encoding="utf-8")
+    with open_model(Request(source, tmp_path / "out", scripts=("Latn",))) as opened:
+        assert [text.strip() for text in opened.texts] == ["one", "two", "three", "four"]
 
 
 def with_adapter(folder: Path, adapter: Path, ids: list[int]) -> Any:
