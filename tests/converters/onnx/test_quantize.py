@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,9 @@ def test_int8_keeps_what_is_read_and_written_in_a_half_of_the_bytes(
     assert after == sum(path.stat().st_size for path in done.path.glob("model.onnx*"))
     assert done.report.measure == measure
     assert [line.language for line in done.report.lines] == ["eng_Latn", "bul_Cyrl"]
-    assert (0.3 if measure == "score" else 0.5) < done.report.worst.kept <= 1
+    # A score of random weights may be next to nothing, and then any difference is a large share of it.
+    assert (-math.inf if measure == "score" else 0.5) < done.report.worst.kept <= 1
+    assert all(line.max_difference < 0.5 for line in done.report.lines) or measure != "score"
     assert all(line.max_difference > 0 and min(line.milliseconds) > 0 for line in done.report.lines)
     settings = json.loads((done.path / "demotic.json").read_text())
     whole = json.loads((sources.exported(name).path / "demotic.json").read_text())
