@@ -1,21 +1,22 @@
 """The commands that put files of tasks to a model: eval choice, answers, translate and so on.
 
-Only their signatures, help texts and defaults live here, so that `demotic --help` imports nothing heavy; `run.py` is
-the way of all of them.
+Only their signatures, help texts and defaults live here, so that `demotic --help` imports nothing heavy. Each function
+has a task's own options and makes the task; `_command` adds those that all have, and `run.py` is the way of all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from benchmarks.tasks.rows import Source
-    from benchmarks.tasks.run import Wishes
-    from benchmarks.tasks.served import Target
+    from benchmarks.tasks.task import Task
 
 # The backslashes keep rich from reading the brackets as markup.
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="JSONL, each as FILE or LANGUAGE=FILE.")]
@@ -43,8 +44,8 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write the report here too: JSON for .json, else Markdown.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of Markdown.")]
-_TIMEOUT = 300.0
-_CLIENTS = 4
+# A task, and all files that it is made of.
+Asking = tuple["Task", list["Source"]]
 
 _COMMON = """The answers are kept as they come, a JSON line each: after Ctrl-C, or where a question failed, the same
 command goes on where it stopped. Results of another model, file or setting are not mixed in.
@@ -62,13 +63,13 @@ class Way(StrEnum):
 
 def register(group: typer.Typer) -> None:
     """Add the commands to the group `eval`."""
-    group.command("choice", help=_CHOICE_HELP)(_choice)
-    group.command("answers", help=_ANSWERS_HELP)(_answers)
-    group.command("translate", help=_TRANSLATE_HELP)(_translate)
-    group.command("rewards", help=_REWARDS_HELP)(_rewards)
-    group.command("instructions", help=_INSTRUCTIONS_HELP)(_instructions)
-    group.command("tools", help=_TOOLS_HELP)(_tools)
-    group.command("retrieval", help=_RETRIEVAL_HELP)(_retrieval)
+    group.command("choice", help=_CHOICE_HELP)(_command(_choice))
+    group.command("answers", help=_ANSWERS_HELP)(_command(_answers))
+    group.command("translate", help=_TRANSLATE_HELP)(_command(_translate))
+    group.command("rewards", help=_REWARDS_HELP)(_command(_rewards))
+    group.command("instructions", help=_INSTRUCTIONS_HELP)(_command(_instructions))
+    group.command("tools", help=_TOOLS_HELP)(_command(_tools))
+    group.command("retrieval", help=_RETRIEVAL_HELP)(_command(_retrieval))
 
 
 def _sources(texts: list[str] | None) -> list[Source]:
@@ -77,16 +78,33 @@ def _sources(texts: list[str] | None) -> list[Source]:
     return [Source.parse(text) for text in texts or []]
 
 
-def _target(url: str | None, api_key: str, model: str | None, timeout: float) -> Target:
-    from benchmarks.tasks.served import Target
+def _command(build: Callable[..., Asking]) -> Callable[..., None]:
+    """The command that puts the task that `build` makes to a model; it has the options of `build` and those of all."""
 
-    return Target(url, api_key, model, timeout)
+    def command(
+        model: Model = None,
+        url: Url = None,
+        api_key: Key = "",
+        clients: Clients = 4,
+        timeout: Timeout = 300.0,
+        results: ResultsFile = None,
+        force: Force = False,
+        output: Output = None,
+        as_json: Json = False,
+        **own: Any,
+    ) -> None:
+        from benchmarks.tasks.run import Wishes, run
+        from benchmarks.tasks.served import Target
 
+        task, sources = build(**own)
+        wishes = Wishes(clients, results, force, output, as_json)
+        raise typer.Exit(run(task, sources, Target(url, api_key, model, timeout), wishes))
 
-def _wishes(clients: int, results: Path | None, output: Path | None, *, force: bool, as_json: bool) -> Wishes:
-    from benchmarks.tasks.run import Wishes
-
-    return Wishes(clients, results, force, output, as_json)
+    # What typer reads: the files, whom to ask, what the task has of its own, how to ask.
+    files, *own = signature(build, eval_str=True).parameters.values()
+    *shared, _ = signature(command, eval_str=True).parameters.values()
+    command.__dict__["__signature__"] = Signature([files, *shared[:3], *own, *shared[3:]])
+    return command
 
 
 _CHOICE_HELP = f"""Multiple choice by log-likelihood, by language.
@@ -105,25 +123,14 @@ length in characters and bytes. The endpoint must tell logprobs of an echoed pro
 
 def _choice(
     files: Files,
-    model: Model = None,
-    url: Url = None,
-    api_key: Key = "",
     letters: Annotated[
         bool, typer.Option("--letters", help="Show the options with letters, and ask for a letter.")
     ] = False,
-    clients: Clients = _CLIENTS,
-    timeout: Timeout = _TIMEOUT,
-    results: ResultsFile = None,
-    force: Force = False,
-    output: Output = None,
-    as_json: Json = False,
-) -> None:
+) -> Asking:
     from benchmarks.tasks.choice import Choice
-    from benchmarks.tasks.run import run
 
     sources = _sources(files)
-    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
-    raise typer.Exit(run(Choice(sources, letters=letters), sources, _target(url, api_key, model, timeout), wishes))
+    return Choice(sources, letters=letters), sources
 
 
 _ANSWERS_HELP = f"""Short answers with exact match, by language, and how far the languages lie apart.
@@ -145,9 +152,6 @@ Needs the extra 'eval'.
 
 def _answers(
     files: Files,
-    model: Model = None,
-    url: Url = None,
-    api_key: Key = "",
     to_english: Annotated[
         list[str] | None,
         typer.Option(help="FILE or LANGUAGE=FILE of the same questions in English.", show_default=False),
@@ -168,23 +172,13 @@ def _answers(
     ] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Ask in a chat, not for continuations.")] = False,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 32,
-    clients: Clients = _CLIENTS,
-    timeout: Timeout = _TIMEOUT,
-    results: ResultsFile = None,
-    force: Force = False,
-    output: Output = None,
-    as_json: Json = False,
-) -> None:
+) -> Asking:
     from benchmarks.tasks.answers import Answers, Manner, read_prompts
-    from benchmarks.tasks.run import run
 
     own, to_file, from_file, solved = map(_sources, (files, to_english, from_english, examples))
     num_shots = shots if shots is not None else 5 if solved else 0
     manner = Manner(read_prompts(prompts), solved, num_shots, chat, max_tokens)
-    task = Answers(own, to_file, from_file, manner)
-    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
-    target = _target(url, api_key, model, timeout)
-    raise typer.Exit(run(task, [*own, *to_file, *from_file, *solved], target, wishes))
+    return Answers(own, to_file, from_file, manner), [*own, *to_file, *from_file, *solved]
 
 
 _TRANSLATE_HELP = f"""Translations with BLEU and chrF, by pair of languages.
@@ -203,9 +197,6 @@ extra 'eval'.
 
 def _translate(
     files: Files,
-    model: Model = None,
-    url: Url = None,
-    api_key: Key = "",
     through: Annotated[
         Way, typer.Option(help="/v1/translate, or a prompt in a chat or before a continuation.")
     ] = Way.TRANSLATE,
@@ -217,20 +208,11 @@ def _translate(
         ),
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest translation that a prompt gets.")] = 256,
-    clients: Clients = _CLIENTS,
-    timeout: Timeout = _TIMEOUT,
-    results: ResultsFile = None,
-    force: Force = False,
-    output: Output = None,
-    as_json: Json = False,
-) -> None:
-    from benchmarks.tasks.run import run
+) -> Asking:
     from benchmarks.tasks.translate import PROMPT, Translate
 
     sources = _sources(files)
-    task = Translate(sources, through=through.value, prompt=prompt or PROMPT, max_tokens=max_tokens)
-    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
-    raise typer.Exit(run(task, sources, _target(url, api_key, model, timeout), wishes))
+    return Translate(sources, through=through.value, prompt=prompt or PROMPT, max_tokens=max_tokens), sources
 
 
 _REWARDS_HELP = f"""Reward models: how often the answer that people chose gets the higher reward, by language.
@@ -249,26 +231,15 @@ the accuracy, its distance to English, Cohen's kappa with English, and the accur
 
 def _rewards(
     files: Files,
-    model: Model = None,
-    url: Url = None,
-    api_key: Key = "",
     template: Annotated[
         str | None,
         typer.Option(help="One text of {prompt} and {answer}, as the model was trained.", show_default=False),
     ] = None,
-    clients: Clients = _CLIENTS,
-    timeout: Timeout = _TIMEOUT,
-    results: ResultsFile = None,
-    force: Force = False,
-    output: Output = None,
-    as_json: Json = False,
-) -> None:
+) -> Asking:
     from benchmarks.tasks.rewards import Rewards
-    from benchmarks.tasks.run import run
 
     sources = _sources(files)
-    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
-    raise typer.Exit(run(Rewards(sources, template=template), sources, _target(url, api_key, model, timeout), wishes))
+    return Rewards(sources, template=template), sources
 
 
 _INSTRUCTIONS_HELP = f"""Instructions that a program can check, over several turns, by language.
@@ -285,24 +256,12 @@ interval. Instructions of kinds that nothing checks are refused.
 
 def _instructions(
     files: Files,
-    model: Model = None,
-    url: Url = None,
-    api_key: Key = "",
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer to a turn.")] = 1024,
-    clients: Clients = _CLIENTS,
-    timeout: Timeout = _TIMEOUT,
-    results: ResultsFile = None,
-    force: Force = False,
-    output: Output = None,
-    as_json: Json = False,
-) -> None:
+) -> Asking:
     from benchmarks.tasks.instructions import Instructions
-    from benchmarks.tasks.run import run
 
     sources = _sources(files)
-    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
-    task = Instructions(sources, max_tokens=max_tokens)
-    raise typer.Exit(run(task, sources, _target(url, api_key, model, timeout), wishes))
+    return Instructions(sources, max_tokens=max_tokens), sources
 
 
 _TOOLS_HELP = f"""Calls of tools, with the verdicts of TUCAN's evaluator, by language and scenario.
@@ -318,23 +277,12 @@ suite of its own in twelve languages.
 
 def _tools(
     files: Files,
-    model: Model = None,
-    url: Url = None,
-    api_key: Key = "",
     max_tokens: Annotated[int, typer.Option(min=1, help="Where an answer is cut off.")] = 2048,
-    clients: Clients = _CLIENTS,
-    timeout: Timeout = _TIMEOUT,
-    results: ResultsFile = None,
-    force: Force = False,
-    output: Output = None,
-    as_json: Json = False,
-) -> None:
-    from benchmarks.tasks.run import run
+) -> Asking:
     from benchmarks.tasks.tools import Tools
 
     sources = _sources(files)
-    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
-    raise typer.Exit(run(Tools(sources, max_tokens=max_tokens), sources, _target(url, api_key, model, timeout), wishes))
+    return Tools(sources, max_tokens=max_tokens), sources
 
 
 _RETRIEVAL_HELP = f"""Retrieval by vectors: nDCG, recall and MRR of the first documents, by language.
@@ -350,25 +298,13 @@ vectors (/v1/embeddings).
 
 def _retrieval(
     folders: Folders,
-    model: Model = None,
-    url: Url = None,
-    api_key: Key = "",
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many documents count.")] = 10,
     split: Annotated[str, typer.Option(help="The judgements to use: qrels/SPLIT.tsv.")] = "test",
     instruction: Annotated[
         str | None, typer.Option(help="What goes before the queries, for models that want it.", show_default=False)
     ] = None,
-    clients: Clients = _CLIENTS,
-    timeout: Timeout = _TIMEOUT,
-    results: ResultsFile = None,
-    force: Force = False,
-    output: Output = None,
-    as_json: Json = False,
-) -> None:
+) -> Asking:
     from benchmarks.tasks.retrieval import Retrieval
-    from benchmarks.tasks.run import run
 
     sources = _sources(folders)
-    wishes = _wishes(clients, results, output, force=force, as_json=as_json)
-    task = Retrieval(sources, k=k, split=split, instruction=instruction)
-    raise typer.Exit(run(task, sources, _target(url, api_key, model, timeout), wishes))
+    return Retrieval(sources, k=k, split=split, instruction=instruction), sources
