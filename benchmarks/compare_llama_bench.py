@@ -23,11 +23,11 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.digest import digest_of
 from benchmarks.machine import fingerprint
 from benchmarks.report import machine_line, table, to_json
 from benchmarks.script import leave_with
 from benchmarks.speed.asking import difference, prompt_of, request_of
-from benchmarks.speed.digest import digest_of
 from benchmarks.speed.plan import SpeedPlan, Variant
 from runtime.card import ModelCard
 from runtime.engine.messages import Delta, Event, Failed, Finished

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from benchmarks.digest import digest_of
 from benchmarks.languages.cost import LanguageCost, Rates, costs_of
 from benchmarks.languages.measure import LanguagePlan, Measured
 from benchmarks.machine import fingerprint
 from benchmarks.parallel import ParallelText
 from benchmarks.report import Spread, csv_document, machine_line, page, plain, shown, table, to_json
-from benchmarks.speed.digest import digest_of
 from benchmarks.speed.documents import Format
 from runtime.hardware.choice import device_of
 from runtime.hardware.probe import Machine

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.digest import digest_of
 from benchmarks.machine import fingerprint
 from benchmarks.quality.metrics import MEASURED, Cell
 from benchmarks.report import to_json
-from benchmarks.speed.digest import digest_of
 from runtime.card import ModelCard
 from runtime.errors import InvalidRequest
 from runtime.models.files import write_atomically
@@ -39,8 +39,8 @@ class Artefact:
 class Settings:
     """What figures depend on besides the model: whose differ cannot stand in one file.
 
-    text: the name of the parallel text; text_sha256: of its lines in English. layers: those that MEXA and Language
-    Ranker are means of; none for all. source: what models are held against.
+    text: the name of the parallel text; text_sha256: of its lines in all languages. layers: those that MEXA and
+    Language Ranker are means of; none for all. source: what models are held against.
     """
 
     text: str

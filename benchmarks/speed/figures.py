@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.digest import digest_of
 from benchmarks.report import Spread, percentile
 from benchmarks.speed.asking import Answered, Sample
-from benchmarks.speed.digest import digest_of
 from benchmarks.speed.measure import Measured
 from benchmarks.speed.plan import Job
 from runtime.engine.statistics import Spent

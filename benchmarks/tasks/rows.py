@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -116,17 +115,6 @@ def read(sources: Sequence[Source]) -> Iterator[Row]:
                         yield _row(source, number, line)
         except (OSError, UnicodeDecodeError) as fault:
             raise InvalidRequest(f"{source.path} cannot be read: {fault}.") from fault
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, or of all files of a folder, one after the other."""
-    digest = hashlib.sha256()
-    for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if each.is_file():
-            with each.open("rb") as file:
-                while block := file.read(2**20):
-                    digest.update(block)
-    return digest.hexdigest()
 
 
 def language_of(name: str) -> str:

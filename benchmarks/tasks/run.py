@@ -20,11 +20,12 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.digest import digest_of
 from benchmarks.load import INTERRUPTED, Endpoint, first_model, until_done_or_interrupted
 from benchmarks.report import to_json
 from benchmarks.tasks.report import Origin, make_report, to_markdown, write_report
 from benchmarks.tasks.results import Results
-from benchmarks.tasks.rows import Source, sha256_of
+from benchmarks.tasks.rows import Source
 from benchmarks.tasks.served import Target, asked
 from benchmarks.tasks.task import Asker, AskingFailed, Task
 from runtime.errors import InvalidRequest
@@ -64,7 +65,7 @@ def run(task: Task, sources: Sequence[Source], target: Target, wishes: Wishes) -
     """
     if not task.languages:
         raise InvalidRequest(f"There are no rows in {', '.join(str(source.path) for source in sources)}.")
-    files = {str(source.path): sha256_of(source.path) for source in sources}
+    files = {str(source.path): digest_of(source.path)[0] for source in sources}
     with asked(target) as found:
         endpoint = asyncio.run(_named(found.endpoint))
         origin = Origin(str(endpoint.model), found.model_sha256, _shown(endpoint, target), files)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from benchmarks.digest import digest_of
 from benchmarks.load import Endpoint
 from benchmarks.programs import HOST
 from benchmarks.servers import free_port, running_command
-from benchmarks.tasks.rows import sha256_of
 from runtime.commands.progress import progress_for
 from runtime.models.store import Store
 
@@ -48,7 +48,7 @@ def asked(target: Target) -> Iterator[Asked]:
         yield Asked(Endpoint(target.url, target.api_key, target.model, is_chat=False, timeout=target.timeout), None)
         return
     model = Store().resolve(target.model, download=True, progress=progress_for(as_json=False))
-    digest = sha256_of(model.path)
+    digest, _ = digest_of(model.path)
     reference = [] if target.model is None else [target.model]
     # A key of its own, so that one which the environment has for other servers does not shut us out.
     key = secrets.token_urlsafe()
