@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.digest import digest_of
 from benchmarks.languages.cost import LanguageCost, Rates, costs_of
 from benchmarks.languages.measure import LanguagePlan, Measured
 from benchmarks.machine import fingerprint
 from benchmarks.parallel import ParallelText
 from benchmarks.report import Spread, csv_document, machine_line, page, plain, shown, table, to_json
 from benchmarks.speed.documents import Format
-from runtime.hardware.choice import device_of
+from benchmarks.speed.way import Way, way_of
 from runtime.hardware.probe import Machine
 
 MEASURED = (
@@ -27,18 +26,13 @@ MEASURED = (
 
 
 @dataclass(frozen=True)
-class ModelLanguages:
-    """One way to run a model; `passages`: in how many parts the text was read, the same in each language.
+class ModelLanguages(Way):
+    """What languages cost one way to run a model.
 
+    passages: in how many parts the text was read, the same in each language.
     left_out: languages with a line that is too long for the model, and the tokens of the longest.
     """
 
-    name: str
-    model: str
-    quantization: str
-    sha256: str
-    file_bytes: int
-    settings: dict[str, Any]
     passages: int
     generation_tokens_per_second: Spread
     languages: tuple[LanguageCost, ...]
@@ -77,21 +71,8 @@ def languages_report(
 
 
 def _model(one: Measured) -> ModelLanguages:
-    card, used = one.variant.card, one.used
-    digest, size = digest_of(card.file.path)
     return ModelLanguages(
-        name=one.variant.name,
-        model=card.name,
-        quantization=card.header.quantization,
-        sha256=digest,
-        file_bytes=size,
-        settings={
-            "device": device_of(used),
-            "kv_type": used.kv_type,
-            "threads": used.threads,
-            "gpu_layers": used.gpu_layers,
-            "context": used.context_length,
-        },
+        **vars(way_of(one.variant, one.used)),
         passages=len(next(iter(one.work.passages.values()))),
         generation_tokens_per_second=Spread.of(one.writing),
         languages=costs_of(one.work.sizes, one.reading, one.writing),

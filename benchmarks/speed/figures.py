@@ -5,15 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from benchmarks.digest import digest_of
 from benchmarks.report import Spread, percentile
 from benchmarks.speed.asking import Answered, Sample
 from benchmarks.speed.measure import Measured
 from benchmarks.speed.plan import Job
+from benchmarks.speed.way import Way, way_of
 from runtime.engine.statistics import Spent
-from runtime.hardware.choice import device_of
 
 
 @dataclass(frozen=True)
@@ -81,16 +79,9 @@ class JobSpeed:
 
 
 @dataclass(frozen=True)
-class ModelSpeed:
-    """One way to run a model. `settings` are as they were used; bytes of memory are the process's resident set, and
-    what was taken of the cards."""
+class ModelSpeed(Way):
+    """How fast one way to run a model is; bytes of memory are of the process's resident set, and of the cards."""
 
-    name: str
-    model: str
-    quantization: str
-    sha256: str
-    file_bytes: int
-    settings: dict[str, Any]
     load_seconds: Figure
     memory_before_bytes: Figure
     memory_peak_bytes: Figure
@@ -100,27 +91,8 @@ class ModelSpeed:
 
 def model_speed(one: Measured, jobs: Sequence[Job]) -> ModelSpeed:
     """The figures of one way to run a model; the file is read through once for its SHA-256."""
-    card, used = one.variant.card, one.used
-    digest, size = digest_of(card.file.path)
     return ModelSpeed(
-        name=one.variant.name,
-        model=card.name,
-        quantization=card.header.quantization,
-        sha256=digest,
-        file_bytes=size,
-        settings={
-            "device": device_of(used),
-            "kv_type": used.kv_type,
-            "threads": used.threads,
-            "threads_batch": used.threads_batch,
-            "gpu_layers": used.gpu_layers,
-            "flash_attention": used.flash_attention,
-            "batch_size": used.batch_size,
-            "ubatch_size": used.ubatch_size,
-            "context": used.context_length,
-            "kv_cells": used.num_cells,
-            "sequences": used.max_sequences,
-        },
+        **vars(way_of(one.variant, one.used)),
         load_seconds=Figure.of(one.loads),
         memory_before_bytes=Figure.of(one.memory_before),
         memory_peak_bytes=Figure.of(one.memory_peak),
