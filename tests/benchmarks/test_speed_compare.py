@@ -185,7 +185,7 @@ def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
 
 def test_a_card_has_the_figures_and_names_nobody(tmp_path: Path) -> None:
     document = result(10, 11, 12)
-    document["models"][0] |= {"model": "/home/alice/models/m.gguf", "name": "/home/alice/models/m.gguf"}
+    document["models"][0] |= dict.fromkeys(("model", "name"), "/people/alice/models/m.gguf")
     document["machine"]["hostname"] = document["note"] = "alices-laptop"
     page = tmp_path / "card.md"
     assert submit_card(saved(tmp_path, "a.json", document), page, force=False) == 0
