@@ -10,10 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
+
+from tests.benchmarks.serving import JsonHandler, serving
 
 MODEL = "fake-model"
 PIECE = " 好a"  # three code points, five bytes, one token
@@ -45,12 +47,11 @@ class FakeEndpoint:
 def serve(fake: FakeEndpoint, port: int = 0) -> ThreadingHTTPServer:
     """The server of `fake`, listening, not yet running."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+    class Handler(JsonHandler):
+        def got(self) -> None:
+            self.send(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        def posted(self, body: dict[str, Any]) -> None:
             with fake.lock:
                 number = len(fake.bodies)
                 fake.bodies.append(body)
@@ -66,7 +67,7 @@ def serve(fake: FakeEndpoint, port: int = 0) -> ThreadingHTTPServer:
 
         def _answer(self, body: dict[str, Any], trouble: str) -> None:
             if trouble == "busy":
-                self._send(429, {"error": {"message": "32 requests wait already."}})
+                self.send(429, {"error": {"message": "32 requests wait already."}})
                 return
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
@@ -95,18 +96,6 @@ def serve(fake: FakeEndpoint, port: int = 0) -> ThreadingHTTPServer:
             chunk["note"] = "\u2028"
             self.wfile.write(f": a comment\n\ndata: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode())
 
-        def _send(self, status: int, body: dict[str, Any]) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
-
-        def handle(self) -> None:
-            with suppress(BrokenPipeError, ConnectionResetError):  # the client has gone
-                super().handle()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
     class Server(ThreadingHTTPServer):
         daemon_threads = False
         request_queue_size = 64
@@ -119,16 +108,11 @@ def serve(fake: FakeEndpoint, port: int = 0) -> ThreadingHTTPServer:
 @contextmanager
 def running(fake: FakeEndpoint) -> Iterator[FakeEndpoint]:
     """`fake` on a free port, until the end."""
-    server = serve(fake)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield fake
-    finally:
-        fake.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(serve(fake)):
+        try:
+            yield fake
+        finally:
+            fake.closing.set()
 
 
 if __name__ == "__main__":

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner, Result
 
 import demotic
+from tests.benchmarks.serving import JsonHandler, serving
 
 MODEL = "scripted"
 Answer = Callable[[str, dict[str, Any]], dict[str, Any] | None]
@@ -34,41 +34,22 @@ def scripted(answer: Answer) -> Iterator[Scripted]:
     """An endpoint on a free port, until the block is left."""
     endpoint = Scripted(answer)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._send(200, {"data": [{"id": endpoint.model}]})
+    class Handler(JsonHandler):
+        def got(self) -> None:
+            self.send(200, {"data": [{"id": endpoint.model}]})
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        def posted(self, body: dict[str, Any]) -> None:
             path = self.path.removeprefix("/v1")
             endpoint.asked.append((path, body))
             told = endpoint.answer(path, body)
             if told is None:
-                self._send(500, {"error": {"message": "It went wrong."}})
+                self.send(500, {"error": {"message": "It went wrong."}})
             else:
-                self._send(200, told)
+                self.send(200, told)
 
-        def _send(self, status: int, body: dict[str, Any]) -> None:
-            data = json.dumps(body).encode()
-            with suppress(BrokenPipeError, ConnectionResetError):  # the client has gone
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    endpoint.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as url:
+        endpoint.url = f"{url}/v1"
         yield endpoint
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def completions(*texts: str) -> dict[str, Any]:
