@@ -261,12 +261,8 @@ class _Client:
     @asynccontextmanager
     async def connect(cls, endpoint: Endpoint) -> AsyncIterator[_Client]:
         """A client that knows which model to ask."""
-        headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        async with httpx.AsyncClient(headers=headers, limits=limits, timeout=endpoint.timeout) as http:
-            if endpoint.model is None:
-                endpoint = replace(endpoint, model=await first_model(http, endpoint))
-            yield cls(http, endpoint)
+        async with http_client(endpoint) as http:
+            yield cls(http, await with_model(http, endpoint))
 
     async def ask(self, prompt: str, *, max_tokens: int, outcome: Outcome | None = None) -> Outcome:
         """Stream one answer; whatever goes wrong with it is recorded in its outcome."""
@@ -295,16 +291,25 @@ class _Client:
         return f"{self.endpoint.base_url}/completions", body | {"prompt": prompt}
 
 
-async def first_model(http: httpx.AsyncClient, endpoint: Endpoint) -> str:
-    """The first model that an endpoint lists.
+def http_client(endpoint: Endpoint) -> httpx.AsyncClient:
+    """A client with the endpoint's key, for as many requests at once as there are."""
+    headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    return httpx.AsyncClient(headers=headers, limits=limits, timeout=endpoint.timeout)
+
+
+async def with_model(http: httpx.AsyncClient, endpoint: Endpoint) -> Endpoint:
+    """The endpoint with the name of the model to ask: the first that it lists, where none was named.
 
     Raises:
         DemoticError: it lists none, or is not there.
     """
+    if endpoint.model is not None:
+        return endpoint
     try:
         response = await http.get(f"{endpoint.base_url}/models")
         response.raise_for_status()
-        return str(response.json()["data"][0]["id"])
+        return replace(endpoint, model=str(response.json()["data"][0]["id"]))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError) as fault:
         raise DemoticError(
             f"{endpoint.base_url} does not list its models: {str(fault) or type(fault).__name__}.",

@@ -12,7 +12,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.load import INTERRUPTED, Endpoint, error_text, first_model, until_done_or_interrupted
+from benchmarks.load import INTERRUPTED, Endpoint, error_text, http_client, until_done_or_interrupted, with_model
 from benchmarks.tools_report import print_tools_report, tools_report
 from benchmarks.tools_score import Call, Reply, Verdict, expected_calls, judge
 from runtime.errors import InvalidRequest
@@ -131,11 +131,9 @@ async def measure(
     Raises:
         DemoticError: the endpoint does not list its models, and none was named.
     """
-    headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
     results: list[Result] = []
-    async with httpx.AsyncClient(headers=headers, timeout=endpoint.timeout) as http:
-        if endpoint.model is None:
-            endpoint = replace(endpoint, model=await first_model(http, endpoint))
+    async with http_client(endpoint) as http:
+        endpoint = await with_model(http, endpoint)
         # One after the other where their prompts begin alike: both modes of a row, and rows with the same functions.
         todo = iter([(row, mode) for row in sorted(rows, key=_by_prompt) for mode in MODES])
 

@@ -12,16 +12,15 @@ import asyncio
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.digest import digest_of
-from benchmarks.load import INTERRUPTED, Endpoint, first_model, until_done_or_interrupted
+from benchmarks.load import INTERRUPTED, Endpoint, http_client, until_done_or_interrupted, with_model
 from benchmarks.report import to_json
 from benchmarks.tasks.report import Origin, make_report, to_markdown, write_report
 from benchmarks.tasks.results import Results
@@ -93,10 +92,8 @@ def run(task: Task, sources: Sequence[Source], target: Target, wishes: Wishes) -
 
 async def _named(endpoint: Endpoint) -> Endpoint:
     """The endpoint with the name of the model to ask."""
-    if endpoint.model is not None:
-        return endpoint
-    async with _client(endpoint) as http:
-        return replace(endpoint, model=await first_model(http, endpoint))
+    async with http_client(endpoint) as http:
+        return await with_model(http, endpoint)
 
 
 async def _ask_all(task: Task, endpoint: Endpoint, results: Results, clients: int) -> Ended:
@@ -105,7 +102,7 @@ async def _ask_all(task: Task, endpoint: Endpoint, results: Results, clients: in
     todo = iter(left)
     with _progress() as progress:
         bar = progress.add_task(task.name, total=len(task.languages), completed=len(task.languages) - len(left))
-        async with _client(endpoint) as http:
+        async with http_client(endpoint) as http:
             asker = Asker(http, endpoint)
 
             async def ask_in_turn() -> None:
@@ -134,12 +131,6 @@ async def _ask(task: Task, key: str, asker: Asker) -> tuple[Any, str]:
         return None, str(fault)
     except (LookupError, TypeError, ValueError, AttributeError):
         return None, "the answer is not of the shape that it should be"
-
-
-def _client(endpoint: Endpoint) -> httpx.AsyncClient:
-    headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    return httpx.AsyncClient(headers=headers, limits=limits, timeout=endpoint.timeout)
 
 
 def _progress() -> Progress:
