@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import regex
-
 from benchmarks.parallel import ParallelText
+from converters.fertility import num_characters
 from runtime.errors import InvalidRequest
-
-_GRAPHEMES = regex.compile(r"\X")
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def work_of(text: ParallelText, count: Callable[[str], int], most_tokens: int) -
         name: Sizes(
             tokens=sum(count(passage) - frame for passage in mine),
             characters=sum(map(len, mine)),
-            graphemes=sum(len(_GRAPHEMES.findall(passage)) for passage in mine),
+            graphemes=sum(map(num_characters, mine)),
             bytes=sum(len(passage.encode()) for passage in mine),
         )
         for name, mine in passages.items()
