@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.comparison import Comparison, Turn, short
+from benchmarks.digest import digest_of
 from benchmarks.load_report import LoadReport
 from benchmarks.machine import fingerprint
 from benchmarks.report import machine_line, table
@@ -24,6 +25,7 @@ def to_result(comparison: Comparison, *, benchmark: str, repeat: str) -> dict[st
     """
     setup, turns = comparison.setup, comparison.turns
     ours, *others = setup.sides
+    digest, size = digest_of(setup.file)
     scale = "" if setup.scale == 1 else f" Lengths and counts are {setup.scale:g} times what the names say."
     return {
         "benchmark": benchmark,
@@ -40,7 +42,8 @@ def to_result(comparison: Comparison, *, benchmark: str, repeat: str) -> dict[st
         "fault": comparison.fault,
         "model": setup.model,
         "file": setup.file.name,
-        "file_bytes": setup.file.stat().st_size,
+        "sha256": digest,
+        "file_bytes": size,
         "commands": {side: setup.shown(side) for side in setup.sides},
         "versions": {side: setup.programs[side].version() for side in others},
         "environment": {name: value for name, value in os.environ.items() if name.startswith(KERNEL_SETTINGS)},

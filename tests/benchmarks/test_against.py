@@ -14,6 +14,8 @@ from benchmarks import against, programs
 from benchmarks.load import Workload
 from benchmarks.programs import Served, find
 from runtime.errors import InvalidRequest
+from runtime.models.files import sha256_of
+from runtime.models.store import Store
 from tests.docs.render import REPOSITORY
 
 SERVED = Served("gemma", Path("/models/gemma.gguf"), threads=2, context=1024, clients=4)
@@ -51,6 +53,7 @@ def test_two_programs_take_turns_with_demotic_and_each_gets_a_table_of_ratios(tm
     )
     assert throughput["demotic"]["failed_requests"] == throughput["llama-server"]["failed_requests"] == 0
     assert result["versions"] == {"llama-server": "version: fake"}
+    assert result["sha256"] == sha256_of(Store().resolve("smollm2-135m-instruct").path)
     assert str(tmp_path) not in json.dumps(result["commands"])
 
 
