@@ -3,8 +3,8 @@
 Those below `eval` are in `quality/cli.py` and `tasks/cli.py`.
 
 Only their signatures, help texts and defaults live here, so that `demotic --help` imports nothing heavy; the bodies
-are in `benchmarks/speed/`, `benchmarks/load.py` and `benchmarks/tools.py`. Those of quality are
-in `benchmarks/quality/cli.py`.
+are in `benchmarks/speed/`, `benchmarks/languages/`, `benchmarks/load.py`, `benchmarks/against.py` and
+`benchmarks/tools.py`.
 """
 
 from __future__ import annotations

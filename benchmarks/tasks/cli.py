@@ -204,7 +204,7 @@ def _translate(
         str | None,
         typer.Option(
             help="The prompt, with {source}, {target} and {text}.",
-            show_default="Translate the following {source} text to {target}. {text}",
+            show_default="Translate the following{source} text to {target}. {text}",
         ),
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest translation that a prompt gets.")] = 256,
